@@ -1,0 +1,79 @@
+"""What every operation offers: a shape rule, a check of its own laws and the integer reference."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import ClassVar
+
+import numpy as np
+
+from ectoolkit.core.graph import Node, Value
+from ectoolkit.core.types import Layout, QuantParams, TensorSpec
+from ectoolkit.errors import VerificationError
+
+
+class Op(ABC):
+    """One operation of the integer graph; stateless, one instance in `ectoolkit.core.ops.OPS`.
+
+    Attributes:
+        name: key in the graph.
+        arity: number of inputs, constants included; None where it varies.
+        input_dtypes: the dtypes each input may have; the last entry repeats where `arity` is None.
+        attributes: names of the settings a node must carry.
+    """
+
+    name: ClassVar[str]
+    arity: ClassVar[int | None]
+    input_dtypes: ClassVar[tuple[tuple[str, ...], ...]]
+    attributes: ClassVar[tuple[str, ...]] = ()
+
+    @abstractmethod
+    def output_shape(self, node: Node, inputs: Sequence[Value]) -> tuple[int, ...]:
+        """Shape of the result, from the inputs' shapes and the node's settings."""
+
+    @abstractmethod
+    def evaluate(
+        self, node: Node, inputs: Sequence[Value], output: Value, arrays: Sequence[np.ndarray]
+    ) -> np.ndarray:
+        """The exact result; `arrays` are in the layout and dtype of `inputs`."""
+
+    def check(self, node: Node, inputs: Sequence[Value], output: Value, constants: Sequence[np.ndarray | None]) -> None:
+        """Raise `VerificationError` where the node breaks a law that shapes and dtypes do not show."""
+
+    def macs(self, node: Node, inputs: Sequence[Value], output: Value) -> int:
+        """Multiply-accumulates of one run; 0 where the operation has none."""
+        return 0
+
+    def output_spec(self, node: Node, inputs: Sequence[Value], dtype: str) -> TensorSpec:
+        """Shape by `output_shape`, the given dtype, and the layout that activations of that rank have."""
+        shape = self.output_shape(node, inputs)
+        return TensorSpec(shape, dtype, Layout.of_activation(len(shape)))
+
+
+def grid(value: Value) -> QuantParams:
+    """The quantization of a value that must have one."""
+    if value.quant is None:
+        raise VerificationError(f"{value.name} is {value.spec} without quantization parameters; integers need a scale")
+    return value.quant
+
+
+def expect(condition: bool, node: Node, what: str) -> None:
+    """Raise `VerificationError` naming the layer and what it must keep, unless `condition`."""
+    if not condition:
+        raise VerificationError(f"layer {node.name} ({node.op}): {what}")
+
+
+def same_grid(node: Node, first: Value, second: Value) -> None:
+    """Require that an operation which only moves or selects codes leaves their meaning alone."""
+    expect(
+        grid(first) == grid(second),
+        node,
+        f"{first.name} and {second.name} must share scale and zero point, got {first.quant} and {second.quant}",
+    )
+
+
+def pair(node: Node, name: str) -> tuple[int, int]:
+    """A setting that holds rows and columns."""
+    rows, columns = node.attributes[name]  # type: ignore[misc]
+    return int(rows), int(columns)

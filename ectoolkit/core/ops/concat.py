@@ -1,0 +1,53 @@
+"""concat: each input moved to the output's grid, then joined along an axis.
+
+    q = clip(R(q_in - z_in, s_in / s_out) + z_out, 0, 255)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ectoolkit.core import arithmetic
+from ectoolkit.core.graph import Node, Value
+from ectoolkit.core.ops.base import Op, expect, grid
+
+
+class Concat(Op):
+    """Inputs: uint8, any number, equal but for `axis`.  Output: uint8."""
+
+    name = "concat"
+    arity = None
+    input_dtypes = (("uint8",),)
+    attributes = ("axis",)
+
+    def output_shape(self, node: Node, inputs: Sequence[Value]) -> tuple[int, ...]:
+        axis = int(node.attributes["axis"])  # type: ignore[call-overload]
+        first = inputs[0].spec.shape
+        rest = [v.spec.shape[:axis] + v.spec.shape[axis + 1 :] for v in inputs]
+        expect(
+            0 <= axis < len(first) and all(r == rest[0] for r in rest),
+            node,
+            f"shapes {[v.spec.shape for v in inputs]} cannot be joined along axis {axis}",
+        )
+        return (*first[:axis], sum(v.spec.shape[axis] for v in inputs), *first[axis + 1 :])
+
+    def check(self, node: Node, inputs: Sequence[Value], output: Value, constants: Sequence[np.ndarray | None]) -> None:
+        for value in inputs:
+            arithmetic.requantize_multiplier(input_ratio(value, output), node.name)
+
+    def evaluate(
+        self, node: Node, inputs: Sequence[Value], output: Value, arrays: Sequence[np.ndarray]
+    ) -> np.ndarray:
+        parts = []
+        for value, array in zip(inputs, arrays, strict=True):
+            multiplier = arithmetic.requantize_multiplier(input_ratio(value, output), node.name)
+            moved = arithmetic.requantize(array.astype(np.int64) - grid(value).zero_point, *multiplier)
+            parts.append(np.clip(moved + grid(output).zero_point, 0, 255).astype(np.uint8))
+        return np.concatenate(parts, axis=int(node.attributes["axis"]))  # type: ignore[call-overload]
+
+
+def input_ratio(value: Value, output: Value) -> float:
+    """Scale of one input over the output's."""
+    return float(np.float64(grid(value).scale) / np.float64(grid(output).scale))

@@ -1,0 +1,54 @@
+"""linear: fully connected layer, computed on the host beside the accelerator.
+
+    acc = Σ w · (x - z_in) + bias
+    q   = clip(floor(float32(acc) · float32(m) + 0.5) + z_out, 0, 255),  m = s_in · s_w / s_out
+
+The host rounds in float32, not in fixed point: that is what TVM's host code does in EdgeCortix's compiler.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ectoolkit.core.graph import Node, Value
+from ectoolkit.core.ops.base import Op, expect, grid
+from ectoolkit.core.ops.convolution import accumulator_ratio, check_accumulator
+
+
+class Linear(Op):
+    """Inputs: x uint8 NC, weight int8 OI, bias int32 C.  Output: uint8 NC."""
+
+    name = "linear"
+    arity = 3
+    input_dtypes = (("uint8",), ("int8",), ("int32",))
+    attributes = ("relu",)
+
+    def output_shape(self, node: Node, inputs: Sequence[Value]) -> tuple[int, ...]:
+        return inputs[0].spec.shape[0], inputs[1].spec.shape[0]
+
+    def check(self, node: Node, inputs: Sequence[Value], output: Value, constants: Sequence[np.ndarray | None]) -> None:
+        features = inputs[0].spec.shape[-1]
+        expect(
+            len(inputs[0].spec.shape) == 2 and features == inputs[1].spec.shape[1],
+            node,
+            f"weight {inputs[1].spec.shape} does not fit input {inputs[0].spec.shape}; flatten the input first",
+        )
+        check_accumulator(node, *inputs, output, constants)  # type: ignore[misc]
+
+    def evaluate(
+        self, node: Node, inputs: Sequence[Value], output: Value, arrays: Sequence[np.ndarray]
+    ) -> np.ndarray:
+        x, weight, bias = arrays
+        centred = x.astype(np.float64) - grid(inputs[0]).zero_point
+        acc = (centred @ weight.T.astype(np.float64)).astype(np.int64) + bias
+        ratio = accumulator_ratio(inputs[2], output).astype(np.float32)
+        zero_point = grid(output).zero_point
+        rounded = np.floor(acc.astype(np.float32) * ratio + np.float32(0.5))
+        # beyond +-512 the code saturates whatever the zero point: cut before the cast, which would wrap
+        codes = np.clip(rounded, -512, 512).astype(np.int32) + zero_point
+        return np.clip(codes, zero_point if node.attributes["relu"] else 0, 255).astype(np.uint8)
+
+    def macs(self, node: Node, inputs: Sequence[Value], output: Value) -> int:
+        return output.spec.size * inputs[1].spec.shape[1]

@@ -1,0 +1,111 @@
+"""Every exception and warning of ectoolkit.
+
+A message says what was wrong, what was found, what was expected and what to do next.
+A difference between two results is a value (`ectoolkit.core.compare.Diff`), never an exception.
+"""
+
+from __future__ import annotations
+
+
+class EctoolkitError(Exception):
+    """Base of everything ectoolkit raises on purpose."""
+
+
+class MissingDependencyError(EctoolkitError, ImportError):
+    """An optional library is not installed; the message names the extra that brings it."""
+
+
+class GraphError(EctoolkitError, ValueError):
+    """A model cannot become a `Graph`, or a `Graph` cannot be used as asked."""
+
+
+class UnsupportedOpError(GraphError):
+    """An operation has no integer definition here; names the op, the layer and the remedy."""
+
+
+class VerificationError(GraphError):
+    """A `Graph` breaks one of its own laws."""
+
+
+class PassError(EctoolkitError):
+    """A rewrite could not be done."""
+
+
+class PreconditionError(PassError):
+    """The graph given to a pass is not one the pass is written for."""
+
+
+class PostconditionError(PassError):
+    """A pass produced a graph that breaks what it promises: a bug in ectoolkit."""
+
+
+class QuantizationError(EctoolkitError, ValueError):
+    """A number cannot be represented on the integer grid it is meant for."""
+
+
+class InputError(EctoolkitError, ValueError):
+    """An array, image, folder or checkpoint is not what was asked for."""
+
+
+class BuildError(EctoolkitError):
+    """A tool outside Python failed.
+
+    Attributes:
+        command: the command line as run, or None.
+        stdout: what it printed.
+        stderr: what it printed to standard error.
+    """
+
+    def __init__(self, message: str, *, command: str | None = None, stdout: str = "", stderr: str = "") -> None:
+        super().__init__(message)
+        self.command = command
+        self.stdout = stdout
+        self.stderr = stderr
+
+
+class DeployFormatError(EctoolkitError, ValueError):
+    """A deploy directory or saved file is damaged, incomplete or of another format version."""
+
+
+class DeviceError(EctoolkitError):
+    """A device could not do what was asked."""
+
+
+class DeviceNotFoundError(DeviceError):
+    """No device of that name."""
+
+
+class DeviceStateError(DeviceError):
+    """The device is closed, or nothing is loaded."""
+
+
+class DeviceRunError(DeviceError):
+    """The run failed on the device."""
+
+
+class DeviceTimeoutError(DeviceError):
+    """The device did not answer in time."""
+
+
+class PluginError(EctoolkitError):
+    """A plugin could not be loaded."""
+
+
+class StageError(EctoolkitError):
+    """A stage was asked for something it cannot do yet; says which stage to run first."""
+
+
+class Cancelled(EctoolkitError):  # noqa: N818  (it ends a run as asked; nothing went wrong)
+    """The user cancelled; the last good state is kept."""
+
+
+class EctoolkitWarning(UserWarning):
+    """Base of every warning."""
+
+
+class PluginWarning(EctoolkitWarning):
+    """A plugin was left out."""
+
+
+class PrecisionWarning(EctoolkitWarning):
+    """The result is right by the rules but may not be what was meant."""
