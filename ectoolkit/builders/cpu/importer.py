@@ -1,0 +1,178 @@
+"""Graph → Relax module, with the parameters it needs and a row for each layer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ectoolkit._optional import require
+from ectoolkit.builders.cpu.isa import Isa, choose_isa
+from ectoolkit.builders.cpu.lowering import Context, KernelCall, Lowered, inside, lower
+from ectoolkit.core.graph import Graph, Node
+from ectoolkit.core.interpreter import Progress
+from ectoolkit.core.types import Layout
+from ectoolkit.core.verifier import op_of
+from ectoolkit.errors import InputError
+
+
+@dataclass(frozen=True, eq=False)
+class ImportedModule:
+    """A graph as TVM has it.
+
+    Attributes:
+        graph: what was imported.
+        layout: of 4-D inputs and outputs.
+        isa: instruction set of the kernels.
+        module: the ``tvm.IRModule``: Relax functions ``prepare`` and ``main``, and the kernels; ``.show()`` prints it.
+        parameters: every array of ``deploy.params``, in the order that ``prepare`` takes them.
+        rows: one a layer: name, op, kernels, output shape and dtype, MACs.
+    """
+
+    graph: Graph
+    layout: Layout
+    isa: Isa
+    module: Any
+    parameters: Mapping[str, np.ndarray]
+    rows: Sequence[Mapping[str, object]] = field(repr=False)
+
+
+def import_graph(
+    graph: Graph, *, layout: str = "NHWC", isa: str = "host", progress: Progress | None = None
+) -> ImportedModule:
+    """Import a graph into TVM.
+
+    Args:
+        graph: what to import.
+        layout: of 4-D inputs and outputs of the library: ``"NHWC"`` as in the U50 guide, or ``"NCHW"``.
+        isa: ``"host"``, ``"avx2"`` or ``"generic"``.
+        progress: called after each layer.
+
+    Raises:
+        InputError: the layout is neither.
+        BuildError: an operation has no kernel, or the instruction set is unknown.
+        MissingDependencyError: apache-tvm is not installed.
+    """
+    require("tvm", feature="Importing a graph into TVM")
+    if layout not in ("NHWC", "NCHW"):
+        raise InputError(f"layout is {layout!r}, expected 'NHWC' or 'NCHW'")
+    chosen = choose_isa(isa)
+    context = Context(graph, chosen, nchw=layout == "NCHW")
+    lowered = []
+    for done, node in enumerate(graph.nodes, 1):
+        lowered.append(lower(context, node))
+        if progress is not None:
+            progress(done, len(graph.nodes), node.name)
+    parameters = _parameters(graph, lowered)
+    emitter = _Emitter(context, parameters)
+    emitter.prepare(lowered)
+    emitter.main(lowered)
+    rows = [_row(graph, node, part, emitter) for node, part in zip(graph.nodes, lowered, strict=True)]
+    return ImportedModule(graph, Layout(layout), chosen, emitter.builder.get(), parameters, rows)
+
+
+def _parameters(graph: Graph, lowered: Sequence[Lowered]) -> dict[str, np.ndarray]:
+    """The graph's constants first, then what the kernels need beside them."""
+    arrays = dict(graph.constants)
+    for part in lowered:
+        arrays.update(part.parameters)
+    return arrays
+
+
+def _row(graph: Graph, node: Node, part: Lowered, emitter: _Emitter) -> dict[str, object]:
+    inputs = [graph.values[name] for name in node.inputs]
+    output = graph.values[node.name]
+    return {
+        "layer": node.name,
+        "op": node.op,
+        "kernels": ", ".join(emitter.name_of(call) for call in part.calls),
+        "packed_weights": ", ".join(call.output for call in part.prepare),
+        "output": "×".join(map(str, output.spec.shape)),
+        "dtype": output.spec.dtype,
+        "macs": op_of(node).macs(node, inputs, output),
+    }
+
+
+class _Emitter:
+    """Writes the two Relax functions and the kernels they call."""
+
+    def __init__(self, context: Context, parameters: Mapping[str, np.ndarray]) -> None:
+        from tvm import relax
+
+        self.relax = relax
+        self.context = context
+        self.parameters = parameters
+        self.builder = relax.BlockBuilder()
+        self._kernels: dict[tuple[Callable[..., Any], tuple[Any, ...]], Any] = {}
+        self._prepared: dict[str, Any] = {}
+
+    def name_of(self, call: KernelCall) -> str:
+        """Name of the kernel in the module."""
+        return str(self._kernel(call).name_hint)
+
+    def prepare(self, lowered: Sequence[Lowered]) -> None:
+        """``prepare(parameters) -> prepared``: packs weights, passes the rest on."""
+        relax = self.relax
+        types = [self._type(array.shape, array.dtype.name) for array in self.parameters.values()]
+        given = relax.Var("parameters", relax.TupleType(types))
+        packing = [call for part in lowered for call in part.prepare]
+        needed = {name for part in lowered for call in part.calls for name in call.inputs}
+        with self.builder.function("prepare", [given]):
+            with self.builder.dataflow():
+                known = {
+                    name: self.builder.emit(relax.TupleGetItem(given, position), name_hint=_identifier(name))
+                    for position, name in enumerate(self.parameters)
+                    if name in needed or any(name in call.inputs for call in packing)
+                }
+                for call in packing:
+                    known[call.output] = self._emit(call, known)
+                prepared = [name for name in known if name in needed]
+                result = self.builder.emit_output(relax.Tuple([known[name] for name in prepared]))
+            self.builder.emit_func_output(result)
+        self._prepared = {name: known[name].ty for name in prepared}
+
+    def main(self, lowered: Sequence[Lowered]) -> None:
+        """``main(input0, ..., prepared) -> outputs``: one kernel after another."""
+        relax, graph = self.relax, self.context.graph
+        inputs = [relax.Var(name, self._type(self._outside(name), "float32")) for name in graph.inputs]
+        prepared = relax.Var("prepared", relax.TupleType(list(self._prepared.values())))
+        with self.builder.function("main", [*inputs, prepared]):
+            with self.builder.dataflow():
+                known: dict[str, Any] = dict(zip(graph.inputs, inputs, strict=True))
+                for position, name in enumerate(self._prepared):
+                    item = relax.TupleGetItem(prepared, position)
+                    known[name] = self.builder.emit(item, name_hint=_identifier(name))
+                for part in lowered:
+                    for call in part.calls:
+                        known[call.output] = self._emit(call, known)
+                result = self.builder.emit_output(relax.Tuple([known[name] for name in graph.outputs]))
+            self.builder.emit_func_output(result)
+
+    def _emit(self, call: KernelCall, known: Mapping[str, Any]) -> Any:
+        arguments = [known[name] for name in call.inputs]
+        expression = self.relax.call_tir(
+            self._kernel(call), arguments, out_ty=self._type(call.shape, call.dtype)
+        )
+        return self.builder.emit(expression, name_hint=_identifier(call.output))
+
+    def _kernel(self, call: KernelCall) -> Any:
+        key = (call.template, call.arguments)
+        if key not in self._kernels:
+            name = f"{call.template.__name__}_{'x'.join(map(str, call.shape))}_{len(self._kernels)}"
+            function = call.template(*call.arguments).with_attr("global_symbol", name)
+            self._kernels[key] = self.builder.add_func(function, name)
+        return self._kernels[key]
+
+    def _outside(self, name: str) -> tuple[int, ...]:
+        shape = self.context.value(name).spec.shape
+        return shape if self.context.nchw else inside(shape)
+
+    def _type(self, shape: tuple[int, ...], dtype: str) -> Any:
+        return self.relax.TensorType(shape, dtype)
+
+
+def _identifier(name: str) -> str:
+    """A layer's name as a variable's."""
+    return "".join(character if character.isalnum() else "_" for character in name)

@@ -1,0 +1,50 @@
+"""Expressions that several kernels share, on vectors of `LANES` channels."""
+
+from __future__ import annotations
+
+from tvm.script import tirx as T
+
+LANES = 16
+
+
+def splat(value, dtype):
+    """A constant in every lane."""
+    return T.broadcast(T.Cast(dtype, value), LANES)
+
+
+def saturate(codes, low, dtype="int32", high=255):
+    """Clip to [low, high], lane by lane."""
+    return T.max(T.min(codes, splat(high, dtype)), splat(low, dtype))
+
+
+def requantize(acc, multiplier, shift):
+    """``(acc * multiplier + 2**(shift - 1)) >> shift`` on int32 lanes, through int64; int64 lanes.
+
+    Source:
+        `ectoolkit.core.arithmetic.requantize`.
+    """
+    wide = f"int64x{LANES}"
+    wide_shift = T.Cast(wide, shift)
+    half = T.shift_left(splat(1, "int64"), wide_shift - splat(1, "int64"))
+    return T.shift_right(T.Cast(wide, acc) * T.Cast(wide, multiplier) + half, wide_shift)
+
+
+def requantize_to_code(acc, multiplier, shift, zero_point, low):
+    """An accumulator as an output code: int32 lanes within [low, 255]."""
+    # cut before the narrowing cast, which would wrap; zero_point is at most 255
+    rounded = saturate(requantize(acc, multiplier, shift), -512, "int64", 512)
+    return saturate(T.Cast(f"int32x{LANES}", rounded) + splat(zero_point, "int32"), low)
+
+
+def host_requantize_to_code(acc, ratio, zero_point, low):
+    """The host's float32 rounding of a linear layer: int32 lanes within [low, 255].
+
+    Source:
+        `ectoolkit.core.ops.linear`.
+    """
+    floats = f"float32x{LANES}"
+    product = T.Cast(floats, acc) * ratio
+    # the clamp keeps LLVM from fusing the product with the addition, and the cast within int32
+    cut = T.max(T.min(product, splat(1e6, "float32")), splat(-1e6, "float32"))
+    rounded = T.floor(cut + splat(0.5, "float32"))
+    return saturate(T.Cast(f"int32x{LANES}", rounded) + splat(zero_point, "int32"), low)

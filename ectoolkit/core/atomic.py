@@ -1,0 +1,85 @@
+"""Files and folders that appear whole or not at all: written beside their place, then renamed into it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ectoolkit.errors import InputError
+
+
+@contextmanager
+def replacing_file(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Yield a temporary path; on success it becomes `path`, on any exception `path` stays as it was.
+
+    Raises:
+        InputError: the folder is missing, is a file or not writable, or `path` is a folder.
+    """
+    path = Path(path).expanduser()
+    _require_writable_parent(path)
+    if path.is_dir():
+        raise InputError(f"{path} is a folder; expected the name of a file to write")
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def replacing_folder(path: str | os.PathLike[str], is_ours: Callable[[Path], bool], kind: str) -> Iterator[Path]:
+    """Yield a temporary folder; on success it becomes `path`, on any exception `path` stays as it was.
+
+    Args:
+        path: the folder to make or replace.
+        is_ours: says whether an existing, non-empty folder may be replaced.
+        kind: what the folder is, for errors.
+
+    Raises:
+        InputError: `path` is a file, is a folder of something else, or its parent is missing or not writable.
+    """
+    path = Path(path).expanduser().absolute()
+    if path.exists() and not path.is_dir():
+        raise InputError(f"{path} is a file; expected the name of a {kind} to write. Choose another name or remove it")
+    if path.is_dir() and any(path.iterdir()) and not is_ours(path):
+        raise InputError(
+            f"{path} holds other files and is not a {kind}, so it will not be replaced. Choose another name or empty it"
+        )
+    _require_writable_parent(path)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))
+    try:
+        yield temporary
+        temporary.chmod(0o755)
+        _swap(temporary, path)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _swap(new: Path, path: Path) -> None:
+    if not path.exists():
+        os.rename(new, path)
+        return
+    old = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".old", dir=path.parent))
+    os.rename(path, old)  # an empty folder may be renamed onto
+    try:
+        os.rename(new, path)
+    except OSError:
+        os.rename(old, path)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _require_writable_parent(path: Path) -> None:
+    parent = path.absolute().parent
+    if not parent.is_dir():
+        state = "is a file" if parent.exists() else "does not exist"
+        raise InputError(f"cannot write {path}: the folder {parent} {state}. Create it, or choose another place")
+    if not os.access(parent, os.W_OK | os.X_OK):
+        raise InputError(f"cannot write {path}: the folder {parent} is not writable. Choose another place")

@@ -1,0 +1,58 @@
+"""A row of small pictures for a notebook. Never fails: a picture that cannot be read is named instead."""
+
+from __future__ import annotations
+
+import base64
+import io
+from html import escape
+from typing import TYPE_CHECKING
+
+from ectoolkit.data.labels import class_name
+from ectoolkit.errors import EctoolkitError
+
+if TYPE_CHECKING:
+    from ectoolkit.data.image_set import ImageSet
+
+#: longest side of a thumbnail; pixels
+SIDE = 96
+#: at about 3 kB each a notebook that shows a set grows by 40 kB, not by megabytes
+SHOWN = 12
+
+
+def image_set_html(images: ImageSet) -> str:
+    """Return the first images of a set as HTML, with names and labels."""
+    figures = "".join(_figure(images, index) for index in range(min(SHOWN, len(images))))
+    hidden = len(images) - SHOWN
+    rest = f'<div style="align-self:center">and {hidden} more</div>' if hidden > 0 else ""
+    return (
+        f"<div><div>{escape(repr(images))}</div>"
+        f'<div style="display:flex;flex-wrap:wrap;gap:8px;margin-top:6px">{figures}{rest}</div></div>'
+    )
+
+
+def _figure(images: ImageSet, index: int) -> str:
+    item = images.items[index]
+    caption = escape(item.name)
+    if item.label is not None:
+        caption += f"<br>{escape(_label_text(item.label))}"
+    try:
+        picture = f'<img alt="{escape(item.name)}" src="{_thumbnail(images, index)}">'
+    except EctoolkitError as error:
+        picture = f"<div>{escape(str(error))}</div>"
+    style = f"margin:0;width:{SIDE}px;font-size:11px;line-height:1.3;overflow-wrap:anywhere"
+    return f'<figure style="{style}">{picture}<figcaption>{caption}</figcaption></figure>'
+
+
+def _label_text(label: int) -> str:
+    try:
+        return f"{label} {class_name(label)}"
+    except EctoolkitError:
+        return str(label)
+
+
+def _thumbnail(images: ImageSet, index: int) -> str:
+    picture = images.image(index)
+    picture.thumbnail((SIDE, SIDE))
+    buffer = io.BytesIO()
+    picture.save(buffer, format="JPEG", quality=70)
+    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()

@@ -1,0 +1,179 @@
+"""Compile `inference` with the user's own C++ compiler, once, and keep it in the user's cache folder."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import platformdirs
+
+from ectoolkit.core.atomic import replacing_file
+from ectoolkit.errors import BuildError
+from ectoolkit.runner.wheels import TvmWheels, find_wheels
+
+PROGRAM = "inference"
+_FEATURE = "Building the inference program"
+_SOURCES = Path(__file__).parent
+_LAST_LINES = 15
+
+Progress = Callable[[int, int, str], None]
+
+
+def build_runner(
+    destination: str | os.PathLike[str] | None = None, *, progress: Progress | None = None
+) -> Path:
+    """Compile the C++ program, unless it was compiled for these sources and this TVM before.
+
+    Args:
+        destination: a file to write or an existing folder to write ``inference`` into; by default the program
+            stays in the user's cache folder. The program finds TVM's libraries by their absolute path, so it
+            runs on this machine, wherever it lies.
+        progress: called with (steps done, steps in all, name) after each step.
+
+    Returns:
+        The program, absolute.
+
+    Raises:
+        MissingDependencyError: apache-tvm is not installed.
+        BuildError: no compiler or no CMake, or one of them failed: then with its command and output.
+        InputError: the destination cannot be written.
+    """
+    wheels = find_wheels(_FEATURE)
+    program = _cached_program(wheels)
+    report = progress or (lambda done, total, name: None)
+    if program.is_file():
+        report(2, 2, "already built")
+    else:
+        _compile(wheels, program, report)
+    return program if destination is None else _copy(program, Path(destination).expanduser().absolute())
+
+
+def runner_path() -> Path | None:
+    """The program of `build_runner` where it was built for these sources and this TVM, else None.
+
+    Raises:
+        MissingDependencyError: apache-tvm is not installed.
+        BuildError: it is, but not as its wheels install it.
+    """
+    program = _cached_program(find_wheels("The inference program"))
+    return program if program.is_file() else None
+
+
+def _cached_program(wheels: TvmWheels) -> Path:
+    """Where the program for these sources, this TVM and this kind of machine is kept."""
+    key = hashlib.sha256()
+    for path in sorted([_SOURCES / "CMakeLists.txt", *(_SOURCES / "src").iterdir()]):
+        if path.is_file():
+            key.update(f"{path.name}:{path.stat().st_size}:".encode() + path.read_bytes())
+    key.update(repr((wheels, platform.system(), platform.machine())).encode())
+    cache = Path(platformdirs.user_cache_dir("ectoolkit"))
+    return cache / "runner" / key.hexdigest()[:16] / PROGRAM
+
+
+def _compile(wheels: TvmWheels, program: Path, report: Progress) -> None:
+    """Configure and build in a folder of this call's own, so that two calls at once do not meet."""
+    cmake = _require_tool("cmake")
+    toolchain = [*_compiler_option(), *_generator_options()]
+    try:
+        program.parent.mkdir(parents=True, exist_ok=True)
+        folder = tempfile.TemporaryDirectory(prefix="build-", dir=program.parent)
+    except OSError as error:
+        raise BuildError(
+            f"cannot build in {program.parent}: {error.strerror}. "
+            "Make the folder writable, or set XDG_CACHE_HOME to one that is"
+        ) from error
+    with folder as build:
+        _run(
+            [
+                cmake,
+                *("-S", str(_SOURCES), "-B", build, "-DCMAKE_BUILD_TYPE=Release"),
+                *toolchain,
+                f"-DTVM_FFI_INCLUDE_DIR={wheels.include}",
+                f"-DTVM_FFI_LIBRARY={wheels.ffi_library}",
+                f"-DTVM_RUNTIME_LIBRARY={wheels.runtime_library}",
+            ],
+            "configuring",
+        )
+        report(1, 2, "configured")
+        _run([cmake, "--build", build, "--parallel", str(os.cpu_count() or 1)], "compiling")
+        os.replace(Path(build) / PROGRAM, program)
+    report(2, 2, "compiled")
+
+
+def _find_tool(name: str) -> str | None:
+    """A program from PATH, else the one that its wheel put beside this Python."""
+    return shutil.which(name) or shutil.which(name, path=str(Path(sys.executable).parent))
+
+
+def _require_tool(name: str) -> str:
+    found = _find_tool(name)
+    if found is None:
+        raise BuildError(
+            f"{_FEATURE} needs {name}, which is not in PATH nor beside {sys.executable}. "
+            f"Install it with: pip install {name}"
+        )
+    return found
+
+
+def _compiler_option() -> list[str]:
+    """The compiler for CMake; none where CXX names one, which CMake reads itself."""
+    chosen = os.environ.get("CXX", "").strip()
+    if chosen:
+        if shutil.which(shlex.split(chosen)[0]) is None:
+            raise BuildError(
+                f"{_FEATURE} needs the C++ compiler that CXX names, which is not there: {chosen!r}. "
+                "Set CXX to a C++17 compiler, or unset it"
+            )
+        return []
+    compiler = next(filter(None, map(shutil.which, ("c++", "g++", "clang++"))), None)
+    if compiler is None:
+        raise BuildError(
+            f"{_FEATURE} needs a C++17 compiler; found none of c++, g++, clang++ in PATH. "
+            "Install one (Debian, Ubuntu: apt install g++; Fedora, RHEL: dnf install gcc-c++), "
+            "or set CXX to where it is"
+        )
+    return [f"-DCMAKE_CXX_COMPILER={compiler}"]
+
+
+def _generator_options() -> list[str]:
+    ninja = _find_tool("ninja")
+    if ninja is not None:
+        return ["-G", "Ninja", f"-DCMAKE_MAKE_PROGRAM={ninja}"]
+    if shutil.which("make") is None:
+        raise BuildError(
+            f"{_FEATURE} needs ninja or make; found neither. Install one with: pip install ninja"
+        )
+    return ["-G", "Unix Makefiles"]
+
+
+def _run(command: list[str], doing: str) -> None:
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
+    except OSError as error:
+        raise BuildError(f"{_FEATURE} failed while {doing}: {error}", command=shlex.join(command)) from error
+    if done.returncode:
+        # Ninja prints the compiler's errors to stdout, CMake its own to stderr.
+        lines = [line for line in f"{done.stdout}\n{done.stderr}".splitlines() if line.strip()]
+        raise BuildError(
+            f"{_FEATURE} failed while {doing} (exit status {done.returncode}). Its last lines:\n"
+            + "\n".join(lines[-_LAST_LINES:]),
+            command=shlex.join(command),
+            stdout=done.stdout,
+            stderr=done.stderr,
+        )
+
+
+def _copy(program: Path, destination: Path) -> Path:
+    if destination.is_dir():
+        destination /= PROGRAM
+    with replacing_file(destination) as temporary:
+        shutil.copy(program, temporary)
+    return destination
