@@ -1,1 +1,45 @@
-"""."""
+"""Graph → Deployment, one target a folder.
+
+A builder promises a directory that `ectoolkit.core.deployment.load_deployment` accepts, written whole or not at all.
+It must never run anything on hardware.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any
+
+from ectoolkit.builders.cpu.builder import build_cpu
+from ectoolkit.core.deployment import Deployment
+from ectoolkit.core.graph import Graph
+from ectoolkit.errors import BuildError
+
+#: builder of each target
+TARGETS: Mapping[str, Callable[..., Deployment]] = MappingProxyType({"cpu": build_cpu})
+
+
+def build(graph: Graph, out: str | os.PathLike[str], target: str = "cpu", **options: Any) -> Deployment:
+    """Build a deploy directory.
+
+    Args:
+        graph: what to build.
+        out: the directory; replaced only when the new one is complete.
+        target: ``"cpu"``.
+        **options: of the target; for the cpu those of `ectoolkit.builders.cpu.builder.build_cpu`:
+            `reference_input` (required), `layout`, `host_arch`, `isa`, `progress`.
+
+    Returns:
+        The deployment, checked against its manifest.
+
+    Raises:
+        BuildError: unknown target, or the build failed.
+        InputError: the reference input does not fit, or `out` cannot be written.
+    """
+    if target not in TARGETS:
+        raise BuildError(f"there is no target {target!r}; known: {', '.join(map(repr, TARGETS))}")
+    return TARGETS[target](graph, out, **options)
+
+
+__all__ = ["TARGETS", "build"]

@@ -21,8 +21,10 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from ectoolkit.core.graph_file import check_format
-from ectoolkit.core.types import Layout
+from ectoolkit.core.graph import Graph
+from ectoolkit.core.graph_file import check_format, graph_from_json
+from ectoolkit.core.inputs import Inputs, check_inputs, split_batch
+from ectoolkit.core.types import Layout, TensorSpec
 from ectoolkit.errors import DeployFormatError
 
 FORMAT = "ectoolkit-deployment"
@@ -46,6 +48,15 @@ class TensorFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def size_bytes(self) -> int:
         """Of the file."""
         return int(np.prod(self.shape)) * 4
+
+
+    @property
+    def graph_spec(self) -> TensorSpec:
+        """What the tensor is in the graph: NCHW where 4-D."""
+        shape = self.shape
+        if self.layout is Layout.NHWC:
+            shape = (shape[0], shape[3], shape[1], shape[2])
+        return TensorSpec(shape, self.dtype, Layout.of_activation(len(shape)))
 
 
 class FileRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -105,6 +116,35 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         return msgspec.json.format(msgspec.json.encode(self, order="sorted"), indent=1) + b"\n"
 
 
+class Program(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How to call the library.
+
+    ``prepare(parameters) -> prepared`` once after loading; ``run(inputs..., prepared) -> outputs`` each time.
+
+    Attributes:
+        prepare: name of the first function.
+        run: name of the second.
+        parameters: names in ``deploy.params``, in the order that `prepare` takes them.
+    """
+
+    prepare: str
+    run: str
+    parameters: tuple[str, ...]
+
+
+class ProgramFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """``deploy.json``: the calling convention and the graph's JSON."""
+
+    format: str = PROGRAM_FORMAT
+    format_version: int = PROGRAM_VERSION
+    program: Program
+    graph: msgspec.Raw
+
+    def to_json(self) -> bytes:
+        """As written to disk."""
+        return msgspec.json.encode(self, order="sorted")
+
+
 @dataclass(frozen=True)
 class Deployment:
     """A deploy directory that was checked when this object was made.
@@ -127,6 +167,48 @@ class Deployment:
     def references(self) -> list[np.ndarray]:
         """The reference results, float32, in the manifest's shapes and layouts."""
         return [self._read(tensor) for tensor in self.manifest.outputs]
+
+    def runs(self, inputs: Inputs) -> list[list[np.ndarray]]:
+        """A user's inputs as one list of arrays for each run, in the deployment's layouts.
+
+        Args:
+            inputs: float32 in the graph's layout (NCHW where 4-D), any multiple of the batch.
+
+        Raises:
+            InputError: they do not fit.
+        """
+        tensors = self.manifest.inputs
+        specs = {tensor.name: tensor.graph_spec for tensor in tensors}
+        checked = check_inputs(self.manifest.name, specs, inputs)
+        return [[to_layout(part[t.name], t.layout) for t in tensors] for part in split_batch(specs, checked)]
+
+    def program(self) -> Program:
+        """How to call the library, from ``deploy.json``.
+
+        Raises:
+            DeployFormatError: the file is damaged or of another version.
+        """
+        path = self.path / PROGRAM
+        data = path.read_bytes()
+        check_format(data, PROGRAM_FORMAT, PROGRAM_VERSION, str(path))
+        try:
+            return msgspec.json.decode(data, type=ProgramFile).program
+        except msgspec.ValidationError as error:
+            raise DeployFormatError(f"{path} is not valid: {error}. Build the directory again") from error
+
+    def graph(self, constants: dict[str, np.ndarray]) -> Graph:
+        """The graph that the library was made from.
+
+        Args:
+            constants: the arrays of ``deploy.params``.
+
+        Raises:
+            DeployFormatError: the file is damaged or of another version.
+        """
+        path = self.path / PROGRAM
+        data = path.read_bytes()
+        check_format(data, PROGRAM_FORMAT, PROGRAM_VERSION, str(path))
+        return graph_from_json(bytes(msgspec.json.decode(data, type=ProgramFile).graph), constants, str(path))
 
     def _read(self, tensor: TensorFile) -> np.ndarray:
         return read_tensor(self.path / tensor.file, tensor)
@@ -220,6 +302,9 @@ def read_manifest(folder: Path) -> Manifest:
         raise DeployFormatError(f"{path} is not a valid manifest: {error}. Build the directory again") from error
     if manifest.sealed() != manifest:
         raise DeployFormatError(f"{path} was altered: its content does not match its own hash. Build it again")
+    strange = [name for name in manifest.files if Path(name).name != name or name in ("", ".", "..")]
+    if strange:
+        raise DeployFormatError(f"{path} lists {strange[0]!r}, which is not a plain file name; do not trust it")
     needed = [LIBRARY, PROGRAM, PARAMETERS, *(tensor.file for tensor in (*manifest.inputs, *manifest.outputs))]
     missing = [name for name in needed if name not in manifest.files]
     if missing:

@@ -60,15 +60,11 @@ def import_graph(
         raise InputError(f"layout is {layout!r}, expected 'NHWC' or 'NCHW'")
     chosen = choose_isa(isa)
     context = Context(graph, chosen, nchw=layout == "NCHW")
-    lowered = []
-    for done, node in enumerate(graph.nodes, 1):
-        lowered.append(lower(context, node))
-        if progress is not None:
-            progress(done, len(graph.nodes), node.name)
+    lowered = [lower(context, node) for node in graph.nodes]
     parameters = _parameters(graph, lowered)
     emitter = _Emitter(context, parameters)
     emitter.prepare(lowered)
-    emitter.main(lowered)
+    emitter.main(lowered, progress)
     rows = [_row(graph, node, part, emitter) for node, part in zip(graph.nodes, lowered, strict=True)]
     return ImportedModule(graph, Layout(layout), chosen, emitter.builder.get(), parameters, rows)
 
@@ -133,7 +129,7 @@ class _Emitter:
             self.builder.emit_func_output(result)
         self._prepared = {name: known[name].ty for name in prepared}
 
-    def main(self, lowered: Sequence[Lowered]) -> None:
+    def main(self, lowered: Sequence[Lowered], progress: Progress | None) -> None:
         """``main(input0, ..., prepared) -> outputs``: one kernel after another."""
         relax, graph = self.relax, self.context.graph
         inputs = [relax.Var(name, self._type(self._outside(name), "float32")) for name in graph.inputs]
@@ -144,9 +140,11 @@ class _Emitter:
                 for position, name in enumerate(self._prepared):
                     item = relax.TupleGetItem(prepared, position)
                     known[name] = self.builder.emit(item, name_hint=_identifier(name))
-                for part in lowered:
+                for done, part in enumerate(lowered, 1):
                     for call in part.calls:
                         known[call.output] = self._emit(call, known)
+                    if progress is not None:
+                        progress(done, len(lowered), graph.nodes[done - 1].name)
                 result = self.builder.emit_output(relax.Tuple([known[name] for name in graph.outputs]))
             self.builder.emit_func_output(result)
 

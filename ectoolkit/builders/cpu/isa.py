@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import platform
 from dataclasses import dataclass
-from pathlib import Path
 
+from ectoolkit.core.host import missing_features
 from ectoolkit.errors import BuildError
 
 
@@ -36,23 +36,6 @@ AVX2 = Isa("avx2", "haswell", ("avx2", "bmi2", "fma"), 2, "int16", "int16")
 GENERIC = Isa("generic", "x86-64", (), 1, "uint8", "int8")
 
 ISAS = {isa.name: isa for isa in (AVX2, GENERIC)}
-
-
-def host_cpu_features() -> frozenset[str]:
-    """Flags of this machine's CPU, empty where the system does not tell."""
-    info = Path("/proc/cpuinfo")
-    if not info.is_file():
-        return frozenset()
-    for line in info.read_text(encoding="utf-8", errors="replace").splitlines():
-        if line.startswith("flags"):
-            return frozenset(line.partition(":")[2].split())
-    return frozenset()
-
-
-def missing_features(features: tuple[str, ...]) -> list[str]:
-    """Which of these this CPU lacks, in order."""
-    have = host_cpu_features()
-    return [feature for feature in features if feature not in have]
 
 
 def choose_isa(name: str = "host") -> Isa:

@@ -6,10 +6,32 @@ namespace ectoolkit {
 
 namespace ffi = tvm::ffi;
 
+namespace {
+
+// TVM's parser calls itself for each level, and a damaged file of nothing but brackets would end the program.
+bool IsNestedTooDeep(const std::string& json) {
+  constexpr int kMostLevels = 500;
+  int level = 0;
+  for (char c : json) {
+    // Brackets in strings are counted too: enough of those to matter do not occur in ectoolkit's files.
+    if (c == '[' || c == '{') ++level;
+    if (c == ']' || c == '}') --level;
+    if (level > kMostLevels) return true;
+  }
+  return false;
+}
+
+}  // namespace
+
 JsonObject JsonObject::Parse(const std::string& text, const std::string& file, const std::string& format,
                              std::int64_t format_version) {
   ffi::String error;
-  const ffi::json::Value value = ffi::json::Parse(ffi::String(text), &error);
+  ffi::json::Value value;
+  if (IsNestedTooDeep(text)) {
+    error = "its brackets do not close";
+  } else {
+    value = ffi::json::Parse(ffi::String(text), &error);
+  }
   if (!error.empty()) {
     throw Failure(file + " is not JSON (" + std::string(error) +
                   "): it is damaged or truncated. Build the directory again");

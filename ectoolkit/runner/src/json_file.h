@@ -44,7 +44,7 @@ class JsonObject {
     auto value = object_.Get(tvm::ffi::String(key));
     if (!value) Fail(key, "is missing");
     auto typed = value->as<T>();
-    if (!typed) Fail(key, "is " + value->GetTypeKey() + ", expected " + expected);
+    if (!typed) Fail(key, std::string("is not ") + expected);
     return *std::move(typed);
   }
 
@@ -54,7 +54,7 @@ class JsonObject {
     std::vector<T> list;
     for (const tvm::ffi::Any& element : As<tvm::ffi::json::Array>(key, "a list")) {
       auto typed = element.as<T>();
-      if (!typed) Fail(key, "holds " + element.GetTypeKey() + ", expected " + expected);
+      if (!typed) Fail(key, std::string("does not hold only ") + expected);
       list.push_back(*std::move(typed));
     }
     return list;

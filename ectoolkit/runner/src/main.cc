@@ -1,8 +1,7 @@
 // inference: run a deploy directory without Python, and compare the result with its reference.
-#include <tvm/ffi/error.h>
-
 #include <cstdio>
 #include <exception>
+#include <vector>
 
 #include "arguments.h"
 #include "compare.h"
@@ -29,9 +28,8 @@ std::vector<std::vector<float>> ReadReferences(const Deployment& deployment) {
 Measurement RunModel(const Model& model, const Arguments& arguments, const Deployment& deployment) {
   try {
     return Measure(model, arguments.warmup, arguments.runs);
-  } catch (const tvm::ffi::Error& error) {
-    throw Failure(deployment.Path(kLibrary).string() + " failed while running: " + error.kind() + ": " +
-                  error.message() + ". Build the directory again");
+  } catch (const std::exception& error) {
+    throw Failure(deployment.Path(kLibrary).string() + " failed while running: " + Reason(error) + ". Build the directory again");
   }
 }
 

@@ -51,6 +51,12 @@ TensorFile ParseTensor(const JsonObject& object, const std::string& file) {
 }
 
 void CheckListed(const Manifest& manifest, const std::string& file) {
+  for (const auto& [name, record] : manifest.files) {
+    if (name.empty() || name == "." || name == ".." || name.find('/') != std::string::npos) {
+      throw Failure(file + " lists '" + name + "', which is not the name of a file in its own directory. " +
+                    "Build the directory again");
+    }
+  }
   std::vector<std::string> needed = {kLibrary, kProgram, kParameters};
   for (const auto* tensors : {&manifest.inputs, &manifest.outputs}) {
     for (const TensorFile& tensor : *tensors) {

@@ -1,11 +1,11 @@
 #include "model.h"
 
 #include <tvm/ffi/container/map.h>
-#include <tvm/ffi/error.h>
 #include <tvm/ffi/string.h>
 
 #include <cstdlib>
 #include <cstring>
+#include <exception>
 #include <new>
 #include <string>
 
@@ -58,16 +58,19 @@ std::string MadeWith(const Manifest& manifest) {
 Model::Model(const Deployment& deployment) : deployment_(deployment) {
   try {
     Load();
-  } catch (const ffi::Error& error) {
-    throw Failure("cannot load " + deployment.Path(kLibrary).string() + ": " + error.kind() + ": " + error.message() +
-                  ". It was made with " + MadeWith(deployment.manifest) +
+  } catch (const Failure&) {
+    throw;
+  } catch (const std::exception& error) {
+    throw Failure("cannot load " + deployment.Path(kLibrary).string() + ": " + Reason(error) + ". It was made with " + MadeWith(deployment.manifest) +
                   "; build the directory again with the apache-tvm that this program was built with");
   }
   try {
     prepared_ = Prepare();
-  } catch (const ffi::Error& error) {
-    throw Failure("cannot prepare the parameters of " + deployment.Path(kParameters).string() + ": " + error.kind() +
-                  ": " + error.message() + ". Build the directory again");
+  } catch (const Failure&) {
+    throw;
+  } catch (const std::exception& error) {
+    throw Failure("cannot prepare the parameters of " + deployment.Path(kParameters).string() + ": " + Reason(error) +
+                  ". Build the directory again");
   }
   for (const TensorFile& input : deployment.manifest.inputs) {
     inputs_.push_back(ReadTensor(deployment.Path(input.file), input));

@@ -15,28 +15,24 @@ namespace ectoolkit {
 
 namespace ffi = tvm::ffi;
 
-int SetThreads(std::optional<int> threads) {
-  const ffi::Function used = ffi::Function::GetGlobalRequired("runtime.NumThreads");
-  const bool in_environment = std::getenv("TVM_NUM_THREADS") || std::getenv("OMP_NUM_THREADS");
-  if (!threads && in_environment) return used().cast<int>();
+void SetThreads(std::optional<int> threads) {
+  // TVM reads these itself.
+  if (!threads && (std::getenv("TVM_NUM_THREADS") || std::getenv("OMP_NUM_THREADS"))) return;
 
   const Cpus cpus = AllowedCpus();
-  const int wanted = threads.value_or(std::max(cpus.core_count, 1));
-  // runtime.config_threadpool cannot exceed the size the pool is created with, which on x86 is half of the CPUs
-  // whether they are hyper-threads or not. The pool takes this variable instead when it is first used.
-  setenv("TVM_NUM_THREADS", std::to_string(wanted).c_str(), 1);
-  // TVM binds its threads to CPUs 0, 1, ... even where this process may not run on them; give it those that it may.
+  const std::size_t most = cpus.numbers.size();
+  const auto wanted = static_cast<std::size_t>(std::max(threads.value_or(cpus.core_count), 1));
+  if (wanted > most) {
+    throw Failure("--threads is " + std::to_string(wanted) + ", and this process may use " + std::to_string(most) +
+                  (most == 1 ? " CPU" : " CPUs") + ". TVM's threads wait by spinning, so more of them than CPUs only lose time: ask for at most " +
+                  std::to_string(most));
+  }
+  // Without a list of CPUs this function cannot exceed half of the machine's CPUs, which TVM takes for hyper-threads,
+  // and binds its threads to CPUs 0, 1, ... even where this process may not run on them.
   constexpr int kOneCpuPerThread = -2;
   ffi::Array<ffi::String> numbers;
-  const std::size_t count = std::min(cpus.numbers.size(), static_cast<std::size_t>(wanted));
-  for (std::size_t i = 0; i < count; ++i) numbers.push_back(std::to_string(cpus.numbers[i]));
-  ffi::Function::GetGlobalRequired("runtime.config_threadpool")(kOneCpuPerThread, wanted, numbers);
-  const int given = used().cast<int>();
-  if (given != wanted) {
-    throw Failure("TVM uses " + std::to_string(given) + " threads, expected " + std::to_string(wanted) +
-                  ". Choose another number with --threads");
-  }
-  return given;
+  for (std::size_t i = 0; i < wanted; ++i) numbers.push_back(std::to_string(cpus.numbers[i]));
+  ffi::Function::GetGlobalRequired("runtime.config_threadpool")(kOneCpuPerThread, static_cast<int>(wanted), numbers);
 }
 
 }  // namespace ectoolkit

@@ -6,9 +6,9 @@
 
 namespace ectoolkit {
 
-// Sets the number of threads; without one, TVM_NUM_THREADS or OMP_NUM_THREADS, else one a core that this process may
-// use. Must be called before anything runs on TVM's thread pool. Returns the number that will be used.
-int SetThreads(std::optional<int> threads);
+// Sets the number of threads; without one, TVM_NUM_THREADS or OMP_NUM_THREADS decide, else one a core that this process
+// may use. Must be called on the thread that runs the model, before anything runs: TVM has one pool for each thread.
+void SetThreads(std::optional<int> threads);
 
 }  // namespace ectoolkit
 

@@ -1,0 +1,141 @@
+"""Graph → deploy directory for the CPU."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from ectoolkit._optional import require
+from ectoolkit.builders.cpu.compiler import compile_module, export
+from ectoolkit.builders.cpu.importer import ImportedModule, import_graph
+from ectoolkit.core.atomic import replacing_folder
+from ectoolkit.core.deployment import (
+    LIBRARY,
+    MANIFEST,
+    PARAMETERS,
+    PROGRAM,
+    Deployment,
+    Manifest,
+    Program,
+    ProgramFile,
+    is_deployment,
+    load_deployment,
+    record_files,
+    tensor_files,
+    to_layout,
+)
+from ectoolkit.core.graph import Graph
+from ectoolkit.core.graph_file import graph_to_json
+from ectoolkit.core.inputs import Inputs, check_inputs
+from ectoolkit.core.interpreter import Progress, interpret
+from ectoolkit.errors import BuildError, InputError
+
+#: packages whose versions decide what a build contains
+TOOLS = ("ectoolkit", "apache-tvm", "numpy", "torch")
+
+
+def build_cpu(
+    graph: Graph,
+    out: str | os.PathLike[str],
+    *,
+    reference_input: Inputs,
+    layout: str = "NHWC",
+    host_arch: str = "x86",
+    isa: str = "host",
+    imported: ImportedModule | None = None,
+    calibration_sha256: str = "",
+    progress: Progress | None = None,
+) -> Deployment:
+    """Build a deploy directory; the last good one stays until the new one is complete.
+
+    Args:
+        graph: what to build.
+        out: the directory; may exist if it is empty or a deploy directory.
+        reference_input: float32 in the graph's layout (NCHW where 4-D), one run: stored with the interpreter's result.
+        layout: of 4-D inputs and outputs: ``"NHWC"`` as in the U50 guide, or ``"NCHW"``.
+        host_arch: ``"x86"``.
+        isa: ``"host"``, ``"avx2"`` or ``"generic"``.
+        imported: an import of this very graph, to save doing it again.
+        calibration_sha256: hash of the calibration images, for the manifest.
+        progress: called after each step; it may raise to cancel.
+
+    Returns:
+        The checked deployment.
+
+    Raises:
+        BuildError: compiling or linking failed, or the host is none that can be built for.
+        InputError: the reference input does not fit, or the directory cannot be written.
+    """
+    if host_arch not in ("x86", "x86_64"):
+        raise BuildError(f"host_arch is {host_arch!r}; the cpu target builds for 'x86' only")
+    report = progress or (lambda done, total, step: None)
+    specs = {name: graph.values[name].spec for name in graph.inputs}
+    inputs = check_inputs(graph.name, specs, reference_input)
+    for name, array in inputs.items():
+        if array.shape != specs[name].shape:
+            raise InputError(f"reference_input {name} has shape {array.shape}, expected one run: {specs[name].shape}")
+    with replacing_folder(out, is_deployment, "deploy directory") as folder:
+        report(0, 4, "reference")
+        outputs = interpret(graph, inputs)
+        report(1, 4, "import")
+        if imported is None or imported.graph.sha256 != graph.sha256 or imported.layout != layout:
+            imported = import_graph(graph, layout=layout, isa=isa)
+        report(2, 4, "compile")
+        export(compile_module(imported), folder / LIBRARY)
+        report(3, 4, "write")
+        _write(folder, imported, [inputs[name] for name in graph.inputs], outputs, calibration_sha256)
+        report(4, 4, "done")
+    return load_deployment(out)
+
+
+def _write(
+    folder: Path, imported: ImportedModule, inputs: list[np.ndarray], outputs: list[np.ndarray], calibration: str
+) -> None:
+    """Everything but the library, the manifest last."""
+    graph, layout = imported.graph, imported.layout
+    _write_parameters(folder / PARAMETERS, imported.parameters)
+    program = Program("prepare", "main", tuple(imported.parameters))
+    (folder / PROGRAM).write_bytes(ProgramFile(program=program, graph=msgspec.Raw(graph_to_json(graph))).to_json())
+    in_files = tensor_files(graph.inputs, [array.shape for array in inputs], layout, "input{}.bin")
+    out_files = tensor_files(graph.outputs, [array.shape for array in outputs], layout, "ref_result_{}.bin")
+    for tensor, array in zip((*in_files, *out_files), (*inputs, *outputs), strict=True):
+        to_layout(array, tensor.layout).astype("<f4").tofile(folder / tensor.file)
+    manifest = Manifest(
+        name=graph.name,
+        target="cpu",
+        platform="",
+        host_arch="x86_64",
+        isa=imported.isa.name,
+        cpu_features=imported.isa.cpu_features,
+        tools=_versions(),
+        model_sha256=graph.origin.get("model_sha256", ""),
+        calibration_sha256=calibration,
+        graph_sha256=graph.sha256,
+        quantization_sha256=graph.quantization_sha256,
+        inputs=in_files,
+        outputs=out_files,
+        files=record_files(folder),
+    )
+    (folder / MANIFEST).write_bytes(manifest.sealed().to_json())
+
+
+def _write_parameters(path: Path, parameters: Mapping[str, np.ndarray]) -> None:
+    tvm = require("tvm", feature="Writing deploy.params")
+    # TVM keeps the order of a dict; sorted, so that equal graphs make equal bytes
+    tensors = {name: tvm.runtime.tensor(np.ascontiguousarray(parameters[name])) for name in sorted(parameters)}
+    path.write_bytes(tvm.runtime.save_param_dict(tensors))
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for name in TOOLS:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            found[name] = "absent"
+    return found

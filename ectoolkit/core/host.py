@@ -1,0 +1,23 @@
+"""What the machine this runs on can do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+
+def host_cpu_features() -> frozenset[str]:
+    """Flags of this machine's CPU, empty where the system does not tell."""
+    info = Path("/proc/cpuinfo")
+    if not info.is_file():
+        return frozenset()
+    for line in info.read_text(encoding="utf-8", errors="replace").splitlines():
+        if line.startswith("flags"):
+            return frozenset(line.partition(":")[2].split())
+    return frozenset()
+
+
+def missing_features(features: Sequence[str]) -> list[str]:
+    """Which of these this CPU lacks, in order."""
+    have = host_cpu_features()
+    return [feature for feature in features if feature not in have]

@@ -1,0 +1,169 @@
+"""What every device is: facts, a life cycle, runs and their times."""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import TracebackType
+from typing import ClassVar, Self
+
+import numpy as np
+
+from ectoolkit.core.deployment import Deployment, from_layout
+from ectoolkit.core.inputs import Inputs
+from ectoolkit.errors import DeviceStateError
+
+
+@dataclass(frozen=True)
+class DeviceInfo:
+    """Facts about a device.
+
+    Attributes:
+        name: what `open_device` takes.
+        description: one line for people.
+        available: whether it can be opened here.
+        reason: why not, with the remedy; empty where available.
+    """
+
+    name: str
+    description: str
+    available: bool
+    reason: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class RunResult:
+    """What a run gave.
+
+    Attributes:
+        outputs: float32, in the graph's layout (NCHW where 4-D).
+        latency_s: host seconds of one run, the mean where the images took several.
+        device: name of the device.
+    """
+
+    outputs: list[np.ndarray]
+    latency_s: float
+    device: str
+
+    def __repr__(self) -> str:
+        shapes = ", ".join("×".join(map(str, output.shape)) for output in self.outputs)
+        return f"RunResult({self.device}, {shapes}, {self.latency_s * 1e3:.2f} ms)"
+
+
+@dataclass(frozen=True)
+class Latency:
+    """Times of repeated runs, in host seconds.
+
+    Attributes:
+        runs: how many were timed.
+        mean_s, p50_s, p99_s: mean, median, 99th percentile.
+    """
+
+    runs: int
+    mean_s: float
+    p50_s: float
+    p99_s: float
+
+    def __str__(self) -> str:
+        return (
+            f"latency over {self.runs} runs: mean {self.mean_s * 1e3:.3f} ms, "
+            f"p50 {self.p50_s * 1e3:.3f} ms, p99 {self.p99_s * 1e3:.3f} ms"
+        )
+
+
+class Device(ABC):
+    """One device; use it as a context manager.
+
+    Attributes:
+        name: as in the registry.
+    """
+
+    name: ClassVar[str]
+
+    def __init__(self) -> None:
+        self._opened = False
+        self._loaded: Deployment | None = None
+
+    @classmethod
+    @abstractmethod
+    def info(cls) -> DeviceInfo:
+        """Facts, without opening anything."""
+
+    @abstractmethod
+    def _open(self) -> None:
+        """Take hold of the device."""
+
+    @abstractmethod
+    def _load(self, deployment: Deployment) -> Callable[[list[np.ndarray]], list[np.ndarray]]:
+        """Load a deployment; returns what runs it once, arrays in the deployment's layouts."""
+
+    def _close(self) -> None:
+        """Let go of the device."""
+
+    def __enter__(self) -> Self:
+        if not self._opened:
+            self._open()
+            self._opened = True
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the device and what is loaded; closing twice is harmless."""
+        if self._opened:
+            self._close()
+        self._opened, self._loaded = False, None
+
+    def load(self, deployment: Deployment) -> None:
+        """Load a deployment, once.
+
+        Raises:
+            DeviceStateError: the device is not open.
+            DeviceError: it cannot run this deployment; says why.
+        """
+        if not self._opened:
+            raise DeviceStateError(f"{self.name} is not open; use it as `with open_device({self.name!r}) as device:`")
+        if self._loaded != deployment:
+            self._run = self._load(deployment)
+            self._loaded = deployment
+
+    def run(self, deployment: Deployment, inputs: Inputs | None = None) -> RunResult:
+        """Run a deployment, loading it first where needed.
+
+        Args:
+            deployment: from `load_deployment` or `build`.
+            inputs: float32 in the graph's layout (NCHW where 4-D), any multiple of the batch; the deployment's own
+                example where None.
+
+        Raises:
+            InputError: the inputs do not fit.
+            DeviceError: the device cannot run it.
+        """
+        self.load(deployment)
+        runs = [deployment.inputs()] if inputs is None else deployment.runs(inputs)
+        start = time.perf_counter()
+        results = [self._run(arrays) for arrays in runs]
+        elapsed = time.perf_counter() - start
+        outputs = [
+            from_layout(np.concatenate(parts), tensor.layout)
+            for tensor, parts in zip(deployment.manifest.outputs, zip(*results, strict=True), strict=True)
+        ]
+        return RunResult(outputs, elapsed / len(runs), self.name)
+
+    def benchmark(self, deployment: Deployment, *, runs: int = 100, warmup: int = 10) -> Latency:
+        """Time the deployment's own example, warm; errors as for `run`."""
+        self.load(deployment)
+        arrays = deployment.inputs()
+        times = []
+        for index in range(warmup + runs):
+            start = time.perf_counter()
+            self._run(arrays)
+            if index >= warmup:
+                times.append(time.perf_counter() - start)
+        p50, p99 = np.percentile(times, [50, 99])
+        return Latency(runs, float(np.mean(times)), float(p50), float(p99))

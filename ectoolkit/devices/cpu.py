@@ -1,0 +1,83 @@
+"""The compiled library on this machine's CPU."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+import numpy as np
+
+from ectoolkit._optional import require
+from ectoolkit.core.deployment import LIBRARY, Deployment
+from ectoolkit.core.host import missing_features
+from ectoolkit.devices.base import Device, DeviceInfo
+from ectoolkit.devices.parameters import load_parameters
+from ectoolkit.errors import DeviceError, DeviceRunError, MissingDependencyError
+
+#: TVM's threading mode that leaves the choice of cores to the system
+_ANY_CORES = 0
+
+
+class CpuDevice(Device):
+    """Runs ``deploy.so`` in this process.
+
+    Args:
+        threads: worker threads, this one included; all cores where None.  TVM has one pool a process, so the last
+            device opened decides.
+    """
+
+    name = "cpu"
+
+    def __init__(self, threads: int | None = None) -> None:
+        super().__init__()
+        if threads is not None and threads < 1:
+            raise DeviceError(f"threads is {threads}, expected at least 1")
+        self.threads = threads or os.cpu_count() or 1
+
+    @classmethod
+    def info(cls) -> DeviceInfo:
+        try:
+            require("tvm.runtime", feature="The cpu device")
+        except MissingDependencyError as error:
+            return DeviceInfo(cls.name, "compiled library on this CPU", False, str(error))
+        return DeviceInfo(cls.name, f"compiled library on this CPU, {os.cpu_count()} cores", True)
+
+    def _open(self) -> None:
+        self._tvm = require("tvm", feature="The cpu device")
+        self._tvm.get_global_func("runtime.config_threadpool")(_ANY_CORES, self.threads)
+
+    def _load(self, deployment: Deployment) -> Callable[[list[np.ndarray]], list[np.ndarray]]:
+        check_host(deployment)
+        relax = require("tvm.relax", feature="The cpu device")
+        tensor = self._tvm.runtime.tensor
+        program = deployment.program()
+        parameters = load_parameters(deployment)
+        library = self._tvm.runtime.load_module(str(deployment.path / LIBRARY))
+        machine = relax.VirtualMachine(library, self._tvm.cpu())
+        prepared = machine[program.prepare]([parameters[name] for name in program.parameters])
+        function = machine[program.run]
+
+        def run(arrays: list[np.ndarray]) -> list[np.ndarray]:
+            try:
+                return [output.numpy() for output in function(*(tensor(array) for array in arrays), prepared)]
+            except Exception as error:
+                raise DeviceRunError(f"{deployment.manifest.name} failed on the cpu: {error}") from error
+
+        return run
+
+
+def check_host(deployment: Deployment) -> None:
+    """Refuse a library that this CPU would die of with an illegal instruction.
+
+    Raises:
+        DeviceError: the CPU lacks a feature, or the library is for another target.
+    """
+    manifest = deployment.manifest
+    if manifest.target != "cpu":
+        raise DeviceError(f"{deployment.path} was built for {manifest.target}; the cpu device runs target 'cpu'")
+    missing = missing_features(manifest.cpu_features)
+    if missing:
+        raise DeviceError(
+            f"{deployment.path} was built for {manifest.isa}, and this CPU lacks {', '.join(missing)}. "
+            "Build it again with isa='generic', or on this machine"
+        )

@@ -1,0 +1,37 @@
+"""The interpreter as a device: runs the graph that a deployment was made from, exactly and slowly."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from ectoolkit.core.deployment import Deployment, from_layout, to_layout
+from ectoolkit.core.interpreter import interpret
+from ectoolkit.devices.base import Device, DeviceInfo
+from ectoolkit.devices.parameters import load_parameters
+
+
+class InterpreterDevice(Device):
+    """Runs the graph in ``deploy.json`` with the weights in ``deploy.params``; the library is not used."""
+
+    name = "interpreter"
+
+    @classmethod
+    def info(cls) -> DeviceInfo:
+        return DeviceInfo(cls.name, "the exact integer interpreter", True)
+
+    def _open(self) -> None:
+        """Nothing to take hold of."""
+
+    def _load(self, deployment: Deployment) -> Callable[[list[np.ndarray]], list[np.ndarray]]:
+        arrays = {name: tensor.numpy() for name, tensor in load_parameters(deployment).items()}
+        graph = deployment.graph(arrays)
+        manifest = deployment.manifest
+
+        def run(inputs: list[np.ndarray]) -> list[np.ndarray]:
+            given = [from_layout(a, t.layout) for a, t in zip(inputs, manifest.inputs, strict=True)]
+            found = interpret(graph, given)
+            return [to_layout(a, t.layout) for a, t in zip(found, manifest.outputs, strict=True)]
+
+        return run

@@ -1,0 +1,24 @@
+"""Reads ``deploy.params``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ectoolkit._optional import require
+from ectoolkit.core.deployment import PARAMETERS, Deployment
+from ectoolkit.errors import DeployFormatError
+
+
+def load_parameters(deployment: Deployment) -> dict[str, Any]:
+    """The arrays of ``deploy.params`` by name, as TVM tensors.
+
+    Raises:
+        DeployFormatError: it is not TVM's format.
+        MissingDependencyError: apache-tvm is not installed.
+    """
+    tvm = require("tvm", feature="Reading deploy.params")
+    path = deployment.path / PARAMETERS
+    try:
+        return dict(tvm.runtime.load_param_dict(path.read_bytes()))
+    except Exception as error:  # TVM's own error for a bad file is of no stable kind
+        raise DeployFormatError(f"{path} is not a parameter file of TVM: {error}. Build the directory again") from error
