@@ -95,7 +95,7 @@ def check_format(data: bytes, expected: str, version: int, source: str) -> None:
     """
     try:
         head = json.loads(data)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DeployFormatError(f"{source} is not JSON ({error}): it is damaged or truncated. Make it again") from error
     if not isinstance(head, dict) or head.get("format") != expected:
         found = head.get("format") if isinstance(head, dict) else type(head).__name__

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable
 
 import numpy as np
@@ -14,25 +15,30 @@ from ectoolkit.devices.base import Device, DeviceInfo
 from ectoolkit.devices.parameters import load_parameters
 from ectoolkit.errors import DeviceError, DeviceRunError, MissingDependencyError
 
-#: TVM's threading mode that leaves the choice of cores to the system
-_ANY_CORES = 0
+#: TVM's mode that takes a list of CPUs and lets every thread run on any of them; its other modes never use more
+#: threads than half the CPUs the system shows
+_SHARED_CORES = -2
 
 
 class CpuDevice(Device):
     """Runs ``deploy.so`` in this process.
 
     Args:
-        threads: worker threads, this one included; all cores where None.  TVM has one pool a process, so the last
-            device opened decides.
+        threads: worker threads, the calling one included; one for each CPU this process may use where None.
+
+    TVM keeps one pool of workers for each thread that runs a model; the pool is set up before that thread's first run.
     """
 
     name = "cpu"
 
     def __init__(self, threads: int | None = None) -> None:
         super().__init__()
-        if threads is not None and threads < 1:
-            raise DeviceError(f"threads is {threads}, expected at least 1")
-        self.threads = threads or os.cpu_count() or 1
+        cpus = sorted(os.sched_getaffinity(0))
+        if threads is not None and not 1 <= threads <= len(cpus):
+            raise DeviceError(f"threads is {threads}, expected 1 to {len(cpus)}, the CPUs this process may use")
+        self.threads = threads or len(cpus)
+        self._cpus = [str(cpu) for cpu in cpus[: self.threads]]
+        self._pool = threading.local()
 
     @classmethod
     def info(cls) -> DeviceInfo:
@@ -40,11 +46,16 @@ class CpuDevice(Device):
             require("tvm.runtime", feature="The cpu device")
         except MissingDependencyError as error:
             return DeviceInfo(cls.name, "compiled library on this CPU", False, str(error))
-        return DeviceInfo(cls.name, f"compiled library on this CPU, {os.cpu_count()} cores", True)
+        return DeviceInfo(cls.name, f"compiled library on this CPU, {len(os.sched_getaffinity(0))} cores", True)
 
     def _open(self) -> None:
         self._tvm = require("tvm", feature="The cpu device")
-        self._tvm.get_global_func("runtime.config_threadpool")(_ANY_CORES, self.threads)
+
+    def _set_threads(self) -> None:
+        if not getattr(self._pool, "ready", False):
+            configure = self._tvm.get_global_func("runtime.config_threadpool")
+            configure(_SHARED_CORES, self.threads, self._cpus)
+            self._pool.ready = True
 
     def _load(self, deployment: Deployment) -> Callable[[list[np.ndarray]], list[np.ndarray]]:
         check_host(deployment)
@@ -58,6 +69,7 @@ class CpuDevice(Device):
         function = machine[program.run]
 
         def run(arrays: list[np.ndarray]) -> list[np.ndarray]:
+            self._set_threads()
             try:
                 return [output.numpy() for output in function(*(tensor(array) for array in arrays), prepared)]
             except Exception as error:

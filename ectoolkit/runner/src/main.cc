@@ -29,7 +29,8 @@ Measurement RunModel(const Model& model, const Arguments& arguments, const Deplo
   try {
     return Measure(model, arguments.warmup, arguments.runs);
   } catch (const std::exception& error) {
-    throw Failure(deployment.Path(kLibrary).string() + " failed while running: " + Reason(error) + ". Build the directory again");
+    throw Failure(deployment.Path(kLibrary).string() + " failed while running: " + Reason(error) +
+                  ". Build the directory again");
   }
 }
 

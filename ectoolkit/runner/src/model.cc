@@ -61,7 +61,8 @@ Model::Model(const Deployment& deployment) : deployment_(deployment) {
   } catch (const Failure&) {
     throw;
   } catch (const std::exception& error) {
-    throw Failure("cannot load " + deployment.Path(kLibrary).string() + ": " + Reason(error) + ". It was made with " + MadeWith(deployment.manifest) +
+    throw Failure("cannot load " + deployment.Path(kLibrary).string() + ": " + Reason(error) +
+                  ". It was made with " + MadeWith(deployment.manifest) +
                   "; build the directory again with the apache-tvm that this program was built with");
   }
   try {

@@ -24,7 +24,8 @@ void SetThreads(std::optional<int> threads) {
   const auto wanted = static_cast<std::size_t>(std::max(threads.value_or(cpus.core_count), 1));
   if (wanted > most) {
     throw Failure("--threads is " + std::to_string(wanted) + ", and this process may use " + std::to_string(most) +
-                  (most == 1 ? " CPU" : " CPUs") + ". TVM's threads wait by spinning, so more of them than CPUs only lose time: ask for at most " +
+                  (most == 1 ? " CPU" : " CPUs") +
+                  ". TVM's threads wait by spinning, so more of them than CPUs only lose time: ask for at most " +
                   std::to_string(most));
   }
   // Without a list of CPUs this function cannot exceed half of the machine's CPUs, which TVM takes for hyper-threads,

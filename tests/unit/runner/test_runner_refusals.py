@@ -120,8 +120,8 @@ def test_file_outside_the_directory(deployment: Path, refused: Refused) -> None:
     outside = FileRecord(sha256_of(deployment.parent / "outside"), 1)
     change_manifest(deployment, files=files | {"../outside": outside})
     assert refused() == (
-        f"{deployment}/manifest.json lists '../outside', which is not the name of a file in its own directory. "
-        "Build the directory again"
+        f"{deployment}/manifest.json lists '../outside', which is not the name of a file in its own "
+        "directory. Build the directory again"
     )
 
 

@@ -1,0 +1,203 @@
+"""The U50 guide's flow in one call: fuse, prepare, calibrate, convert, trace.
+
+For modules with a QuantStub and a DeQuantStub: torchvision.models.quantization, and one's own.
+torch announces the end of this flow; it is kept behind this one module.
+"""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ectoolkit._optional import require
+from ectoolkit.core.graph import Graph
+from ectoolkit.core.interpreter import Progress
+from ectoolkit.errors import QuantizationError
+from ectoolkit.frontends.torchscript import import_torchscript
+from ectoolkit.quantize.calibration import Hasher, batches, size_of
+from ectoolkit.quantize.config import QuantConfig
+from ectoolkit.quantize.fusing import ceilings, fuse, replace_relu6
+from ectoolkit.quantize.observers import qconfig
+
+
+@dataclass(frozen=True, eq=False)
+class QuantizedModel:
+    """What quantizing gave.
+
+    Attributes:
+        graph: the integer graph, in hardware form.
+        traced: the quantized TorchScript module, as the U50 guide saves it.
+        float_model: the fused float module that was calibrated; same results as the user's.
+        config: the settings.
+        calibration_sha256: hash of the images.
+        calibration_images: how many.
+    """
+
+    graph: Graph
+    traced: Any
+    float_model: Any
+    config: QuantConfig
+    calibration_sha256: str
+    calibration_images: int
+
+    def float_outputs(self, x: np.ndarray) -> list[np.ndarray]:
+        """The float model's results for float32 ``(N, C, H, W)``."""
+        return list(self.float_layers(x, ())[0])
+
+    def float_layers(self, x: np.ndarray, names: Iterable[str]) -> tuple[list[np.ndarray], dict[str, np.ndarray]]:
+        """The float model's outputs, and what it has where the named layers end.
+
+        Args:
+            x: float32 ``(N, C, H, W)``.
+            names: layers of the graph; those that are no module of the float model are left out of the result.
+        """
+        torch = require("torch", feature="Running the float model")
+        modules = dict(self.float_model.named_modules())
+        found: dict[str, np.ndarray] = {}
+        hooks = []
+        for name in names:
+            # a layer ends at its observer, which for a FloatFunctional is the only module that is called
+            module = modules.get(f"{name}.activation_post_process", modules.get(name))
+            if module is not None and name:
+                hooks.append(module.register_forward_hook(_keep(found, name)))
+        try:
+            with torch.no_grad():
+                result = self.float_model(torch.from_numpy(np.ascontiguousarray(x)))
+        finally:
+            for hook in hooks:
+                hook.remove()
+        outputs = result if isinstance(result, tuple | list) else [result]
+        return [output.numpy() for output in outputs], found
+
+    def __repr__(self) -> str:
+        return f"QuantizedModel({self.graph.name!r}, {self.calibration_images} images, {self.config})"
+
+
+def _keep(found: dict[str, np.ndarray], name: str) -> Any:
+    def hook(module: Any, arguments: Any, output: Any) -> None:
+        if hasattr(output, "numpy"):
+            found[name] = output.detach().numpy().copy()
+
+    return hook
+
+
+def quantize_eager(
+    module: Any,
+    calibration: Iterable[Any],
+    config: QuantConfig | None = None,
+    *,
+    name: str | None = None,
+    progress: Progress | None = None,
+) -> QuantizedModel:
+    """Quantize a module with QuantStubs.
+
+    Args:
+        module: ``nn.Module`` with a QuantStub at its input and a DeQuantStub at its output; not changed.
+        calibration: preprocessed images; see `ectoolkit.quantize.calibration.batches`.
+        config: settings, `QuantConfig()` by default.
+        name: of the graph, the module's class by default.
+        progress: called after each calibration item; it may raise to cancel.
+
+    Raises:
+        QuantizationError: the module has no stubs, or cannot be converted.
+        InputError: the calibration data are not images for this module.
+        UnsupportedOpError: the module has an operation with no integer definition.
+    """
+    torch = require("torch", feature="Quantizing a module")
+    config = config or QuantConfig()
+    _require_stubs(torch, module)
+    with _quiet(), _engine(torch):
+        prepared = _prepare(module, config)
+        example, hasher, count = _calibrate(torch, prepared, calibration, progress)
+        traced = _convert(torch, prepared, example)
+    graph = import_torchscript(traced, example.shape, name=name or type(module).__name__)
+    return QuantizedModel(graph, traced, prepared, config, hasher.sha256, count)
+
+
+def _require_stubs(torch: Any, module: Any) -> None:
+    if not isinstance(module, torch.nn.Module):
+        raise QuantizationError(f"expected an nn.Module to quantize, got {type(module).__name__}")
+    kinds = {type(child).__name__ for child in module.modules()}
+    missing = [stub for stub in ("QuantStub", "DeQuantStub") if stub not in kinds]
+    if missing:
+        raise QuantizationError(
+            f"{type(module).__name__} has no {' and no '.join(missing)}, so torch does not know where its integer part "
+            "begins and ends. Use torchvision.models.quantization, or put torch.ao.quantization.QuantStub() at the "
+            "input and DeQuantStub() at the output of forward"
+        )
+
+
+def _prepare(module: Any, config: QuantConfig) -> Any:
+    quantization = require("torch.ao.quantization", feature="Quantizing a module")
+    model = copy.deepcopy(module).eval()
+    replace_relu6(model)
+    fuse(model, config.fuse)
+    model.qconfig = qconfig(config)
+    for child, ceiling in ceilings(model):
+        child.qconfig = qconfig(config, ceiling)
+    return quantization.prepare(model)
+
+
+def _calibrate(
+    torch: Any, prepared: Any, calibration: Iterable[Any], progress: Progress | None
+) -> tuple[np.ndarray, Hasher, int]:
+    hasher, count, example = Hasher(), 0, None
+    total = size_of(calibration)
+    with torch.no_grad():
+        for done, batch in enumerate(batches(calibration), 1):
+            prepared(torch.from_numpy(batch))
+            hasher.add(batch)
+            count += len(batch)
+            example = batch[:1] if example is None else example
+            if progress is not None:
+                progress(done, max(total, done), f"image {count}")
+    assert example is not None  # batches() raises where there is none
+    # from here on the observers only watch
+    prepared.apply(lambda m: m.disable_observer() if hasattr(m, "disable_observer") else None)
+    return example, hasher, count
+
+
+def _convert(torch: Any, prepared: Any, example: np.ndarray) -> Any:
+    quantization = require("torch.ao.quantization", feature="Quantizing a module")
+    try:
+        converted = quantization.convert(prepared)
+        with torch.no_grad():
+            return torch.jit.trace(converted, torch.from_numpy(example)).eval()
+    except (RuntimeError, NotImplementedError, AttributeError) as error:
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        raise QuantizationError(
+            f"torch cannot run the converted module: {lines[0] if lines else error!r}. An operation between QuantStub "
+            "and DeQuantStub has no quantized form: write additions as FloatFunctional().add and concatenations as "
+            "FloatFunctional().cat, fuse batch norm into its convolution, or put a DeQuantStub before the operation"
+        ) from error
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """torch says of this flow that it will be removed, and of observers what does not concern the user."""
+    with warnings.catch_warnings():
+        for category in (DeprecationWarning, FutureWarning):
+            warnings.simplefilter("ignore", category)
+        warnings.filterwarnings("ignore", message=".*reduce_range.*", category=UserWarning)
+        warnings.filterwarnings("ignore", message=".*must run observer before calling calculate_qparams.*")
+        warnings.filterwarnings("ignore", message=".*quantized tensor creation functions.*")
+        warnings.filterwarnings("ignore", message=".*Converting a tensor to a Python.*")
+        yield
+
+
+@contextmanager
+def _engine(torch: Any) -> Iterator[None]:
+    """Pack weights with fbgemm where torch has it, and leave the user's choice as it was."""
+    before = torch.backends.quantized.engine
+    if "fbgemm" in torch.backends.quantized.supported_engines:
+        torch.backends.quantized.engine = "fbgemm"
+    try:
+        yield
+    finally:
+        torch.backends.quantized.engine = before
