@@ -1,1 +1,85 @@
-"""ectoolkit."""
+"""ectoolkit: a PyTorch CNN, quantized, to an EdgeCortix accelerator on an Alveo U50.
+
+    import ectoolkit as ect
+
+    model = ect.load_model("mobilenet_v2")
+    flow = ect.Flow(model, calibration=ect.sample_photos(32))
+    flow.quantize.run()
+    flow.interpret.run(ect.sample_photos(4))
+    flow.build.run("mobilenet_v2_deploy")
+    flow.device.run("cpu")
+
+Names are looked up when they are first used: importing ectoolkit loads no torch, tvm, pandas or notebook library.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ectoolkit.analysis import Diff, compare
+    from ectoolkit.builders import build
+    from ectoolkit.core.deployment import Deployment, load_deployment
+    from ectoolkit.core.graph import Graph
+    from ectoolkit.core.graph_file import load_graph, save_graph
+    from ectoolkit.data import ImageSet, LoadedModel, Preprocess, image_folder, load_model, sample_photos
+    from ectoolkit.devices import list_devices, open_device
+    from ectoolkit.frontends.torchscript import import_torchscript
+    from ectoolkit.quantize.config import QuantConfig
+    from ectoolkit.workflow import (
+        BuildStage,
+        DevicePanel,
+        Flow,
+        ImportStage,
+        InterpretStage,
+        ModelStage,
+        QuantizeStage,
+    )
+    from ectoolkit.workflow.shortcuts import interpret, quantize
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "BuildStage": "workflow",
+    "Deployment": "core.deployment",
+    "DevicePanel": "workflow",
+    "Diff": "analysis",
+    "Flow": "workflow",
+    "Graph": "core.graph",
+    "ImageSet": "data",
+    "ImportStage": "workflow",
+    "InterpretStage": "workflow",
+    "LoadedModel": "data",
+    "ModelStage": "workflow",
+    "Preprocess": "data",
+    "QuantConfig": "quantize.config",
+    "QuantizeStage": "workflow",
+    "build": "builders",
+    "compare": "analysis",
+    "image_folder": "data",
+    "import_torchscript": "frontends.torchscript",
+    "interpret": "workflow.shortcuts",
+    "list_devices": "devices",
+    "load_deployment": "core.deployment",
+    "load_graph": "core.graph_file",
+    "load_model": "data",
+    "open_device": "devices",
+    "quantize": "workflow.shortcuts",
+    "sample_photos": "data",
+    "save_graph": "core.graph_file",
+}
+
+__all__ = [*sorted(_HOMES), "__version__"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'ectoolkit' has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"ectoolkit.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return list(__all__)

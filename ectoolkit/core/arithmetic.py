@@ -114,6 +114,8 @@ def quantize_bias(bias: np.ndarray, scale: np.ndarray, layer: str = "this layer"
     bias = np.asarray(bias, np.float32)
     with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
         quotient = round_to_integer(bias / np.asarray(scale, np.float32), Rounding.HALF_AWAY_FROM_ZERO)
+    # in float32 the largest int32 reads as 2**31, which is none
+    quotient = quotient.astype(np.float64)
     bad = ~((quotient >= INT32_MIN) & (quotient <= INT32_MAX))
     if bad.any():
         channel = int(np.flatnonzero(bad)[0])

@@ -26,6 +26,7 @@ def replacing_file(path: str | os.PathLike[str]) -> Iterator[Path]:
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
     os.close(handle)
     temporary = Path(name)
+    temporary.chmod(0o644)  # as a file written in place would be, not for its owner alone
     try:
         yield temporary
         os.replace(temporary, path)
@@ -46,6 +47,8 @@ def replacing_folder(path: str | os.PathLike[str], is_ours: Callable[[Path], boo
         InputError: `path` is a file, is a folder of something else, or its parent is missing or not writable.
     """
     path = Path(path).expanduser().absolute()
+    if path.is_symlink():  # the folder it names is replaced, the link stays
+        path = path.resolve()
     if path.exists() and not path.is_dir():
         raise InputError(f"{path} is a file; expected the name of a {kind} to write. Choose another name or remove it")
     if path.is_dir() and any(path.iterdir()) and not is_ours(path):

@@ -193,7 +193,7 @@ class Deployment:
         check_format(data, PROGRAM_FORMAT, PROGRAM_VERSION, str(path))
         try:
             return msgspec.json.decode(data, type=ProgramFile).program
-        except msgspec.ValidationError as error:
+        except msgspec.DecodeError as error:
             raise DeployFormatError(f"{path} is not valid: {error}. Build the directory again") from error
 
     def graph(self, constants: dict[str, np.ndarray]) -> Graph:
@@ -298,7 +298,7 @@ def read_manifest(folder: Path) -> Manifest:
     check_format(data, FORMAT, VERSION, str(path))
     try:
         manifest = msgspec.json.decode(data, type=Manifest)
-    except msgspec.ValidationError as error:
+    except msgspec.DecodeError as error:
         raise DeployFormatError(f"{path} is not a valid manifest: {error}. Build the directory again") from error
     if manifest.sealed() != manifest:
         raise DeployFormatError(f"{path} was altered: its content does not match its own hash. Build it again")

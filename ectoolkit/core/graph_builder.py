@@ -8,10 +8,9 @@ import numpy as np
 
 from ectoolkit.core.arithmetic import bias_scale, quantize_bias
 from ectoolkit.core.graph import Graph, Node, Value
-from ectoolkit.core.ops import OPS
 from ectoolkit.core.ops.base import grid
 from ectoolkit.core.types import Layout, QuantParams, TensorSpec
-from ectoolkit.core.verifier import verify
+from ectoolkit.core.verifier import op_of, verify
 
 
 class GraphBuilder:
@@ -69,7 +68,7 @@ class GraphBuilder:
             dtype: of the result.
         """
         node = Node(self.unique(name), op, tuple(inputs), attributes or {})
-        spec = OPS[op].output_spec(node, [self.values[i] for i in inputs], dtype)
+        spec = op_of(node).output_spec(node, [self.values[i] for i in inputs], dtype)
         self._nodes.append(node)
         self.values[node.name] = Value(node.name, spec, quant)
         return node.name

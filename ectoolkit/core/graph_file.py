@@ -9,6 +9,7 @@ import io
 import json
 import os
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,8 @@ VERSION = 1
 _ENTRY = "graph.json"
 #: zip entries carry this time, so that equal graphs make equal files
 _EPOCH = (1980, 1, 1, 0, 0, 0)
+#: what zipfile and numpy raise on damaged bytes, by where the damage is
+_DAMAGE = (zipfile.BadZipFile, zlib.error, KeyError, ValueError, EOFError, RuntimeError, OSError)
 
 
 class _QuantFile(msgspec.Struct, forbid_unknown_fields=True):
@@ -83,7 +86,7 @@ def graph_from_json(data: bytes, constants: dict[str, np.ndarray], source: str) 
     try:
         file = msgspec.json.decode(data, type=_GraphFile)
         return _from_file(file, constants)
-    except (msgspec.ValidationError, EctoolkitError, KeyError) as error:
+    except (msgspec.DecodeError, EctoolkitError, KeyError) as error:
         raise DeployFormatError(f"{source} does not describe a valid graph: {error}. Make it again") from error
 
 
@@ -149,7 +152,7 @@ def load_graph(path: str | os.PathLike[str]) -> Graph:
                 for name in archive.namelist()
                 if name.endswith(".npy")
             }
-    except (zipfile.BadZipFile, KeyError, ValueError, EOFError) as error:
+    except _DAMAGE as error:
         raise DeployFormatError(f"{path} is not a graph file or is damaged: {error}. Save the graph again") from error
     return graph_from_json(data, arrays, str(path))
 

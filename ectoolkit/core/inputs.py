@@ -27,7 +27,8 @@ def check_inputs(owner: str, specs: Mapping[str, TensorSpec], inputs: Inputs) ->
     if isinstance(inputs, Mapping):
         named = dict(inputs)
     else:
-        arrays = [inputs] if isinstance(inputs, np.ndarray) else list(inputs)
+        # anything that turns into an array by itself is one array: a torch tensor too
+        arrays = [np.asarray(inputs)] if hasattr(inputs, "__array__") else list(inputs)
         if len(arrays) != len(specs):
             raise InputError(f"{owner} takes {len(specs)} input(s), got {len(arrays)}")
         named = dict(zip(specs, arrays, strict=True))

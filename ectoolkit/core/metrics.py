@@ -78,5 +78,5 @@ def rmse_over_scale(reference: np.ndarray, candidate: np.ndarray, scale: float) 
 def agreement(reference: np.ndarray, candidate: np.ndarray, k: int = 1) -> float:
     """Share of images whose reference top-1 is among the candidate's top `k`; scores are ``(images, classes)``."""
     best = np.asarray(reference).argmax(axis=1)
-    top = np.argsort(-np.asarray(candidate), axis=1, kind="stable")[:, :k]
+    top = np.argsort(-np.asarray(candidate, np.float64), axis=1, kind="stable")[:, :k]
     return float((top == best[:, None]).any(axis=1).mean())

@@ -59,7 +59,8 @@ def image_folder(
         source = FileSource(file)
         source.check()
         items.append(Item(file.relative_to(root).as_posix(), source, of_folder.get(file.parent)))
-    chosen = ImageSet(tuple(items))
+    origin = f"ect.image_folder({str(path)!r}" + (f", labels={labels!r})" if labels else ")")
+    chosen = ImageSet(tuple(items), origin=origin)
     return chosen if preprocess is None else chosen.with_preprocess(preprocess)
 
 

@@ -45,8 +45,10 @@ class ImageSet:
         >>> photos[:4].batch().shape        # float32 (4, 3, H, W)
     """
 
+    #: `origin` is the expression that makes the set again, for exported scripts; empty where there is none
     items: tuple[Item, ...]
     preprocess: Preprocess | None = None
+    origin: str = ""
 
     @classmethod
     def from_arrays(
@@ -92,7 +94,9 @@ class ImageSet:
             IndexError: no such image.
         """
         if isinstance(index, slice):
-            return replace(self, items=self.items[index])
+            ends = ["" if end is None else str(end) for end in (index.start, index.stop, index.step)]
+            origin = f"{self.origin}[{':'.join(ends).removesuffix(':') or ':'}]" if self.origin else ""
+            return replace(self, items=self.items[index], origin=origin)
         return self._input(self._item(index))
 
     def __iter__(self) -> Iterator[np.ndarray]:

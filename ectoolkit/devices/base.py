@@ -13,7 +13,7 @@ import numpy as np
 
 from ectoolkit.core.deployment import Deployment, from_layout
 from ectoolkit.core.inputs import Inputs
-from ectoolkit.errors import DeviceStateError
+from ectoolkit.errors import DeviceError, DeviceStateError
 
 
 @dataclass(frozen=True)
@@ -156,7 +156,13 @@ class Device(ABC):
         return RunResult(outputs, elapsed / len(runs), self.name)
 
     def benchmark(self, deployment: Deployment, *, runs: int = 100, warmup: int = 10) -> Latency:
-        """Time the deployment's own example, warm; errors as for `run`."""
+        """Time the deployment's own example, warm; errors as for `run`.
+
+        Raises:
+            DeviceError: there would be nothing to time.
+        """
+        if runs < 1 or warmup < 0:
+            raise DeviceError(f"runs={runs}, warmup={warmup}: expected at least one run to time, and no less than no warmup")
         self.load(deployment)
         arrays = deployment.inputs()
         times = []

@@ -18,6 +18,8 @@ from ectoolkit.errors import DeviceError, DeviceRunError, MissingDependencyError
 #: TVM's mode that takes a list of CPUs and lets every thread run on any of them; its other modes never use more
 #: threads than half the CPUs the system shows
 _SHARED_CORES = -2
+#: how many workers the calling thread's pool has
+_pool = threading.local()
 
 
 class CpuDevice(Device):
@@ -26,7 +28,7 @@ class CpuDevice(Device):
     Args:
         threads: worker threads, the calling one included; one for each CPU this process may use where None.
 
-    TVM keeps one pool of workers for each thread that runs a model; the pool is set up before that thread's first run.
+    TVM keeps one pool of workers for each thread that runs a model, so the number is set where a run begins.
     """
 
     name = "cpu"
@@ -38,7 +40,6 @@ class CpuDevice(Device):
             raise DeviceError(f"threads is {threads}, expected 1 to {len(cpus)}, the CPUs this process may use")
         self.threads = threads or len(cpus)
         self._cpus = [str(cpu) for cpu in cpus[: self.threads]]
-        self._pool = threading.local()
 
     @classmethod
     def info(cls) -> DeviceInfo:
@@ -52,10 +53,10 @@ class CpuDevice(Device):
         self._tvm = require("tvm", feature="The cpu device")
 
     def _set_threads(self) -> None:
-        if not getattr(self._pool, "ready", False):
+        if getattr(_pool, "threads", None) != self.threads:
             configure = self._tvm.get_global_func("runtime.config_threadpool")
             configure(_SHARED_CORES, self.threads, self._cpus)
-            self._pool.ready = True
+            _pool.threads = self.threads
 
     def _load(self, deployment: Deployment) -> Callable[[list[np.ndarray]], list[np.ndarray]]:
         check_host(deployment)

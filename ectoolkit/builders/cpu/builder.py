@@ -13,6 +13,7 @@ import numpy as np
 from ectoolkit._optional import require
 from ectoolkit.builders.cpu.compiler import compile_module, export
 from ectoolkit.builders.cpu.importer import ImportedModule, import_graph
+from ectoolkit.builders.cpu.isa import choose_isa
 from ectoolkit.core.atomic import replacing_folder
 from ectoolkit.core.deployment import (
     LIBRARY,
@@ -60,7 +61,7 @@ def build_cpu(
         layout: of 4-D inputs and outputs: ``"NHWC"`` as in the U50 guide, or ``"NCHW"``.
         host_arch: ``"x86"``.
         isa: ``"host"``, ``"avx2"`` or ``"generic"``.
-        imported: an import of this very graph, to save doing it again.
+        imported: an import of this very graph with this layout and instruction set, to save doing it again.
         calibration_sha256: hash of the calibration images, for the manifest.
         progress: called after each step; it may raise to cancel.
 
@@ -83,7 +84,8 @@ def build_cpu(
         report(0, 4, "reference")
         outputs = interpret(graph, inputs)
         report(1, 4, "import")
-        if imported is None or imported.graph.sha256 != graph.sha256 or imported.layout != layout:
+        wanted = (graph.sha256, layout, choose_isa(isa))
+        if imported is None or (imported.graph.sha256, imported.layout, imported.isa) != wanted:
             imported = import_graph(graph, layout=layout, isa=isa)
         report(2, 4, "compile")
         export(compile_module(imported), folder / LIBRARY)

@@ -29,14 +29,14 @@ class Add(Op):
     attributes = ("relu",)
 
     def output_shape(self, node: Node, inputs: Sequence[Value]) -> tuple[int, ...]:
-        return inputs[0].spec.shape
-
-    def check(self, node: Node, inputs: Sequence[Value], output: Value, constants: Sequence[np.ndarray | None]) -> None:
         expect(
             inputs[0].spec.shape == inputs[1].spec.shape,
             node,
             f"operands must have one shape, got {inputs[0].spec.shape} and {inputs[1].spec.shape}",
         )
+        return inputs[0].spec.shape
+
+    def check(self, node: Node, inputs: Sequence[Value], output: Value, constants: Sequence[np.ndarray | None]) -> None:
         arithmetic.requantize_multiplier(main_ratio(inputs), node.name)
         arithmetic.requantize_multiplier(output_ratio(inputs, output), node.name)
 

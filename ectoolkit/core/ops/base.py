@@ -21,12 +21,16 @@ class Op(ABC):
         arity: number of inputs, constants included; None where it varies.
         input_dtypes: the dtypes each input may have; the last entry repeats where `arity` is None.
         attributes: names of the settings a node must carry.
+        rank: of the first input; None where any will do.
+        output_dtypes: the dtypes the result may have.
     """
 
     name: ClassVar[str]
     arity: ClassVar[int | None]
     input_dtypes: ClassVar[tuple[tuple[str, ...], ...]]
     attributes: ClassVar[tuple[str, ...]] = ()
+    rank: ClassVar[int | None] = None
+    output_dtypes: ClassVar[tuple[str, ...]] = ("uint8",)
 
     @abstractmethod
     def output_shape(self, node: Node, inputs: Sequence[Value]) -> tuple[int, ...]:
@@ -46,7 +50,19 @@ class Op(ABC):
         return 0
 
     def output_spec(self, node: Node, inputs: Sequence[Value], dtype: str) -> TensorSpec:
-        """Shape by `output_shape`, the given dtype, and the layout that activations of that rank have."""
+        """Shape by `output_shape`, the given dtype, and the layout that activations of that rank have.
+
+        Raises:
+            VerificationError: the inputs' number or shapes do not fit the operation.
+        """
+        takes = "at least one input" if self.arity is None else f"{self.arity} inputs"
+        expect(len(inputs) == (self.arity or max(len(inputs), 1)), node, f"takes {takes}, got {len(inputs)}")
+        first = inputs[0]
+        expect(
+            self.rank in (None, len(first.spec.shape)),
+            node,
+            f"takes an input of {self.rank} axes, got {first.name}: {first.spec}",
+        )
         shape = self.output_shape(node, inputs)
         return TensorSpec(shape, dtype, Layout.of_activation(len(shape)))
 
@@ -74,6 +90,13 @@ def same_grid(node: Node, first: Value, second: Value) -> None:
 
 
 def pair(node: Node, name: str) -> tuple[int, int]:
-    """A setting that holds rows and columns."""
-    rows, columns = node.attributes[name]  # type: ignore[misc]
-    return int(rows), int(columns)
+    """A setting that holds rows and columns.
+
+    Raises:
+        VerificationError: it is no pair, or holds what cannot be: a stride of 0, a padding below 0.
+    """
+    value, least = node.attributes[name], 0 if name == "padding" else 1
+    ok = isinstance(value, tuple) and len(value) == 2 and all(isinstance(v, int) and v >= least for v in value)
+    expect(ok, node, f"{name} is {value!r}, expected (rows, columns), whole numbers from {least}")
+    rows, columns = value  # type: ignore[misc]
+    return rows, columns

@@ -23,12 +23,20 @@ class Conv2d(Op):
 
     name = "conv2d"
     arity = 3
+    rank = 4
     input_dtypes = (("uint8",), ("int8",), ("int32",))
     attributes = ("stride", "padding", "dilation", "groups", "relu")
+    output_dtypes = ("uint8", "int32")
 
     def output_shape(self, node: Node, inputs: Sequence[Value]) -> tuple[int, ...]:
-        n, _, height, width = inputs[0].spec.shape
-        out_channels, _, kernel_h, kernel_w = inputs[1].spec.shape
+        n, channels, height, width = inputs[0].spec.shape
+        weight, groups = inputs[1].spec.shape, int(node.attributes["groups"])  # type: ignore[call-overload]
+        expect(
+            len(weight) == 4 and groups > 0 and channels == weight[1] * groups and weight[0] % groups == 0,
+            node,
+            f"weight {weight} with {groups} groups does not fit {channels} input channels",
+        )
+        out_channels, _, kernel_h, kernel_w = weight
         (sh, sw), (ph, pw), (dh, dw) = pair(node, "stride"), pair(node, "padding"), pair(node, "dilation")
         rows = (height + 2 * ph - dh * (kernel_h - 1) - 1) // sh + 1
         columns = (width + 2 * pw - dw * (kernel_w - 1) - 1) // sw + 1
@@ -42,12 +50,6 @@ class Conv2d(Op):
 
     def check(self, node: Node, inputs: Sequence[Value], output: Value, constants: Sequence[np.ndarray | None]) -> None:
         x, weight, bias = inputs
-        groups = int(node.attributes["groups"])  # type: ignore[call-overload]
-        expect(
-            x.spec.shape[1] == weight.spec.shape[1] * groups and weight.spec.shape[0] % groups == 0,
-            node,
-            f"weight {weight.spec.shape} with {groups} groups does not fit {x.spec.shape[1]} input channels",
-        )
         expect(
             output.spec.dtype != "int32" or not node.attributes["relu"],
             node,

@@ -18,6 +18,7 @@ class GlobalAvgPool(Op):
 
     name = "global_avg_pool"
     arity = 1
+    rank = 4
     input_dtypes = (("uint8",),)
 
     def output_shape(self, node: Node, inputs: Sequence[Value]) -> tuple[int, ...]:

@@ -22,19 +22,20 @@ class Linear(Op):
 
     name = "linear"
     arity = 3
+    rank = 2
     input_dtypes = (("uint8",), ("int8",), ("int32",))
     attributes = ("relu",)
 
     def output_shape(self, node: Node, inputs: Sequence[Value]) -> tuple[int, ...]:
-        return inputs[0].spec.shape[0], inputs[1].spec.shape[0]
+        (images, features), weight = inputs[0].spec.shape, inputs[1].spec.shape
+        expect(
+            len(weight) == 2 and features == weight[1],
+            node,
+            f"weight {weight} does not fit input {inputs[0].spec.shape}",
+        )
+        return images, weight[0]
 
     def check(self, node: Node, inputs: Sequence[Value], output: Value, constants: Sequence[np.ndarray | None]) -> None:
-        features = inputs[0].spec.shape[-1]
-        expect(
-            len(inputs[0].spec.shape) == 2 and features == inputs[1].spec.shape[1],
-            node,
-            f"weight {inputs[1].spec.shape} does not fit input {inputs[0].spec.shape}; flatten the input first",
-        )
         check_accumulator(node, *inputs, output, constants)  # type: ignore[misc]
 
     def evaluate(

@@ -15,6 +15,7 @@ class MaxPool2d(Op):
 
     name = "max_pool2d"
     arity = 1
+    rank = 4
     input_dtypes = (("uint8",),)
     attributes = ("kernel", "stride", "padding", "dilation", "ceil_mode")
 

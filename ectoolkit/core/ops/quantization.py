@@ -37,6 +37,7 @@ class Dequantize(Op):
     name = "dequantize"
     arity = 1
     input_dtypes = (("uint8",),)
+    output_dtypes = ("float32",)
 
     def output_shape(self, node: Node, inputs: Sequence[Value]) -> tuple[int, ...]:
         return inputs[0].spec.shape

@@ -16,6 +16,7 @@ from ectoolkit.core.ops.base import Op, same_grid
 
 class _Upsample2x(Op):
     arity = 1
+    rank = 4
     input_dtypes = (("uint8",),)
 
     def output_shape(self, node: Node, inputs: Sequence[Value]) -> tuple[int, ...]:

@@ -6,6 +6,7 @@ import hashlib
 import os
 import warnings
 from collections.abc import Sequence
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +74,9 @@ def _load(model: str | os.PathLike[str] | Any) -> tuple[Any, str]:
         raise InputError(f"{path} is {'a folder' if path.is_dir() else 'not there'}; expected a TorchScript file")
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)
+            # torch announces the end of TorchScript, which is this door's format
+            for category in (DeprecationWarning, FutureWarning):
+                warnings.filterwarnings("ignore", message=".*torch.jit.load.*", category=category)
             script = torch.jit.load(str(path), map_location="cpu")
     except RuntimeError as error:
         first = str(error).strip().splitlines()[0]
@@ -85,8 +88,8 @@ def _load(model: str | os.PathLike[str] | Any) -> tuple[Any, str]:
 
 
 def _shapes(input_shape: Sequence[int] | Sequence[Sequence[int]]) -> list[tuple[int, ...]]:
-    nested = [input_shape] if all(isinstance(extent, int) for extent in input_shape) else list(input_shape)
-    shapes = [tuple(int(extent) for extent in shape) for shape in nested]  # type: ignore[union-attr]
+    nested = [input_shape] if all(isinstance(extent, Integral) for extent in input_shape) else list(input_shape)
+    shapes = [tuple(int(extent) for extent in shape) for shape in nested]  # type: ignore[attr-defined]
     for shape in shapes:
         if not shape or min(shape) < 1:
             raise InputError(f"input_shape {shape} must be positive extents, for example (1, 3, 224, 224)")

@@ -1,0 +1,213 @@
+"""What every stage is: a state, one run at a time, progress, cancel, a result with a table."""
+
+from __future__ import annotations
+
+import enum
+import threading
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar
+
+from ectoolkit.core.interpreter import Progress
+from ectoolkit.errors import Cancelled, StageError
+from ectoolkit.workflow.views import render
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from ectoolkit.workflow.flow import Flow
+
+Result = TypeVar("Result")
+
+
+class StageState(enum.StrEnum):
+    """Where a stage stands."""
+
+    IDLE = "not run"
+    RUNNING = "running"
+    DONE = "done"
+    STALE = "stale"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True)
+class StageEvent:
+    """What a listener is told.
+
+    Attributes:
+        stage: whose event it is.
+        kind: ``"state"`` or ``"progress"``.
+        done, total: steps, for ``"progress"``.
+        label: of the step at hand.
+    """
+
+    stage: Stage[Any]
+    kind: str
+    done: int = 0
+    total: int = 0
+    label: str = ""
+
+
+class Stage(ABC, Generic[Result]):
+    """One stage of the flow.
+
+    Attributes:
+        number: in the U50 guide.
+        title: for people.
+        attribute: name of the stage in `Flow`.
+        flow: the session.
+        settings: arguments of the last run, by name.
+        error: of the last run, None where it went well.
+        seconds: that the last good run took.
+    """
+
+    number: ClassVar[int]
+    title: ClassVar[str]
+    attribute: ClassVar[str]
+
+    def __init__(self, flow: Flow) -> None:
+        self.flow = flow
+        self.settings: dict[str, Any] = {}
+        self.error: BaseException | None = None
+        self.seconds = 0.0
+        self.generation = 0
+        self._result: Result | None = None
+        self._based_on: dict[str, int] = {}
+        self._running = threading.Lock()
+        self._cancel = threading.Event()
+        self._listeners: list[Callable[[StageEvent], None]] = []
+
+    # --- for subclasses ------------------------------------------------------------------------------------------
+
+    @property
+    def upstream(self) -> Sequence[Stage[Any]]:
+        """The stages whose results this one starts from."""
+        return ()
+
+    @abstractmethod
+    def _run(self, progress: Progress, *arguments: Any, **settings: Any) -> Result:
+        """Do the work; `progress` raises `Cancelled` where the user cancelled."""
+
+    @abstractmethod
+    def _table(self, result: Result) -> pd.DataFrame:
+        """The result as a table."""
+
+    # --- running -------------------------------------------------------------------------------------------------
+
+    def run(self, *arguments: Any, progress: Progress | None = None, **settings: Any) -> Self:
+        """Run the stage and keep its result.
+
+        Args:
+            *arguments: of the stage.
+            progress: called as ``progress(done, total, label)``.
+            **settings: of the stage.
+
+        Returns:
+            The stage, so that it displays as a card.
+
+        Raises:
+            StageError: it is running already, or a stage before it has not run.
+            Cancelled: `cancel` was called.
+            EctoolkitError: whatever went wrong; the last good result stays.
+        """
+        if not self._running.acquire(blocking=False):
+            raise StageError(f"{self.title} is running already; wait for it, or call .cancel()")
+        try:
+            self._cancel.clear()
+            self.error = None
+            self._tell(StageEvent(self, "state"))
+            start = time.perf_counter()
+            result = self._run(self._reporter(progress), *arguments, **settings)
+            self._based_on = {stage.attribute: stage.generation for stage in self.upstream}
+            self._result, self.settings = result, settings
+            self.seconds = time.perf_counter() - start
+            self.generation += 1
+            self.flow.record(self, arguments, settings)
+        except BaseException as error:
+            self.error = error
+            raise
+        finally:
+            self._running.release()
+            self._tell(StageEvent(self, "state"))
+        return self
+
+    def cancel(self) -> None:
+        """Ask a running stage to stop at its next step; harmless where none runs."""
+        self._cancel.set()
+
+    def _reporter(self, progress: Progress | None) -> Progress:
+        def report(done: int, total: int, label: str) -> None:
+            if self._cancel.is_set():
+                raise Cancelled(f"{self.title} was cancelled at step {done} of {total} ({label}); nothing was changed")
+            self._tell(StageEvent(self, "progress", done, total, label))
+            if progress is not None:
+                progress(done, total, label)
+
+        return report
+
+    # --- what is known -------------------------------------------------------------------------------------------
+
+    @property
+    def state(self) -> StageState:
+        """Where the stage stands."""
+        if self._running.locked():
+            return StageState.RUNNING
+        if isinstance(self.error, Cancelled):
+            return StageState.CANCELLED
+        if self.error is not None:
+            return StageState.FAILED
+        if self._result is None:
+            return StageState.IDLE
+        return StageState.STALE if self.stale else StageState.DONE
+
+    @property
+    def stale(self) -> bool:
+        """True where a stage before this one has run again since."""
+        changed = any(self._based_on.get(s.attribute) != s.generation or s.stale for s in self.upstream)
+        return self._result is not None and changed
+
+    @property
+    def result(self) -> Result:
+        """What the last good run gave.
+
+        Raises:
+            StageError: there was none.
+        """
+        if self._result is None:
+            raise StageError(f"{self.title} has not run; call flow.{self.attribute}.run() first")
+        return self._result
+
+    @property
+    def ready(self) -> bool:
+        """True where there is a result."""
+        return self._result is not None
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """The result as a DataFrame; its columns are described at the function that makes it."""
+        return self._table(self.result)
+
+    def observe(self, listener: Callable[[StageEvent], None]) -> Callable[[], None]:
+        """Call `listener` on every event, in the thread that runs the stage; returns what stops it."""
+        self._listeners.append(listener)
+        return lambda: self._listeners.remove(listener)
+
+    def _tell(self, event: StageEvent) -> None:
+        for listener in list(self._listeners):
+            listener(event)
+
+    # --- display -------------------------------------------------------------------------------------------------
+
+    def summary(self) -> str:
+        """One line about the result."""
+        return ""
+
+    def __repr__(self) -> str:
+        detail = f", {self.summary()}" if self.ready else ""
+        return f"{type(self).__name__}({self.state}{detail})"
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
+        return render(self)

@@ -1,0 +1,1 @@
+"""The six stages of the U50 guide, one a file."""

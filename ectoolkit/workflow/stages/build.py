@@ -1,0 +1,69 @@
+"""5 · the deploy directory."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from ectoolkit.analysis.files import file_table
+from ectoolkit.builders import build
+from ectoolkit.core.deployment import Deployment
+from ectoolkit.core.graph import Graph
+from ectoolkit.core.interpreter import Progress
+from ectoolkit.errors import StageError
+from ectoolkit.workflow.stage import Stage
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class BuildStage(Stage[Deployment]):
+    """Builds the deploy directory.
+
+    ``run(out=None, target="cpu", **options)``: `out` is ``<name>_deploy`` where None; options as for
+    `ectoolkit.builders.build`.  The first image of the reference becomes ``input0.bin``.
+    """
+
+    number = 5
+    title = "Build"
+    attribute = "build"
+
+    @property
+    def upstream(self) -> tuple[Stage[Any], ...]:
+        imports = (self.flow.importer,) if self.flow.importer.ready else ()
+        quantize = () if isinstance(self.flow.source, Graph) else (self.flow.quantize,)
+        return (*quantize, *imports)
+
+    def _run(
+        self, progress: Progress, out: str | os.PathLike[str] | None = None, target: str = "cpu", **options: Any
+    ) -> Deployment:
+        graph = self.flow.quantize.graph
+        if self.flow.importer.ready and not self.flow.importer.stale and target == "cpu":
+            imported = self.flow.importer.result
+            options = {"layout": imported.layout.value, "isa": imported.isa.name, **options}
+            if options["isa"] == imported.isa.name:
+                options["imported"] = imported
+        if "reference_input" not in options:
+            options["reference_input"] = self._first_image(graph)
+        if not isinstance(self.flow.source, Graph):
+            options.setdefault("calibration_sha256", self.flow.quantize.result.calibration_sha256)
+        out = out if out is not None else f"{self.flow.name.replace('/', '_')}_deploy"
+        return build(graph, out, target, progress=progress, **options)
+
+    def _first_image(self, graph: Graph) -> Any:
+        if not self.flow.interpret.ready:
+            raise StageError("the build stores one input and its result; call flow.interpret.run() first")
+        batch = graph.values[graph.inputs[0]].spec.shape[0]
+        return self.flow.interpret.result.inputs[:batch]
+
+    @property
+    def deployment(self) -> Deployment:
+        """The deploy directory, checked when it was built."""
+        return self.result
+
+    def _table(self, result: Deployment) -> pd.DataFrame:
+        return file_table(result.manifest)
+
+    def summary(self) -> str:
+        size = sum(record.size_bytes for record in self.result.manifest.files.values())
+        return f"{self.result.path.name}: {size / 1e6:.1f} MB for {self.result.manifest.isa}"

@@ -1,0 +1,123 @@
+"""3 · the reference: the graph on the interpreter, beside the float model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ectoolkit.analysis.errors import error_table
+from ectoolkit.analysis.predictions import prediction_table
+from ectoolkit.core import metrics
+from ectoolkit.core.graph import Graph
+from ectoolkit.core.interpreter import Progress, Trace, trace
+from ectoolkit.data import ImageSet
+from ectoolkit.errors import InputError, StageError
+from ectoolkit.workflow.stage import Stage
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True, eq=False)
+class Reference:
+    """What the interpreter gave.
+
+    Attributes:
+        inputs: float32 ``(N, C, H, W)``.
+        names: of the images.
+        labels: true classes, None where unknown.
+        trace: every layer of the integer graph.
+        float_outputs: of the float model, None where there is none.
+        float_layers: of the float model, by layer.
+    """
+
+    inputs: np.ndarray
+    names: list[str]
+    labels: list[int | None]
+    trace: Trace
+    float_outputs: list[np.ndarray] | None
+    float_layers: dict[str, np.ndarray]
+
+
+class InterpretStage(Stage[Reference]):
+    """Runs images through the interpreter.
+
+    ``run(images=None)``: an image set, or float32 ``(N, C, H, W)``; the first four calibration images where None.
+    """
+
+    number = 3
+    title = "Reference"
+    attribute = "interpret"
+
+    @property
+    def upstream(self) -> tuple[Stage[Any], ...]:
+        return () if isinstance(self.flow.source, Graph) else (self.flow.quantize,)
+
+    def _run(self, progress: Progress, images: Any = None) -> Reference:
+        graph = self.flow.quantize.graph
+        inputs, names, labels = self._images(images)
+        float_outputs, float_layers = None, {}
+        if self.flow.quantize.ready and not isinstance(self.flow.source, Graph):
+            layers = [node.name for node in graph.nodes]
+            float_outputs, float_layers = self.flow.quantize.result.float_layers(inputs, layers)
+        return Reference(inputs, names, labels, trace(graph, inputs, progress=progress), float_outputs, float_layers)
+
+    def _images(self, images: Any) -> tuple[np.ndarray, list[str], list[int | None]]:
+        if images is None:
+            if not isinstance(self.flow.calibration, ImageSet):
+                raise StageError("give the images to run: flow.interpret.run(images), float32 (N, C, H, W)")
+            images = self.flow.calibration[:4]
+        images = self.flow.preprocessed(images)
+        if isinstance(images, ImageSet):
+            return images.batch(), images.names, images.labels
+        array = np.asarray(images)
+        if array.ndim < 2 or not array.shape[0]:
+            raise InputError(f"images has shape {array.shape}, expected a batch: float32 (N, C, H, W)")
+        return array, [f"image {index}" for index in range(len(array))], [None] * len(array)
+
+    @property
+    def outputs(self) -> list[np.ndarray]:
+        """The interpreter's outputs, float32, NCHW where 4-D."""
+        return self.result.trace.outputs
+
+    @property
+    def trace(self) -> Trace:
+        """Every layer's codes."""
+        return self.result.trace
+
+    @property
+    def predictions(self) -> pd.DataFrame:
+        """One row an image; see `ectoolkit.analysis.predictions.prediction_table`.
+
+        Raises:
+            StageError: the model is no classifier with known class names.
+        """
+        return self.prediction_table({})
+
+    def prediction_table(self, more: dict[str, np.ndarray]) -> pd.DataFrame:
+        """The predictions, with a column for each further score, for example a device's."""
+        scores = self.outputs[0]
+        if scores.ndim != 2 or scores.shape[1] != len(self.flow.class_names):
+            raise StageError(
+                f"{self.flow.name} gives {scores.shape} and {len(self.flow.class_names)} class names are known; "
+                "predictions need a classifier and its names: ect.Flow(..., class_names=[...])"
+            )
+        columns = {"int8": scores} | more
+        if self.result.float_outputs is not None:
+            columns = {"float": self.result.float_outputs[0]} | columns
+        return prediction_table(columns, self.flow.class_names, self.result.names, self.result.labels)
+
+    def _table(self, result: Reference) -> pd.DataFrame:
+        return error_table(result.trace, result.float_layers)
+
+    def summary(self) -> str:
+        result = self.result
+        line = f"{len(result.names)} images"
+        if result.float_outputs is not None:
+            line += f", outputs at {metrics.sqnr_db(result.float_outputs[0], self.outputs[0]):.1f} dB of float"
+            if self.outputs[0].ndim == 2:
+                share = metrics.agreement(result.float_outputs[0], self.outputs[0])
+                line += f", top-1 agrees on {round(share * len(result.names))} of {len(result.names)}"
+        return line
