@@ -70,7 +70,36 @@ _HOMES = {
     "save_graph": "core.graph_file",
 }
 
-__all__ = [*sorted(_HOMES), "__version__"]
+__all__ = [
+    "BuildStage",
+    "Deployment",
+    "DevicePanel",
+    "Diff",
+    "Flow",
+    "Graph",
+    "ImageSet",
+    "ImportStage",
+    "InterpretStage",
+    "LoadedModel",
+    "ModelStage",
+    "Preprocess",
+    "QuantConfig",
+    "QuantizeStage",
+    "__version__",
+    "build",
+    "compare",
+    "image_folder",
+    "import_torchscript",
+    "interpret",
+    "list_devices",
+    "load_deployment",
+    "load_graph",
+    "load_model",
+    "open_device",
+    "quantize",
+    "sample_photos",
+    "save_graph",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -37,8 +37,8 @@ def layer_table(graph: Graph) -> pd.DataFrame:
     Columns: ``layer`` name; ``op``; ``output`` shape (NCHW); ``dtype`` of the codes (``int32``: raw accumulator,
     ``float32``: real); ``bits`` of the output; ``macs`` of one run; ``parameters`` number of weights and biases;
     ``scale`` real units per code and ``zero_point`` of the output (NaN scale: one a channel); ``range_min`` and
-    ``range_max`` real values of the smallest and largest code; ``weight_scale_min`` and ``weight_scale_max`` over output
-    channels; ``note`` in words.
+    ``range_max`` real values of the smallest and largest code; ``weight_scale_min`` and ``weight_scale_max`` over
+    output channels; ``note`` in words.
     """
     return frame((_row(graph, node) for node in graph.nodes), COLUMNS)
 

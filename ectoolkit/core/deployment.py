@@ -49,7 +49,6 @@ class TensorFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """Of the file."""
         return int(np.prod(self.shape)) * 4
 
-
     @property
     def graph_spec(self) -> TensorSpec:
         """What the tensor is in the graph: NCHW where 4-D."""

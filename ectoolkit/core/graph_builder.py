@@ -98,7 +98,7 @@ class GraphBuilder:
         """
         channels = weight.shape[0]
         scale = np.broadcast_to(np.asarray(weight_scale, np.float32), (channels,)).copy()
-        steps = bias_scale(grid(self.values[x]).scale[()], scale)
+        steps = bias_scale(grid(self.values[x]).scalar, scale)
         real = np.zeros(channels, np.float32) if bias is None else np.asarray(bias, np.float32)
         name = self.unique(name)
         layout = Layout.OIHW if weight.ndim == 4 else Layout.OI

@@ -71,9 +71,7 @@ def _hint(spec: TensorSpec, array: np.ndarray) -> str:
     return ""
 
 
-def split_batch(
-    specs: Mapping[str, TensorSpec], inputs: Mapping[str, np.ndarray]
-) -> Iterator[dict[str, np.ndarray]]:
+def split_batch(specs: Mapping[str, TensorSpec], inputs: Mapping[str, np.ndarray]) -> Iterator[dict[str, np.ndarray]]:
     """The inputs of one run after another."""
     first = next(iter(specs))
     for part in range(inputs[first].shape[0] // specs[first].shape[0]):

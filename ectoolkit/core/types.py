@@ -109,7 +109,7 @@ class QuantParams:
     @classmethod
     def uint8(cls, scale: float, zero_point: int) -> QuantParams:
         """Activation codes 0..255 with one scale."""
-        return cls(np.float32(scale), zero_point, 0, 255)
+        return cls(np.asarray(scale, np.float32), zero_point, 0, 255)
 
     @classmethod
     def int8_weight(cls, scale: np.ndarray) -> QuantParams:
@@ -120,6 +120,17 @@ class QuantParams:
     def int32(cls, scale: np.ndarray, axis: int) -> QuantParams:
         """Biases and accumulators: int32, zero point 0, scale ``(channels,)`` along `axis`."""
         return cls(np.asarray(scale, np.float32), 0, -(2**31), 2**31 - 1, axis=axis)
+
+    @property
+    def scalar(self) -> np.float32:
+        """The one scale.
+
+        Raises:
+            QuantizationError: there is one for each channel.
+        """
+        if self.axis is not None:
+            raise QuantizationError(f"expected one scale, got {self.scale.size} along axis {self.axis}")
+        return np.float32(self.scale)
 
     @property
     def bit_width(self) -> int:

@@ -162,7 +162,9 @@ class Device(ABC):
             DeviceError: there would be nothing to time.
         """
         if runs < 1 or warmup < 0:
-            raise DeviceError(f"runs={runs}, warmup={warmup}: expected at least one run to time, and no less than no warmup")
+            raise DeviceError(
+                f"runs={runs}, warmup={warmup}: expected at least one run to time, and no less than no warmup"
+            )
         self.load(deployment)
         arrays = deployment.inputs()
         times = []

@@ -22,14 +22,14 @@ def qconfig(config: QuantConfig, ceiling: float | None = None) -> Any:
         "per_tensor": quantization.default_weight_observer,
     }
     kind = kinds[config.method] if ceiling is None else _with_ceiling(kinds[config.method])
-    arguments = {"reduce_range": config.activation_bits == 7}
+    arguments: dict[str, Any] = {"reduce_range": config.activation_bits == 7}
     if ceiling is not None:
         arguments["ceiling"] = ceiling
     return quantization.QConfig(activation=kind.with_args(**arguments), weight=weights[config.weights])
 
 
 def _with_ceiling(base: Any) -> Any:
-    class CeilingObserver(base):  # type: ignore[misc]
+    class CeilingObserver(base):
         """Cuts what it sees, and passes it on cut: the float model is then the ReLU6 model that was trained.
 
         On codes the cut costs nothing: a range that ends at the ceiling saturates there by itself.

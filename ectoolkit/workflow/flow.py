@@ -52,7 +52,7 @@ class Flow:
             )
         self.source = model
         self.name = name or getattr(model, "name", None) or type(model).__name__
-        self.class_names = tuple(class_names or getattr(model, "class_names", ()))
+        self.class_names: tuple[str, ...] = tuple(class_names or getattr(model, "class_names", None) or ())
         self.calibration = self.preprocessed(calibration)
         self.log: list[Step] = []
         self.model = ModelStage(self)

@@ -150,9 +150,7 @@ class _Emitter:
 
     def _emit(self, call: KernelCall, known: Mapping[str, Any]) -> Any:
         arguments = [known[name] for name in call.inputs]
-        expression = self.relax.call_tir(
-            self._kernel(call), arguments, out_ty=self._type(call.shape, call.dtype)
-        )
+        expression = self.relax.call_tir(self._kernel(call), arguments, out_ty=self._type(call.shape, call.dtype))
         return self.builder.emit(expression, name_hint=_identifier(call.output))
 
     def _kernel(self, call: KernelCall) -> Any:

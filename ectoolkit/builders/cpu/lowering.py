@@ -102,7 +102,7 @@ def single(
 def lower_quantize(context: Context, node: Node) -> Lowered:
     quant = grid(context.value(node.name))
     shape = context.shape(node.name)
-    reciprocal = float(arithmetic.reciprocal_of(quant.scale[()]))
+    reciprocal = float(arithmetic.reciprocal_of(quant.scalar))
     arguments = (reciprocal, quant.zero_point, quant.quant_min, quant.quant_max)
     return single(context, node, borders.quantize, spatial.as_nhwc(shape), len(shape), context.nchw, *arguments)
 
@@ -164,12 +164,11 @@ def _convolution(context: Context, node: Node, spec: convolution.ConvSpec) -> Lo
     factors, parameters = _epilogue_arrays(context, node, spec)
     packed = f"{weight}.packed"
     template: Callable[..., Any]
+    arguments: tuple[Any, ...]
     if spec.groups == 1:
         template, arguments = convolution.dense, (spec, context.isa)
         shape, dtype = packing.dense_shape(spec.weight, context.isa), context.isa.weight_dtype
-        pack = KernelCall(
-            packing.pack_dense, (spec.weight, spec.rank, context.isa), (weight,), packed, shape, dtype
-        )
+        pack = KernelCall(packing.pack_dense, (spec.weight, spec.rank, context.isa), (weight,), packed, shape, dtype)
     elif spec.weight[1] == 1 and spec.groups == spec.weight[0]:
         template, arguments = depthwise.depthwise, (spec,)
         shape = (*spec.weight[2:], packing.padded(spec.weight[0], LANES))
@@ -261,8 +260,7 @@ def lower_concat(context: Context, node: Node) -> Lowered:
     for position, (other, other_shape) in enumerate(parts[1:], 1):
         joined = (*shape[:axis], shape[axis] + other_shape[axis], *shape[axis + 1 :])
         target = node.name if position == len(parts) - 1 else f"{node.name}.joined{position}"
-        arguments = ((shape, other_shape), axis)  # type: ignore[assignment]
-        calls.append(KernelCall(elementwise.join, arguments, (name, other), target, joined, "uint8"))
+        calls.append(KernelCall(elementwise.join, ((shape, other_shape), axis), (name, other), target, joined, "uint8"))
         name, shape = target, joined
     if len(parts) == 1:
         calls.append(KernelCall(spatial.reshape, (shape, shape), (name,), node.name, shape, "uint8"))
@@ -275,9 +273,7 @@ def lower_relu(context: Context, node: Node) -> Lowered:
 
 def lower_max_pool(context: Context, node: Node) -> Lowered:
     settings = [pair(node, name) for name in ("kernel", "stride", "padding", "dilation")]
-    return single(
-        context, node, spatial.max_pool, context.shape(node.inputs[0]), context.shape(node.name), *settings
-    )
+    return single(context, node, spatial.max_pool, context.shape(node.inputs[0]), context.shape(node.name), *settings)
 
 
 def lower_global_avg_pool(context: Context, node: Node) -> Lowered:

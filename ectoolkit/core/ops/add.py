@@ -3,9 +3,10 @@
 The first input is the main operand X, the second the other Y; the order matters (see
 `ectoolkit.passes.residual_add`).  X may be the raw int32 accumulator of a convolution.
 
-    p = clip(R(q_X - z_X, s_X / s_Y), -256, 255)                 m = s_Y / s_out
-    relu: q = clip(R(clip(p + q_Y - z_Y, -256, hi), m) + z_out, z_out, 255),  hi = min(255, floor((255 - z_out)/m + 0.5))
-    else: q = clip(S9(R(p, m) + z_out) + S9(R(q_Y - z_Y, m)), 0, 255),        S9 = clip to [-256, 255]
+    p = clip(R(q_X - z_X, s_X / s_Y), -256, 255)      m = s_Y / s_out
+    relu: q = clip(R(clip(p + q_Y - z_Y, -256, hi), m) + z_out, z_out, 255)
+          hi = min(255, floor((255 - z_out) / m + 0.5))
+    else: q = clip(S9(R(p, m) + z_out) + S9(R(q_Y - z_Y, m)), 0, 255)      S9 = clip to [-256, 255]
 """
 
 from __future__ import annotations
@@ -40,9 +41,7 @@ class Add(Op):
         arithmetic.requantize_multiplier(main_ratio(inputs), node.name)
         arithmetic.requantize_multiplier(output_ratio(inputs, output), node.name)
 
-    def evaluate(
-        self, node: Node, inputs: Sequence[Value], output: Value, arrays: Sequence[np.ndarray]
-    ) -> np.ndarray:
+    def evaluate(self, node: Node, inputs: Sequence[Value], output: Value, arrays: Sequence[np.ndarray]) -> np.ndarray:
         ratio = output_ratio(inputs, output)
         multiplier, shift = arithmetic.requantize_multiplier(main_ratio(inputs), node.name)
         if multiplier.ndim:  # one scale a channel

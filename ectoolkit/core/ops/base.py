@@ -37,9 +37,7 @@ class Op(ABC):
         """Shape of the result, from the inputs' shapes and the node's settings."""
 
     @abstractmethod
-    def evaluate(
-        self, node: Node, inputs: Sequence[Value], output: Value, arrays: Sequence[np.ndarray]
-    ) -> np.ndarray:
+    def evaluate(self, node: Node, inputs: Sequence[Value], output: Value, arrays: Sequence[np.ndarray]) -> np.ndarray:
         """The exact result; `arrays` are in the layout and dtype of `inputs`."""
 
     def check(self, node: Node, inputs: Sequence[Value], output: Value, constants: Sequence[np.ndarray | None]) -> None:
@@ -98,5 +96,5 @@ def pair(node: Node, name: str) -> tuple[int, int]:
     value, least = node.attributes[name], 0 if name == "padding" else 1
     ok = isinstance(value, tuple) and len(value) == 2 and all(isinstance(v, int) and v >= least for v in value)
     expect(ok, node, f"{name} is {value!r}, expected (rows, columns), whole numbers from {least}")
-    rows, columns = value  # type: ignore[misc]
-    return rows, columns
+    assert isinstance(value, tuple)
+    return value[0], value[1]

@@ -1,6 +1,6 @@
 """concat: each input moved to the output's grid, then joined along an axis.
 
-    q = clip(R(q_in - z_in, s_in / s_out) + z_out, 0, 255)
+q = clip(R(q_in - z_in, s_in / s_out) + z_out, 0, 255)
 """
 
 from __future__ import annotations
@@ -37,9 +37,7 @@ class Concat(Op):
         for value in inputs:
             arithmetic.requantize_multiplier(input_ratio(value, output), node.name)
 
-    def evaluate(
-        self, node: Node, inputs: Sequence[Value], output: Value, arrays: Sequence[np.ndarray]
-    ) -> np.ndarray:
+    def evaluate(self, node: Node, inputs: Sequence[Value], output: Value, arrays: Sequence[np.ndarray]) -> np.ndarray:
         parts = []
         for value, array in zip(inputs, arrays, strict=True):
             multiplier = arithmetic.requantize_multiplier(input_ratio(value, output), node.name)

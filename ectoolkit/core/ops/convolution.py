@@ -16,6 +16,7 @@ import numpy as np
 from ectoolkit.core import arithmetic
 from ectoolkit.core.graph import Node, Value
 from ectoolkit.core.ops.base import Op, expect, grid, pair
+from ectoolkit.errors import VerificationError
 
 
 class Conv2d(Op):
@@ -57,9 +58,7 @@ class Conv2d(Op):
         )
         check_accumulator(node, x, weight, bias, output, constants)
 
-    def evaluate(
-        self, node: Node, inputs: Sequence[Value], output: Value, arrays: Sequence[np.ndarray]
-    ) -> np.ndarray:
+    def evaluate(self, node: Node, inputs: Sequence[Value], output: Value, arrays: Sequence[np.ndarray]) -> np.ndarray:
         x, weight, bias = arrays
         acc = accumulate(node, x, weight, grid(inputs[0]).zero_point) + bias[:, None, None].astype(np.int64)
         if output.spec.dtype == "int32":
@@ -82,7 +81,7 @@ def check_accumulator(
         VerificationError: one of them is broken.
         QuantizationError: the requantize ratio cannot be represented.
     """
-    expected = arithmetic.bias_scale(grid(x).scale[()], grid(weight).scale)
+    expected = arithmetic.bias_scale(grid(x).scalar, grid(weight).scale)
     expect(grid(weight).axis == 0 and grid(weight).zero_point == 0, node, "weights need a scale per output channel")
     expect(
         np.array_equal(grid(bias).scale, expected),
@@ -91,7 +90,7 @@ def check_accumulator(
     )
     weight_codes, bias_codes = constants[1], constants[2]
     if weight_codes is None or bias_codes is None:
-        raise_not_constant(node)
+        raise VerificationError(f"layer {node.name} ({node.op}): weight and bias must be constants of the graph")
     bound = arithmetic.accumulator_bound(weight_codes, bias_codes)
     expect(
         bool((bound <= arithmetic.INT32_MAX).all()),
@@ -103,10 +102,6 @@ def check_accumulator(
         expect(np.array_equal(grid(output).scale, expected), node, "a raw accumulator keeps its bias's scale")
     else:
         arithmetic.requantize_multiplier(accumulator_ratio(bias, output), node.name)
-
-
-def raise_not_constant(node: Node) -> None:
-    expect(False, node, "weight and bias must be constants of the graph")
 
 
 def accumulator_ratio(bias: Value, output: Value) -> np.ndarray:

@@ -27,9 +27,7 @@ class GlobalAvgPool(Op):
     def check(self, node: Node, inputs: Sequence[Value], output: Value, constants: Sequence[np.ndarray | None]) -> None:
         same_grid(node, inputs[0], output)
 
-    def evaluate(
-        self, node: Node, inputs: Sequence[Value], output: Value, arrays: Sequence[np.ndarray]
-    ) -> np.ndarray:
+    def evaluate(self, node: Node, inputs: Sequence[Value], output: Value, arrays: Sequence[np.ndarray]) -> np.ndarray:
         n, channels, height, width = arrays[0].shape
         total = arrays[0].reshape(n, channels, -1).sum(axis=2, dtype=np.int64)
         return (total // (height * width)).astype(np.uint8).reshape(n, channels, 1, 1)

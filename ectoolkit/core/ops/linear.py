@@ -36,11 +36,10 @@ class Linear(Op):
         return images, weight[0]
 
     def check(self, node: Node, inputs: Sequence[Value], output: Value, constants: Sequence[np.ndarray | None]) -> None:
-        check_accumulator(node, *inputs, output, constants)  # type: ignore[misc]
+        x, weight, bias = inputs
+        check_accumulator(node, x, weight, bias, output, constants)
 
-    def evaluate(
-        self, node: Node, inputs: Sequence[Value], output: Value, arrays: Sequence[np.ndarray]
-    ) -> np.ndarray:
+    def evaluate(self, node: Node, inputs: Sequence[Value], output: Value, arrays: Sequence[np.ndarray]) -> np.ndarray:
         x, weight, bias = arrays
         centred = x.astype(np.float64) - grid(inputs[0]).zero_point
         acc = (centred @ weight.T.astype(np.float64)).astype(np.int64) + bias

@@ -44,9 +44,7 @@ class MaxPool2d(Op):
     def check(self, node: Node, inputs: Sequence[Value], output: Value, constants: Sequence[np.ndarray | None]) -> None:
         same_grid(node, inputs[0], output)
 
-    def evaluate(
-        self, node: Node, inputs: Sequence[Value], output: Value, arrays: Sequence[np.ndarray]
-    ) -> np.ndarray:
+    def evaluate(self, node: Node, inputs: Sequence[Value], output: Value, arrays: Sequence[np.ndarray]) -> np.ndarray:
         x = arrays[0]
         (kh, kw), (sh, sw) = pair(node, "kernel"), pair(node, "stride")
         (ph, pw), (dh, dw) = pair(node, "padding"), pair(node, "dilation")

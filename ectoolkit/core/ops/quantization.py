@@ -22,13 +22,11 @@ class Quantize(Op):
         return inputs[0].spec.shape
 
     def check(self, node: Node, inputs: Sequence[Value], output: Value, constants: Sequence[np.ndarray | None]) -> None:
-        arithmetic.reciprocal_of(grid(output).scale[()])
+        arithmetic.reciprocal_of(grid(output).scalar)
 
-    def evaluate(
-        self, node: Node, inputs: Sequence[Value], output: Value, arrays: Sequence[np.ndarray]
-    ) -> np.ndarray:
+    def evaluate(self, node: Node, inputs: Sequence[Value], output: Value, arrays: Sequence[np.ndarray]) -> np.ndarray:
         quant = grid(output)
-        return arithmetic.quantize(arrays[0], quant.scale[()], quant.zero_point, quant.quant_min, quant.quant_max)
+        return arithmetic.quantize(arrays[0], quant.scalar, quant.zero_point, quant.quant_min, quant.quant_max)
 
 
 class Dequantize(Op):
@@ -42,8 +40,6 @@ class Dequantize(Op):
     def output_shape(self, node: Node, inputs: Sequence[Value]) -> tuple[int, ...]:
         return inputs[0].spec.shape
 
-    def evaluate(
-        self, node: Node, inputs: Sequence[Value], output: Value, arrays: Sequence[np.ndarray]
-    ) -> np.ndarray:
+    def evaluate(self, node: Node, inputs: Sequence[Value], output: Value, arrays: Sequence[np.ndarray]) -> np.ndarray:
         quant = grid(inputs[0])
-        return arithmetic.dequantize(arrays[0], quant.scale[()], quant.zero_point)
+        return arithmetic.dequantize(arrays[0], quant.scalar, quant.zero_point)

@@ -23,7 +23,5 @@ class Relu(Op):
     def check(self, node: Node, inputs: Sequence[Value], output: Value, constants: Sequence[np.ndarray | None]) -> None:
         same_grid(node, inputs[0], output)
 
-    def evaluate(
-        self, node: Node, inputs: Sequence[Value], output: Value, arrays: Sequence[np.ndarray]
-    ) -> np.ndarray:
+    def evaluate(self, node: Node, inputs: Sequence[Value], output: Value, arrays: Sequence[np.ndarray]) -> np.ndarray:
         return np.maximum(arrays[0], np.uint8(grid(output).zero_point))

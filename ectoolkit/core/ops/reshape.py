@@ -30,7 +30,5 @@ class Reshape(Op):
     def check(self, node: Node, inputs: Sequence[Value], output: Value, constants: Sequence[np.ndarray | None]) -> None:
         same_grid(node, inputs[0], output)
 
-    def evaluate(
-        self, node: Node, inputs: Sequence[Value], output: Value, arrays: Sequence[np.ndarray]
-    ) -> np.ndarray:
+    def evaluate(self, node: Node, inputs: Sequence[Value], output: Value, arrays: Sequence[np.ndarray]) -> np.ndarray:
         return arrays[0].reshape(output.spec.shape)

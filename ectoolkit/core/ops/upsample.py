@@ -32,9 +32,7 @@ class UpsampleNearest(_Upsample2x):
 
     name = "upsample_nearest"
 
-    def evaluate(
-        self, node: Node, inputs: Sequence[Value], output: Value, arrays: Sequence[np.ndarray]
-    ) -> np.ndarray:
+    def evaluate(self, node: Node, inputs: Sequence[Value], output: Value, arrays: Sequence[np.ndarray]) -> np.ndarray:
         return arrays[0].repeat(2, axis=2).repeat(2, axis=3)
 
 
@@ -43,9 +41,7 @@ class UpsampleBilinear(_Upsample2x):
 
     name = "upsample_bilinear"
 
-    def evaluate(
-        self, node: Node, inputs: Sequence[Value], output: Value, arrays: Sequence[np.ndarray]
-    ) -> np.ndarray:
+    def evaluate(self, node: Node, inputs: Sequence[Value], output: Value, arrays: Sequence[np.ndarray]) -> np.ndarray:
         return _double(_double(arrays[0], 3), 2)
 
 

@@ -88,7 +88,9 @@ class Importer:
     def quantize(self, call: Call) -> str:
         x, scale, zero_point, dtype = call.args
         if dtype not in (QUINT8, self.torch.quint8):
-            raise QuantizationError(f"layer {call.layer}: activations are {dtype}, expected torch.quint8 (codes 0..255)")
+            raise QuantizationError(
+                f"layer {call.layer}: activations are {dtype}, expected torch.quint8 (codes 0..255)"
+            )
         return self.node("quantize", call, [x], QuantParams.uint8(float(scale), int(zero_point)))
 
     def dequantize(self, call: Call) -> str:
@@ -124,7 +126,9 @@ class Importer:
         scales = weight.q_scale() if per_tensor else weight.q_per_channel_scales().numpy()
         zero_points = weight.q_zero_point() if per_tensor else weight.q_per_channel_zero_points().numpy()
         if np.any(np.asarray(zero_points) != 0):
-            raise QuantizationError(f"layer {call.layer}: its weights have zero points; use a symmetric weight observer")
+            raise QuantizationError(
+                f"layer {call.layer}: its weights have zero points; use a symmetric weight observer"
+            )
         real_bias = None if bias is None else bias.detach().numpy()
         codes = weight.int_repr().numpy()
         return self.builder.weighted(op, call.layer, self.value_of(x), codes, scales, real_bias, quant, attributes)

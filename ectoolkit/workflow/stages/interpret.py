@@ -58,7 +58,8 @@ class InterpretStage(Stage[Reference]):
     def _run(self, progress: Progress, images: Any = None) -> Reference:
         graph = self.flow.quantize.graph
         inputs, names, labels = self._images(images)
-        float_outputs, float_layers = None, {}
+        float_outputs: list[np.ndarray] | None = None
+        float_layers: dict[str, np.ndarray] = {}
         if self.flow.quantize.ready and not isinstance(self.flow.source, Graph):
             layers = [node.name for node in graph.nodes]
             float_outputs, float_layers = self.flow.quantize.result.float_layers(inputs, layers)

@@ -48,9 +48,7 @@ def quantize(shape, rank, nchw, reciprocal, zero_point, low, high):
                         else (row * w + column) * c + channel
                     )
                     # the clamp cuts what saturates anyway and keeps the product from being fused with the addition
-                    scaled: T.let = T.max(
-                        T.min(X[source] * T.float32(reciprocal), T.float32(512)), T.float32(-512)
-                    )
+                    scaled: T.let = T.max(T.min(X[source] * T.float32(reciprocal), T.float32(512)), T.float32(-512))
                     away: T.let = scaled + T.if_then_else(
                         scaled < T.float32(0), T.float32(-below_half), T.float32(below_half)
                     )

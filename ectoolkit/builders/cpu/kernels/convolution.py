@@ -101,9 +101,7 @@ def dot_avx2_half(acc, x, x_offset, w, w_offset):
     """Eight sums plus a pair of input channels times its weights: vpmaddwd is exact on int16."""
     pair = T.reinterpret("int32", x.vload([x_offset], "int16x2"))
     inputs = T.reinterpret("int16x16", T.broadcast(pair, 8))
-    products = T.call_llvm_pure_intrin(
-        "int32x8", "llvm.x86.avx2.pmadd.wd", inputs, w.vload([w_offset], "int16x16")
-    )
+    products = T.call_llvm_pure_intrin("int32x8", "llvm.x86.avx2.pmadd.wd", inputs, w.vload([w_offset], "int16x16"))
     return acc + products
 
 

@@ -72,11 +72,7 @@ def depthwise(spec: ConvSpec):
                                     f"int16x{LANES}",
                                     XP[
                                         T.Ramp(
-                                            (
-                                                (image * tall + row * sh + i * dh) * wide
-                                                + (column + m) * sw
-                                                + j * dw
-                                            )
+                                            ((image * tall + row * sh + i * dh) * wide + (column + m) * sw + j * dw)
                                             * lanes_c
                                             + block * LANES,
                                             1,
@@ -151,9 +147,7 @@ def grouped(spec: ConvSpec):
                                     ),
                                     zero,
                                 ) * T.Cast("int32", W[block * LANES + lane, k, i, j])
-                    result[T.Ramp(0, 1, LANES)] = finish(
-                        spec, acc[T.Ramp(0, 1, LANES)], (E0, E1, E2), block * LANES
-                    )
+                    result[T.Ramp(0, 1, LANES)] = finish(spec, acc[T.Ramp(0, 1, LANES)], (E0, E1, E2), block * LANES)
                     for lane in T.serial(T.min(LANES, o - block * LANES)):
                         Y[image, row, column, block * LANES + lane] = result[lane]
 

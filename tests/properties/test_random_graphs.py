@@ -1,0 +1,100 @@
+"""Random small graphs: the compiled library, a saved copy and the interpreter agree in every element."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from numpy.testing import assert_array_equal
+
+from ectoolkit.builders.cpu.compiler import compile_module
+from ectoolkit.builders.cpu.importer import import_graph
+from ectoolkit.core.deployment import from_layout, to_layout
+from ectoolkit.core.graph import Graph
+from ectoolkit.core.graph_file import load_graph, save_graph
+from ectoolkit.core.interpreter import interpret, trace
+from ectoolkit.core.types import Layout
+from ectoolkit.passes.residual_add import FuseResidualAdd
+from ectoolkit.testing.strategies import graphs, inputs_of
+
+# the pass warns of each ReLU that it drops; here any graph will do
+pytestmark = pytest.mark.filterwarnings("ignore::ectoolkit.errors.PrecisionWarning")
+SLOW = settings(deadline=None, database=None, derandomize=True, suppress_health_check=list(HealthCheck))
+
+
+def compiled(graph: Graph, layout: str, isa: str, x: np.ndarray) -> list[np.ndarray]:
+    """The graph's outputs by TVM, NCHW where 4-D."""
+    import tvm
+    from tvm import relax
+
+    imported = import_graph(graph, layout=layout, isa=isa)
+    machine = relax.VirtualMachine(compile_module(imported), tvm.cpu())
+    prepared = machine["prepare"]([tvm.runtime.tensor(array) for array in imported.parameters.values()])
+    outside = Layout(layout)
+    found = machine["main"](tvm.runtime.tensor(to_layout(x, outside) if x.ndim == 4 else x), prepared)
+    arrays = [output.numpy() for output in found]
+    return [from_layout(array, outside) if array.ndim == 4 else array for array in arrays]
+
+
+def check_compiled(graph: Graph, layout: str, isa: str, seed: int) -> None:
+    for x in (inputs_of(graph, seed), np.full(graph.values["input0"].spec.shape, np.inf, np.float32)):
+        expected = interpret(graph, x)
+        for found, reference in zip(compiled(graph, layout, isa, x), expected, strict=True):
+            assert found.dtype == reference.dtype
+            assert_array_equal(found, reference)
+
+
+@settings(SLOW, max_examples=16)
+@given(graph=graphs(), layout=st.sampled_from(["NHWC", "NCHW"]), seed=st.integers(0, 1000))
+def test_avx2_equals_interpreter(graph: Graph, layout: str, seed: int) -> None:
+    check_compiled(graph, layout, "avx2", seed)
+
+
+@settings(SLOW, max_examples=14)
+@given(graph=graphs(max_channels=33), layout=st.sampled_from(["NHWC", "NCHW"]), seed=st.integers(0, 1000))
+def test_generic_equals_interpreter(graph: Graph, layout: str, seed: int) -> None:
+    check_compiled(graph, layout, "generic", seed)
+
+
+@settings(SLOW, max_examples=60)
+@given(graph=graphs(max_layers=8), seed=st.integers(0, 1000), batch=st.integers(1, 3))
+def test_interpreter_keeps_its_promises(graph: Graph, seed: int, batch: int) -> None:
+    x = inputs_of(graph, seed, batch)
+    whole = trace(graph, x)
+    for name, array in whole.items():
+        spec, quant = graph.values[name].spec, graph.values[name].quant
+        assert array.dtype == spec.dtype
+        assert array.shape == (batch * spec.shape[0], *spec.shape[1:])
+        if quant is not None:
+            assert quant.quant_min <= array.min() <= array.max() <= quant.quant_max
+    for found, expected in zip(interpret(graph, x), whole.outputs, strict=True):
+        assert_array_equal(found, expected)
+    size = x.shape[0] // batch
+    parts = [interpret(graph, x[i * size : (i + 1) * size]) for i in range(batch)]
+    for found, expected in zip(zip(*parts, strict=True), whole.outputs, strict=True):
+        assert_array_equal(np.concatenate(found), expected)
+
+
+@settings(SLOW, max_examples=60)
+@given(graph=graphs(max_layers=8), seed=st.integers(0, 1000))
+def test_saved_graph_is_the_same(graph: Graph, seed: int) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        first, second = save_graph(graph, Path(folder) / "a"), save_graph(graph, Path(folder) / "b")
+        assert first.read_bytes() == second.read_bytes()
+        loaded = load_graph(first)
+    assert loaded.sha256 == graph.sha256
+    assert loaded.quantization_sha256 == graph.quantization_sha256
+    x = inputs_of(graph, seed)
+    for found, expected in zip(interpret(loaded, x), interpret(graph, x), strict=True):
+        assert_array_equal(found, expected)
+
+
+@settings(SLOW, max_examples=60)
+@given(graph=graphs(max_layers=8))
+def test_fuse_residual_add_twice_is_once(graph: Graph) -> None:
+    again = FuseResidualAdd()(graph)
+    assert again.sha256 == graph.sha256
