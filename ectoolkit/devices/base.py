@@ -155,6 +155,16 @@ class Device(ABC):
         ]
         return RunResult(outputs, elapsed / len(runs), self.name)
 
+    def run_arrays(self, arrays: list[np.ndarray]) -> list[np.ndarray]:
+        """Run what is loaded once, arrays in and out in the deployment's layouts, unchecked: for timing.
+
+        Raises:
+            DeviceStateError: nothing is loaded.
+        """
+        if self._loaded is None:
+            raise DeviceStateError(f"nothing is loaded on {self.name}; call device.load(deployment) first")
+        return self._run(arrays)
+
     def benchmark(self, deployment: Deployment, *, runs: int = 100, warmup: int = 10) -> Latency:
         """Time the deployment's own example, warm; errors as for `run`.
 

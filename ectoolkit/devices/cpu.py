@@ -39,7 +39,8 @@ class CpuDevice(Device):
         if threads is not None and not 1 <= threads <= len(cpus):
             raise DeviceError(f"threads is {threads}, expected 1 to {len(cpus)}, the CPUs this process may use")
         self.threads = threads or len(cpus)
-        self._cpus = [str(cpu) for cpu in cpus[: self.threads]]
+        # all of them whatever the number of threads: TVM would pin the calling thread to a shorter list for good
+        self._cpus = [str(cpu) for cpu in cpus]
 
     @classmethod
     def info(cls) -> DeviceInfo:
