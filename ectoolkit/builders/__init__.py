@@ -11,13 +11,22 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from ectoolkit.builders.cpu.builder import build_cpu
+from ectoolkit._optional import require
 from ectoolkit.core.deployment import Deployment
 from ectoolkit.core.graph import Graph
 from ectoolkit.errors import BuildError
 
+
+def _cpu(graph: Graph, out: str | os.PathLike[str], **options: Any) -> Deployment:
+    # imported here: the kernels are TVMScript, and TVM takes seconds to import or may be absent
+    require("tvm", feature="Building for the cpu")
+    from ectoolkit.builders.cpu.builder import build_cpu
+
+    return build_cpu(graph, out, **options)
+
+
 #: builder of each target
-TARGETS: Mapping[str, Callable[..., Deployment]] = MappingProxyType({"cpu": build_cpu})
+TARGETS: Mapping[str, Callable[..., Deployment]] = MappingProxyType({"cpu": _cpu})
 
 
 def build(graph: Graph, out: str | os.PathLike[str], target: str = "cpu", **options: Any) -> Deployment:

@@ -46,6 +46,18 @@ def replacing_folder(path: str | os.PathLike[str], is_ours: Callable[[Path], boo
     Raises:
         InputError: `path` is a file, is a folder of something else, or its parent is missing or not writable.
     """
+    path = require_replaceable(path, is_ours, kind)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))
+    try:
+        yield temporary
+        temporary.chmod(0o755)
+        _swap(temporary, path)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def require_replaceable(path: str | os.PathLike[str], is_ours: Callable[[Path], bool], kind: str) -> Path:
+    """The folder that `replacing_folder` would write, absolute; to ask before long work. Arguments and errors as there."""
     path = Path(path).expanduser().absolute()
     if path.is_symlink():  # the folder it names is replaced, the link stays
         path = path.resolve()
@@ -56,13 +68,7 @@ def replacing_folder(path: str | os.PathLike[str], is_ours: Callable[[Path], boo
             f"{path} holds other files and is not a {kind}, so it will not be replaced. Choose another name or empty it"
         )
     _require_writable_parent(path)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))
-    try:
-        yield temporary
-        temporary.chmod(0o755)
-        _swap(temporary, path)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    return path
 
 
 def _swap(new: Path, path: Path) -> None:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
 import threading
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -65,7 +68,7 @@ class CpuDevice(Device):
         tensor = self._tvm.runtime.tensor
         program = deployment.program()
         parameters = load_parameters(deployment)
-        library = self._tvm.runtime.load_module(str(deployment.path / LIBRARY))
+        library = self._load_library(deployment)
         machine = relax.VirtualMachine(library, self._tvm.cpu())
         prepared = machine[program.prepare]([parameters[name] for name in program.parameters])
         function = machine[program.run]
@@ -78,6 +81,14 @@ class CpuDevice(Device):
                 raise DeviceRunError(f"{deployment.manifest.name} failed on the cpu: {error}") from error
 
         return run
+
+
+    def _load_library(self, deployment: Deployment) -> Any:
+        """Load a private copy: the system gives a library that is loaded already for a path it has seen, so that a
+        directory built a second time in one session would run its old code."""
+        with tempfile.TemporaryDirectory(prefix="ectoolkit-") as folder:
+            copy = shutil.copy(deployment.path / LIBRARY, folder)
+            return self._tvm.runtime.load_module(str(copy))
 
 
 def check_host(deployment: Deployment) -> None:

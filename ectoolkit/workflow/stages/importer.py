@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ectoolkit._optional import require
 from ectoolkit.analysis.frames import frame
-from ectoolkit.builders.cpu.importer import ImportedModule, import_graph
 from ectoolkit.core.graph import Graph
 from ectoolkit.core.interpreter import Progress
 from ectoolkit.workflow.stage import Stage
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from ectoolkit.builders.cpu.importer import ImportedModule
 
 COLUMNS = ("layer", "op", "kernels", "packed_weights", "output", "dtype", "macs")
 
@@ -28,6 +30,10 @@ class ImportStage(Stage[ImportedModule]):
         return () if isinstance(self.flow.source, Graph) else (self.flow.quantize,)
 
     def _run(self, progress: Progress, **settings: Any) -> ImportedModule:
+        # imported here: the kernels are TVMScript, and TVM takes seconds to import or may be absent
+        require("tvm", feature="Importing into TVM")
+        from ectoolkit.builders.cpu.importer import import_graph
+
         return import_graph(self.flow.quantize.graph, progress=progress, **settings)
 
     @property
