@@ -57,7 +57,7 @@ def replacing_folder(path: str | os.PathLike[str], is_ours: Callable[[Path], boo
 
 
 def require_replaceable(path: str | os.PathLike[str], is_ours: Callable[[Path], bool], kind: str) -> Path:
-    """The folder that `replacing_folder` would write, absolute; to ask before long work. Arguments and errors as there."""
+    """The folder that `replacing_folder` would write, absolute; ask before long work.  Arguments and errors alike."""
     path = Path(path).expanduser().absolute()
     if path.is_symlink():  # the folder it names is replaced, the link stays
         path = path.resolve()

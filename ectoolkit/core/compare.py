@@ -72,10 +72,11 @@ class Diff:
 
     def summary(self) -> str:
         """The three lines of the guide, and the first difference where there is one."""
+        # nine digits, as the C++ program: one wrong value among millions must not print as a ratio of 1
         lines = [
-            f"max abs diff: {self.max_abs_diff:g}",
-            f"mean abs diff: {self.mean_abs_diff:g}",
-            f"correct ratio: {self.correct_ratio:g}",
+            f"max abs diff: {self.max_abs_diff:.9g}",
+            f"mean abs diff: {self.mean_abs_diff:.9g}",
+            f"correct ratio: {self.correct_ratio:.9g}",
         ]
         if self.first is not None:
             bad = self.first
@@ -132,7 +133,7 @@ def _compare(name: str, candidate: np.ndarray, reference: np.ndarray) -> TensorD
         return TensorDiff(name, candidate.size, 0, 0.0, 0.0)
     with np.errstate(invalid="ignore"):
         distance = np.abs(candidate.astype(np.float64) - reference.astype(np.float64))
-    distance = np.where(different, np.nan_to_num(distance, nan=np.inf), 0.0)
+    distance = np.where(different, np.nan_to_num(distance, nan=np.inf, posinf=np.inf), 0.0)
     index = tuple(int(i) for i in np.unravel_index(int(different.argmax()), candidate.shape))
     return TensorDiff(
         name,

@@ -187,13 +187,7 @@ class Deployment:
         Raises:
             DeployFormatError: the file is damaged or of another version.
         """
-        path = self.path / PROGRAM
-        data = path.read_bytes()
-        check_format(data, PROGRAM_FORMAT, PROGRAM_VERSION, str(path))
-        try:
-            return msgspec.json.decode(data, type=ProgramFile).program
-        except msgspec.DecodeError as error:
-            raise DeployFormatError(f"{path} is not valid: {error}. Build the directory again") from error
+        return self._program_file().program
 
     def graph(self, constants: dict[str, np.ndarray]) -> Graph:
         """The graph that the library was made from.
@@ -204,10 +198,16 @@ class Deployment:
         Raises:
             DeployFormatError: the file is damaged or of another version.
         """
+        return graph_from_json(bytes(self._program_file().graph), constants, str(self.path / PROGRAM))
+
+    def _program_file(self) -> ProgramFile:
         path = self.path / PROGRAM
         data = path.read_bytes()
         check_format(data, PROGRAM_FORMAT, PROGRAM_VERSION, str(path))
-        return graph_from_json(bytes(msgspec.json.decode(data, type=ProgramFile).graph), constants, str(path))
+        try:
+            return msgspec.json.decode(data, type=ProgramFile)
+        except msgspec.DecodeError as error:
+            raise DeployFormatError(f"{path} is not valid: {error}. Build the directory again") from error
 
     def _read(self, tensor: TensorFile) -> np.ndarray:
         return read_tensor(self.path / tensor.file, tensor)

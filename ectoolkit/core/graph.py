@@ -129,13 +129,13 @@ class Graph:
     @cached_property
     def sha256(self) -> str:
         """Hash of everything that determines the graph's results, whatever it is called or came from."""
-        from ectoolkit.core.graph_file import graph_to_json  # the file form is the canonical form
-
-        digest = hashlib.sha256(graph_to_json(self.replace(name="", origin={})))
+        digest = hashlib.sha256(f"{self.inputs};{self.outputs};{self.quantization_sha256}".encode())
+        for node in self.nodes:
+            digest.update(f"{node.name};{node.op};{node.inputs};{sorted(node.attributes.items())}".encode())
+        for name in sorted(self.values):
+            digest.update(f"{name};{self.values[name].spec}".encode())
         for name in sorted(self.constants):
-            array = np.ascontiguousarray(self.constants[name])
-            digest.update(f"{name}:{array.dtype.str}:{array.shape};".encode())
-            digest.update(array.tobytes())
+            digest.update(np.ascontiguousarray(self.constants[name]).tobytes())
         return digest.hexdigest()
 
     @cached_property

@@ -66,7 +66,7 @@ def interpret(graph: Graph, inputs: Inputs, *, progress: Progress | None = None)
     Args:
         graph: what to run.
         inputs: float32 in the graph's layout (NCHW where 4-D); a batch larger than the graph's is run image by image.
-        progress: called after each layer.
+        progress: called after each layer of each run.
 
     Returns:
         The outputs in graph order, float32, NCHW where 4-D.
@@ -74,14 +74,26 @@ def interpret(graph: Graph, inputs: Inputs, *, progress: Progress | None = None)
     Raises:
         InputError: an input's number, shape or dtype does not fit, or it holds NaN.
     """
-    runs = [_run(graph, part, progress, keep=False) for part in _parts(graph, inputs)]
+    runs = _runs(graph, inputs, progress, keep=False)
     return [np.concatenate([run[name] for run in runs]) for name in graph.outputs]
 
 
 def trace(graph: Graph, inputs: Inputs, *, progress: Progress | None = None) -> Trace:
     """Run a graph and keep every layer's tensor; arguments and errors as for `interpret`."""
-    runs = [_run(graph, part, progress, keep=True) for part in _parts(graph, inputs)]
+    runs = _runs(graph, inputs, progress, keep=True)
     return Trace(graph, {name: np.concatenate([run[name] for run in runs]) for name in runs[0]})
+
+
+def _runs(graph: Graph, inputs: Inputs, progress: Progress | None, *, keep: bool) -> list[dict[str, np.ndarray]]:
+    """One run for each batch of the inputs; progress counts the layers of all of them."""
+    parts, layers = list(_parts(graph, inputs)), len(graph.nodes)
+
+    def reporter(before: int) -> Progress | None:
+        if progress is None:
+            return None
+        return lambda done, _, label: progress(before + done, len(parts) * layers, label)
+
+    return [_run(graph, part, reporter(index * layers), keep=keep) for index, part in enumerate(parts)]
 
 
 def _parts(graph: Graph, inputs: Inputs) -> Iterator[dict[str, np.ndarray]]:

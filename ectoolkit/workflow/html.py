@@ -1,37 +1,55 @@
-"""Static HTML of stages and flows: readable on GitHub, in nbconvert and in a notebook nobody trusts."""
+"""Static HTML of stages and flows: readable on GitHub, in nbconvert and in a notebook nobody trusts.
+
+Text takes its colour from the page, so that it reads in light and dark; lines are of colours that show on both.
+"""
 
 from __future__ import annotations
 
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from ectoolkit.errors import MissingDependencyError
+from ectoolkit.errors import BuildError, Cancelled, MissingDependencyError
 
 if TYPE_CHECKING:
     from ectoolkit.workflow.flow import Flow
     from ectoolkit.workflow.stage import Stage
 
+#: sign of each `StageState`, beside its name and never instead of it
+ICONS = {"not run": "○", "running": "◐", "done": "✓", "stale": "↻", "failed": "✗", "cancelled": "■"}
 #: longer tables are cut, and say so
 MAX_ROWS = 80
+#: longer tables are folded until somebody opens them
+OPEN_ROWS = 12
 _BOX = "border:1px solid #8888;border-radius:6px;padding:.5em .8em;margin:.3em 0"
 
 
 def stage_html(stage: Stage[Any]) -> str:
-    """A stage as a box: title, state, summary, table or error."""
-    parts = [f"<b>{stage.number} · {escape(stage.title)}</b> — {escape(str(stage.state))}"]
+    """A stage as a box: title, state, time, summary, error, table."""
+    took = f" · {stage.seconds:.1f} s" if stage.ready else ""
+    parts = [f"<b>{stage.number} · {escape(stage.title)}</b> — {_state(stage)}{took}"]
     if stage.ready:
-        parts.append(f"{stage.seconds:.1f} s · {escape(stage.summary())}")
+        parts.append(f"<div>{escape(stage.summary())}</div>")
     if stage.error is not None:
         parts.append(error_html(stage.error))
     if stage.ready:
         parts.append(table_html(stage))
-    return f'<div style="{_BOX}">{"<br>".join(parts[:2])}{"".join(parts[2:])}</div>'
+    return f'<div style="{_BOX}">{"".join(parts)}</div>'
+
+
+def _state(stage: Stage[Any]) -> str:
+    return f"{ICONS.get(stage.state, '')} {escape(str(stage.state))}"
 
 
 def error_html(error: BaseException) -> str:
-    """An error as a box of its own."""
+    """An error as a box of its own; the command and output of a tool that failed are folded."""
+    if isinstance(error, Cancelled):  # it ended as asked; nobody needs an alarm
+        return f'<div role="status" style="margin:.4em 0">{escape(str(error))}</div>'
     text = f"<b>{escape(type(error).__name__)}</b>: {escape(str(error))}"
-    return f'<div role="alert" style="border-left:4px solid #c33;padding:.2em .6em;margin:.4em 0">{text}</div>'
+    if isinstance(error, BuildError) and error.command:
+        output = escape("\n".join(filter(None, [f"$ {error.command}", error.stdout, error.stderr])))
+        text += f"<details><summary>command and output</summary><pre>{output}</pre></details>"
+    style = "border-left:4px solid #c33;padding:.2em .6em;margin:.4em 0;white-space:pre-wrap;overflow-wrap:anywhere"
+    return f'<div role="alert" style="{style}">{text}</div>'
 
 
 def table_html(stage: Stage[Any]) -> str:
@@ -40,16 +58,20 @@ def table_html(stage: Stage[Any]) -> str:
         table = stage.table
     except MissingDependencyError as error:
         return error_html(error)
+    if not len(table):
+        return ""
     shown = table.head(MAX_ROWS)
-    note = f"<i>{len(shown)} of {len(table)} rows; all of them: .table</i>" if len(table) > MAX_ROWS else ""
+    note = f"{len(table)} rows" if len(table) == len(shown) else f"{len(shown)} of {len(table)} rows; all: .table"
     html = shown.to_html(index=False, border=0, na_rep="", float_format=lambda number: f"{number:.4g}")
-    return f'<div style="overflow-x:auto;max-height:28em;overflow-y:auto">{html}</div>{note}'
+    opened = " open" if len(table) <= OPEN_ROWS else ""
+    return f'<details{opened}><summary>{note}</summary><div style="overflow-x:auto">{html}</div></details>'
 
 
 def flow_html(flow: Flow) -> str:
     """All stages, one line each."""
     rows = "".join(
-        f"<tr><td>{stage.number}</td><td>{escape(stage.title)}</td><td>{escape(str(stage.state))}</td>"
+        f"<tr><td>{stage.number}</td>"
+        f'<td style="text-align:left">{escape(stage.title)}</td><td style="text-align:left">{_state(stage)}</td>'
         f'<td style="text-align:left">{escape(stage.summary() if stage.ready else "")}</td></tr>'
         for stage in flow.stages
     )

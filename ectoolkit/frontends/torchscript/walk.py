@@ -112,7 +112,7 @@ class _Frame:
         elif kind == "prim::DictConstruct":
             self.known[outputs[0]] = dict(zip(arguments[::2], arguments[1::2], strict=True))
         elif kind in ("prim::ListUnpack", "prim::TupleUnpack"):
-            self.known.update(zip(outputs, arguments[0], strict=True))
+            self.known.update(zip(outputs, self._parts(arguments[0]), strict=True))
         elif kind in ("prim::NumToTensor", "aten::Int", "aten::ScalarImplicit", "aten::Float"):
             self.known[outputs[0]] = arguments[0]
         elif list(node.blocks()):
@@ -122,6 +122,16 @@ class _Frame:
             )
         else:
             self._operation(kind, arguments, outputs)
+
+    def _parts(self, whole: Any) -> list[Any]:
+        """A list made in the trace; one that an operation makes (chunk, split) is not followed."""
+        if isinstance(whole, TensorRef):
+            call = next(call for call in self.found.calls if call.output is whole)
+            raise UnsupportedOpError(
+                f"layer {call.layer}: {call.op} makes several tensors and has no integer definition here. What to do: "
+                "put the layer behind a DeQuantStub, or write it as separate layers"
+            )
+        return list(whole)
 
     def _attribute(self, owner: Any, name: str) -> Any:
         if not isinstance(owner, _Module):

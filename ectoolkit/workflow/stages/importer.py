@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 COLUMNS = ("layer", "op", "kernels", "packed_weights", "output", "dtype", "macs")
 
 
-class ImportStage(Stage[ImportedModule]):
+class ImportStage(Stage["ImportedModule"]):
     """Imports the graph into TVM.  ``run(layout="NHWC", isa="host")``."""
 
     number = 4

@@ -1,0 +1,85 @@
+"""Printing: colours and bars on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+import typer
+
+
+def say(text: str = "") -> None:
+    """A line of the result, on standard output, at once."""
+    typer.echo(text)
+
+
+def note(text: str) -> None:
+    """A line for people only, on standard error."""
+    typer.echo(text, err=True)
+
+
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[str] = ()) -> None:
+    """A table on standard output.
+
+    Args:
+        columns: their names.
+        rows: cells, as text.
+        right: names of the columns that are aligned to the right.
+    """
+    if sys.stdout.isatty():
+        _print_rich(columns, rows, right)
+    else:
+        _print_plain(columns, rows, right)
+
+
+def _print_rich(columns: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[str]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(column, justify="right" if column in right else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*map(Text, row))
+    Console().print(table)
+
+
+def _print_plain(columns: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[str]) -> None:
+    widths = [max(map(len, cells)) for cells in zip(columns, *rows, strict=True)]
+    for row in (columns, *rows):
+        cells = [
+            cell.rjust(width) if column in right else cell.ljust(width)
+            for column, cell, width in zip(columns, row, widths, strict=True)
+        ]
+        say("  ".join(cells).rstrip())
+
+
+@contextmanager
+def progress_bar(title: str) -> Iterator[Callable[[int, int, str], None]]:
+    """Yields what a stage calls with ``(done, total, label)``; a bar on standard error where that is a terminal."""
+    if not sys.stderr.isatty():
+        yield lambda done, total, label: None
+        return
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    look = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[label]}"))
+    with Progress(*look, TimeElapsedColumn(), console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(title, total=None, label="")
+        yield lambda done, total, label: bar.update(task, completed=done, total=total or None, label=escape(label))
+
+
+def size_text(size_bytes: int) -> str:
+    """A size for people: ``"412 bytes"``, ``"6.7 MB"``."""
+    for limit, unit in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
+        if size_bytes >= limit:
+            return f"{size_bytes / limit:.1f} {unit}"
+    return f"{size_bytes} bytes"
+
+
+def shape_text(shape: Sequence[int]) -> str:
+    """A shape for people: ``"1x3x224x224"``."""
+    return "x".join(map(str, shape))

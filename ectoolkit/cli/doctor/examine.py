@@ -1,0 +1,27 @@
+"""Everything the doctor looks at, as data."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ectoolkit.cli.doctor import accelerator, machine, packages
+from ectoolkit.cli.doctor.finding import Finding, Section
+
+ACCELERATOR = "Accelerator (ectoolkit does not drive these yet; everything above works without)"
+
+
+def examine() -> list[Section]:
+    """Look at this machine; a few seconds at most, changes nothing."""
+    cmake = machine.program("cmake", "pip install 'ectoolkit[tvm]'")
+    return [
+        Section("Python", (packages.python(), *packages.packages())),
+        Section("This machine", tuple(machine.cpu())),
+        Section("To build deploy.so and the C++ program", (machine.compiler(), cmake, machine.inference())),
+        Section(ACCELERATOR, (accelerator.board(), *accelerator.xrt(), accelerator.mera())),
+        Section("For the browser tests", (machine.chromium(),)),
+    ]
+
+
+def missing(sections: Sequence[Section]) -> list[Finding]:
+    """What the main job needs and does not find."""
+    return [finding for section in sections for finding in section.findings if finding.needed and not finding.present]

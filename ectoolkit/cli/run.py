@@ -1,0 +1,127 @@
+"""``ectoolkit run``: run a deploy directory and compare with its reference."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ectoolkit.cli.console import note, progress_bar, say
+from ectoolkit.cli.group import EXIT_DIFFERENT
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from ectoolkit.analysis import Diff
+    from ectoolkit.core.deployment import Deployment
+    from ectoolkit.devices import Device
+
+HELP = """Run a deploy directory, and compare with its reference in every element.
+
+Every file is first checked against the manifest. Then the directory's example input runs on the device, and the
+result is compared with the reference that was stored when the directory was built, without a tolerance.
+
+\b
+Examples:
+  ectoolkit run demo_deploy
+  ectoolkit run demo_deploy --device interpreter
+  ectoolkit run demo_deploy --threads 2 --runs 1000
+  ectoolkit run demo_deploy --reference board_result.bin
+  ectoolkit run demo_deploy --input photo.npy
+
+Exits with 0 where every element is equal, 1 where one differs, 2 where it could not run.
+"""
+
+#: without --runs: as many as the guide's program, but no longer than this
+_RUNS, _TIMING_SECONDS = 100, 10.0
+
+
+def run(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="The deploy directory.", show_default=False)],
+    device: Annotated[str, typer.Option(help="Where to run; `ectoolkit devices` lists them.")] = "cpu",
+    runs: Annotated[
+        int | None,
+        typer.Option(
+            min=1, show_default=False, help="Timed runs.  [default: 100, fewer where they would take over 10 s]"
+        ),
+    ] = None,
+    threads: Annotated[
+        int | None, typer.Option(show_default=False, help="CPU threads.  [default: one for each CPU]")
+    ] = None,
+    reference: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FILE",
+            show_default=False,
+            help="Compare with this instead: .bin (float32, in the stated layout) or .npy. Once for each output.",
+        ),
+    ] = None,
+    inputs: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--input",
+            metavar="FILE",
+            show_default=False,
+            help="Run this instead of the example: .bin (float32, in the stated layout) or .npy. Once for each "
+            "input. Without --reference, the result is compared with the interpreter's.",
+        ),
+    ] = None,
+) -> None:
+    """See `HELP`."""
+    import ectoolkit as ect
+
+    deployment = ect.load_deployment(directory)
+    options: dict[str, Any] = {} if threads is None else {"threads": threads}
+    given = None if not inputs else _read(deployment, inputs, "input")
+    expected = None if not reference else _read(deployment, reference, "output")
+    manifest = deployment.manifest
+    say(f"deployment: {deployment.path} ({manifest.name}, target {manifest.target}, {manifest.isa})")
+    with ect.open_device(device, **options) as opened, progress_bar(f"running on {device}") as progress:
+        progress(0, 0, "loading")
+        result = opened.run(deployment, given)
+        progress(0, 0, "timing")
+        # the first run warms up, so it overstates
+        count = runs or max(1, min(_RUNS, int(_TIMING_SECONDS / max(result.latency_s, 1e-6))))
+        latency = opened.benchmark(deployment, runs=count, warmup=min(10, count))
+        if expected is None:
+            expected = _expected(deployment, given, opened)
+    say(f"device: {result.device}")
+    say(str(latency))
+    diff = diff_in_layout(deployment, result.outputs, expected)
+    say(diff.summary())
+    raise typer.Exit(0 if diff else EXIT_DIFFERENT)
+
+
+def _read(deployment: Deployment, paths: list[Path], what: str) -> list[np.ndarray]:
+    from ectoolkit.cli.files import read_tensors
+
+    manifest = deployment.manifest
+    return read_tensors(paths, manifest.inputs if what == "input" else manifest.outputs, what)
+
+
+def _expected(deployment: Deployment, given: list[np.ndarray] | None, device: Device) -> list[np.ndarray]:
+    """The stored reference; for an input of the user's, what the interpreter says."""
+    import ectoolkit as ect
+    from ectoolkit.core.deployment import from_layout
+
+    if given is None:
+        outputs = deployment.manifest.outputs
+        return [from_layout(a, t.layout) for a, t in zip(deployment.references(), outputs, strict=True)]
+    if device.name == "interpreter":
+        note("note: without --reference, the interpreter is compared with itself")
+    with ect.open_device("interpreter") as interpreter:
+        return interpreter.run(deployment, given).outputs
+
+
+def diff_in_layout(deployment: Deployment, outputs: list[np.ndarray], expected: list[np.ndarray]) -> Diff:
+    """Compare in the layout of the directory's files, so that an index is one of theirs."""
+    import ectoolkit as ect
+    from ectoolkit.core.deployment import to_layout
+
+    tensors = deployment.manifest.outputs
+    found, wanted = (
+        [to_layout(array, tensor.layout) for array, tensor in zip(arrays, tensors, strict=True)]
+        for arrays in (outputs, expected)
+    )
+    return ect.compare(found, wanted, [tensor.name for tensor in tensors])

@@ -1,0 +1,178 @@
+"""One stage as a card: settings, Run and Cancel, progress, result, error."""
+
+from __future__ import annotations
+
+import threading
+import time
+import weakref
+from html import escape
+from typing import Any
+
+import ipywidgets
+
+from ectoolkit.errors import EctoolkitError, StageError
+from ectoolkit.widgets.forms import form_of
+from ectoolkit.widgets.table import LayerTable
+from ectoolkit.workflow import Stage, StageEvent, StageState
+from ectoolkit.workflow.html import ICONS, error_html
+
+#: seconds between two messages about progress
+INTERVAL = 0.1
+_ROW = {"flex_flow": "row wrap", "align_items": "center"}
+
+
+class StageCard:
+    """Shows a stage and runs it in a thread of its own.
+
+    The stage's events drive what is shown, so a run from code shows as one from the button does.  The card does not
+    keep its stage alive.
+
+    Attributes:
+        view: the widget to display.
+        form: the settings; see `ectoolkit.widgets.forms.Form`.
+        run_button, cancel_button, bar, label, head, summary, error, table: what the view is made of.
+    """
+
+    def __init__(self, stage: Stage[Any]) -> None:
+        self._stage = weakref.ref(stage)
+        self._generation = -1  # of the result that is shown
+        self._reported = 0.0
+        self._worker: threading.Thread | None = None
+        self.form = form_of(stage)
+        self.head, self.summary, self.error, self.label = (ipywidgets.HTML() for _ in range(4))
+        self.run_button = ipywidgets.Button(
+            description="Run", icon="play", button_style="primary", tooltip=f"Run {stage.title}"
+        )
+        self.cancel_button = ipywidgets.Button(
+            description="Cancel", icon="stop", disabled=True, tooltip=f"Stop {stage.title} at its next step"
+        )
+        self.bar = ipywidgets.IntProgress(0, 0, 1)
+        self.table = LayerTable()
+        self.view = self._layout(stage)
+        self.run_button.on_click(lambda _: self.start())
+        self.cancel_button.on_click(lambda _: self.cancel())
+        stage.observe(self._follow)
+        for other in stage.flow.stages:
+            if other is not stage:
+                other.observe(self._follow_other)
+        self._refresh(stage)
+
+    def _layout(self, stage: Stage[Any]) -> ipywidgets.VBox:
+        for button in (self.run_button, self.cancel_button):
+            button.layout.width = "6.5em"
+        self.bar.layout = {"width": "14em", "margin": "2px 8px"}
+        settings = ipywidgets.HBox(self.form.widgets, layout=_ROW)
+        actions = ipywidgets.HBox([self.run_button, self.cancel_button, self.bar, self.label], layout=_ROW)
+        parts = [self.head, settings, actions, self.summary, self.error, self.table]
+        view = ipywidgets.VBox(parts if self.form.widgets else [part for part in parts if part is not settings])
+        for widget, name in (
+            (view, "ect-card"),
+            (view, f"ect-{stage.attribute}"),
+            (self.head, "ect-head"),
+            (self.run_button, "ect-run"),
+            (self.cancel_button, "ect-cancel"),
+            (self.label, "ect-label"),
+            (self.summary, "ect-summary"),
+            (self.error, "ect-error"),
+        ):
+            widget.add_class(name)
+        return view
+
+    # --- what the buttons do -------------------------------------------------------------------------------------
+
+    def start(self) -> threading.Thread | None:
+        """Run the stage with the form's settings; returns the thread that does, None where there is nothing to run."""
+        stage = self._stage()
+        if stage is None:
+            self._show_error(StageError("this session is gone; run the cell that makes it again"))
+            return None
+        self.run_button.disabled = True  # until the stage's own event says the same
+        self._worker = threading.Thread(target=self._work, args=(stage,), name=f"ect-{stage.attribute}", daemon=True)
+        self._worker.start()
+        return self._worker
+
+    def cancel(self) -> None:
+        """Ask the running stage to stop."""
+        stage = self._stage()
+        if stage is not None:
+            stage.cancel()
+            self.cancel_button.disabled = True
+            self.label.value = "stopping at the next step…"
+
+    def _work(self, stage: Stage[Any]) -> None:
+        try:
+            arguments, settings = self.form.call()
+            stage.run(*arguments, **settings)
+        except Exception as error:
+            self._refresh(stage)  # an error from before the run began brought no event
+            self._show_error(error)
+
+    # --- what the stage's events do ------------------------------------------------------------------------------
+
+    def _follow(self, event: StageEvent) -> None:
+        if event.kind == "progress":
+            self._report(event)
+        else:
+            self._refresh(event.stage)
+
+    def _follow_other(self, event: StageEvent) -> None:
+        stage = self._stage()
+        if event.kind == "state" and stage is not None:
+            self._refresh_head(stage)
+
+    def _report(self, event: StageEvent) -> None:
+        now, last = time.monotonic(), event.done >= event.total
+        if now - self._reported < INTERVAL and not last:
+            return
+        self._reported = now
+        self.bar.max, self.bar.value = max(event.total, 1), event.done
+        if not self.cancel_button.disabled:
+            ending = " · finishing…" if last else ""
+            self.label.value = f"{event.done}/{event.total} {escape(event.label)}{ending}"
+
+    def _refresh(self, stage: Stage[Any]) -> None:
+        running = stage.state is StageState.RUNNING
+        self.run_button.disabled, self.cancel_button.disabled = running, not running
+        self._refresh_head(stage)
+        self.bar.value, self.label.value = 0, "starting…" if running else ""
+        for widget in (self.bar, self.label):
+            widget.layout.visibility = "visible" if running else "hidden"
+        self._show_error(stage.error)
+        if not running:
+            self._refresh_result(stage)
+
+    def _refresh_head(self, stage: Stage[Any]) -> None:
+        took = f" · {stage.seconds:.1f} s" if stage.ready and stage.state in (StageState.DONE, StageState.STALE) else ""
+        name = stage.state.name.lower()
+        self.head.value = (
+            f"<b>{stage.number} · {escape(stage.title)}</b> "
+            f'<span class="ect-state ect-state-{name}" role="status">{ICONS[stage.state]} {stage.state}</span>{took}'
+        )
+
+    def _refresh_result(self, stage: Stage[Any]) -> None:
+        if stage.generation != self._generation:
+            self._generation = stage.generation
+            last = next((step for step in reversed(stage.flow.log) if step.stage == stage.attribute), None)
+            if last is not None:
+                self.form.show(last.arguments, last.settings)
+            self._show_result(stage)
+
+    def _show_result(self, stage: Stage[Any]) -> None:
+        shown = False
+        self.summary.value = ""
+        if stage.ready:
+            try:
+                self.summary.value = escape(stage.summary())
+                self.table.show(stage.table, f"{stage.title}: result")
+                shown = bool(self.table.columns)
+            except EctoolkitError as error:  # pandas is missing, for one
+                self._show_error(error)
+        self.summary.layout.display = "" if self.summary.value else "none"
+        self.table.layout.display = "" if shown else "none"
+
+    def _show_error(self, error: BaseException | None) -> None:
+        self.error.value = error_html(error) if error is not None else ""
+        self.error.layout.display = "" if self.error.value else "none"
+
+    def __repr__(self) -> str:
+        return f"StageCard({self._stage()!r})"
