@@ -13,6 +13,7 @@ from ectoolkit.errors import MissingDependencyError
 #: import name -> the extra of ectoolkit that installs it
 EXTRAS = {
     "torch": "torch",
+    "torchao": "torch",
     "torchvision": "torch",
     "PIL": "torch",
     "tvm": "tvm",

@@ -8,6 +8,9 @@ from contextlib import contextmanager
 
 import typer
 
+#: a last column is not squeezed below this
+_LAST_COLUMN = 24
+
 
 def say(text: str = "") -> None:
     """A line of the result, on standard output, at once."""
@@ -38,12 +41,16 @@ def _print_rich(columns: Sequence[str], rows: Sequence[Sequence[str]], right: Se
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=None, pad_edge=False, header_style="bold")
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for column in columns:
-        table.add_column(column, justify="right" if column in right else "left", overflow="fold")
+        # only the last column holds sentences; a broken name or hash is worse than a long line
+        table.add_column(column, justify="right" if column in right else "left", no_wrap=column != columns[-1])
     for row in rows:
         table.add_row(*map(Text, row))
-    Console().print(table)
+    widths = [max(map(len, cells)) + 2 for cells in zip(columns, *rows, strict=True)]
+    console = Console()
+    console.width = max(console.width, sum(widths[:-1]) + min(widths[-1], _LAST_COLUMN))
+    console.print(table)
 
 
 def _print_plain(columns: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[str]) -> None:

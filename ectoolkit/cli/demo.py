@@ -47,7 +47,7 @@ def demo(
     flow = _run(model, images, out)
     _report(flow)
     say(f"\nthe demo took {time.perf_counter() - start:.0f} s\n")
-    say("\n".join(flow.device.diff.summary().splitlines()))
+    say(flow.device.diff.summary())
     _next(out)
     raise typer.Exit(0 if flow.device.diff else EXIT_DIFFERENT)
 
@@ -77,6 +77,7 @@ def _report(flow: Flow) -> None:
     from ectoolkit.cli.stages import print_files
 
     table = flow.device.predictions
+    table["image"] = table["image"].str.removeprefix("imagenet_")  # so that a row fits a terminal
     columns = [column for column in table.columns if column != "agree"]
     rows = [
         [*(str(row[column]) for column in columns), "yes" if row["agree"] else "NO"] for row in table.to_dict("records")
@@ -94,8 +95,13 @@ def _report(flow: Flow) -> None:
 
 
 def _next(out: Path) -> None:
+    steps = {
+        f"ectoolkit verify {out} --recompute": "prove it again from the files alone",
+        f"ectoolkit run {out} --runs 1000": "time it, and compare with the stored reference",
+        "ectoolkit deploy torchvision/resnet18 resnet18_deploy": "another model; --help shows the choices",
+        "ectoolkit lab": "the same steps in a notebook",
+    }
+    width = max(map(len, steps))
     say("\nnext:")
-    say(f"  ectoolkit verify {out} --recompute                 prove it again from the files alone")
-    say(f"  ectoolkit run {out} --runs 1000                    time it, and compare with the stored reference")
-    say("  ectoolkit deploy torchvision/resnet18 resnet18_deploy   another model; --help shows the choices")
-    say("  ectoolkit lab                                           the same steps in a notebook")
+    for command, purpose in steps.items():
+        say(f"  {command:<{width}}  {purpose}")

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ectoolkit.cli.console import note
+
 if TYPE_CHECKING:
     import numpy as np
 
@@ -29,6 +31,7 @@ def read_npy(path: Path) -> np.ndarray:
     except (ValueError, EOFError, OSError) as error:
         raise InputError(f"{path} is not a .npy file: {error}. Write it with numpy.save") from error
     if not isinstance(array, np.ndarray):
+        array.close()
         raise InputError(f"{path} holds several arrays (.npz); expected one array, written with numpy.save")
     if array.dtype != np.float32:
         raise InputError(
@@ -62,6 +65,7 @@ def read_tensors(paths: Sequence[Path], tensors: Sequence[TensorFile], what: str
 
 def _read_tensor(path: Path, tensor: TensorFile) -> np.ndarray:
     from ectoolkit.core.deployment import from_layout, read_tensor
+    from ectoolkit.core.types import Layout
     from ectoolkit.errors import InputError
 
     if path.suffix != ".npy":
@@ -69,6 +73,8 @@ def _read_tensor(path: Path, tensor: TensorFile) -> np.ndarray:
     array = read_npy(path)
     own, graph = tensor.shape, tensor.graph_spec.shape
     if array.ndim == len(own) and array.shape[1:] == own[1:]:
+        if own == graph and tensor.layout is Layout.NHWC:
+            note(f"note: {path} fits NHWC and NCHW alike; it is taken as {tensor.layout}, the directory's layout")
         return from_layout(array, tensor.layout)
     if array.ndim == len(own) and array.shape[1:] == graph[1:]:
         return array

@@ -18,7 +18,7 @@ import numpy as np
 from ectoolkit._optional import require
 from ectoolkit.core.graph import Graph
 from ectoolkit.core.interpreter import Progress
-from ectoolkit.errors import QuantizationError
+from ectoolkit.errors import InputError, QuantizationError
 from ectoolkit.frontends.torchscript import import_torchscript
 from ectoolkit.quantize.calibration import Hasher, batches, size_of
 from ectoolkit.quantize.config import QuantConfig
@@ -114,7 +114,7 @@ def quantize_eager(
     _require_stubs(torch, module)
     with _quiet(), _engine(torch):
         prepared = _prepare(module, config)
-        example, hasher, count = _calibrate(torch, prepared, calibration, progress)
+        example, hasher, count = _calibrate(torch, type(module).__name__, prepared, calibration, progress)
         traced = _convert(torch, prepared, example)
     graph = import_torchscript(traced, example.shape, name=name or type(module).__name__)
     return QuantizedModel(graph, traced, prepared, config, hasher.sha256, count)
@@ -145,13 +145,19 @@ def _prepare(module: Any, config: QuantConfig) -> Any:
 
 
 def _calibrate(
-    torch: Any, prepared: Any, calibration: Iterable[Any], progress: Progress | None
+    torch: Any, name: str, prepared: Any, calibration: Iterable[Any], progress: Progress | None
 ) -> tuple[np.ndarray, Hasher, int]:
     hasher, count, example = Hasher(), 0, None
     total = size_of(calibration)
     with torch.no_grad():
         for done, batch in enumerate(batches(calibration), 1):
-            prepared(torch.from_numpy(batch))
+            try:
+                prepared(torch.from_numpy(batch))
+            except RuntimeError as error:
+                raise InputError(
+                    f"{name} cannot run calibration item {done - 1}, float32 {batch.shape}: {_first_line(error)}. Give "
+                    "images with the channels and the size that the module takes"
+                ) from error
             hasher.add(batch)
             count += len(batch)
             example = batch[:1] if example is None else example
@@ -170,12 +176,17 @@ def _convert(torch: Any, prepared: Any, example: np.ndarray) -> Any:
         with torch.no_grad():
             return torch.jit.trace(converted, torch.from_numpy(example)).eval()
     except (RuntimeError, NotImplementedError, AttributeError) as error:
-        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         raise QuantizationError(
-            f"torch cannot run the converted module: {lines[0] if lines else error!r}. An operation between QuantStub "
+            f"torch cannot run the converted module: {_first_line(error)}. An operation between QuantStub "
             "and DeQuantStub has no quantized form: write additions as FloatFunctional().add and concatenations as "
             "FloatFunctional().cat, fuse batch norm into its convolution, or put a DeQuantStub before the operation"
         ) from error
+
+
+def _first_line(error: Exception) -> str:
+    """torch's messages go on for a page; their first line says it."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0] if lines else repr(error)
 
 
 @contextmanager

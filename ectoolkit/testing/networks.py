@@ -22,24 +22,24 @@ def convolution(
     scale = numbers.uniform(0.002, 0.004, channels).astype(np.float32)
     bias = numbers.normal(0, 0.3, channels).astype(np.float32)
     attributes = {"stride": (1, 1), "padding": _SAME[kernel], "dilation": (1, 1), "groups": 1, "relu": relu}
-    quant = QuantParams.uint8(np.float32(0.02), 0 if relu else 120)
+    quant = QuantParams.uint8(0.02, 0 if relu else 120)
     return builder.weighted("conv2d", name, x, weight, scale, bias, quant, attributes)
 
 
 def residual_builder(batch: int = 1) -> tuple[GraphBuilder, str]:
     """Stem, a residual block whose left operand is a convolution, pool, linear; not yet finished."""
     builder = GraphBuilder("residual")
-    x = builder.node("quantize", "quant", [builder.input((batch, 3, 6, 5))], QuantParams.uint8(np.float32(0.02), 128))
+    x = builder.node("quantize", "quant", [builder.input((batch, 3, 6, 5))], QuantParams.uint8(0.02, 128))
     stem = convolution(builder, "stem", x, 6, relu=True)
     block = convolution(builder, "block", stem, 6)
-    added = builder.node("add", "add", [block, stem], QuantParams.uint8(np.float32(0.03), 100), {"relu": False})
+    added = builder.node("add", "add", [block, stem], QuantParams.uint8(0.03, 100), {"relu": False})
     quant = builder.values[added].quant
     pooled = builder.node("global_avg_pool", "pool", [added], quant)
     flat = builder.node("reshape", "flatten", [pooled], quant, {"shape": (batch, 6)})
     weight = np.random.default_rng(1).integers(-128, 128, (4, 6)).astype(np.int8)
     real = np.array([0.1, -0.2, 0, 0.3], np.float32)
-    scores = QuantParams.uint8(np.float32(0.02), 128)
-    fc = builder.weighted("linear", "fc", flat, weight, np.float32(0.004), real, scores, {"relu": False})
+    scores = QuantParams.uint8(0.02, 128)
+    fc = builder.weighted("linear", "fc", flat, weight, np.full(4, 0.004, np.float32), real, scores, {"relu": False})
     return builder, builder.node("dequantize", "dequant", [fc], None, dtype="float32")
 
 
@@ -52,10 +52,10 @@ def residual_graph(batch: int = 1) -> Graph:
 def two_ended_graph() -> Graph:
     """Two inputs of different shapes, two outputs, one of them 4-D."""
     builder = GraphBuilder("two_ended")
-    grid = QuantParams.uint8(np.float32(0.02), 128)
+    grid = QuantParams.uint8(0.02, 128)
     left = builder.node("quantize", "quant_left", [builder.input((1, 3, 4, 5), "left")], grid)
     right = builder.node("quantize", "quant_right", [builder.input((1, 2, 4, 5), "right")], grid)
-    joined = builder.node("concat", "join", [left, right], QuantParams.uint8(np.float32(0.03), 120), {"axis": 1})
+    joined = builder.node("concat", "join", [left, right], QuantParams.uint8(0.03, 120), {"axis": 1})
     image = convolution(builder, "conv", joined, 3, relu=True)
     pooled = builder.node("global_avg_pool", "pool", [image], builder.values[image].quant)
     flat = builder.node("reshape", "flatten", [pooled], builder.values[image].quant, {"shape": (1, 3)})

@@ -36,7 +36,7 @@ class Draw:
     def grid(self, scale: float) -> QuantParams:
         """A grid of about this scale, and any zero point: the ends, the middle or between."""
         zero_point = self.draw(st.sampled_from((0, 255, 128, int(self.numbers.integers(256)))))
-        return QuantParams.uint8(np.float32(scale * self.numbers.uniform(0.5, 2)), zero_point)
+        return QuantParams.uint8(scale * float(self.numbers.uniform(0.5, 2)), zero_point)
 
 
 @st.composite
@@ -142,7 +142,13 @@ def _convolution(
 
 
 def _weighted(
-    source: Draw, builder: GraphBuilder, op: str, name: str, x: str, shape: tuple[int, ...], attributes: dict[str, object]
+    source: Draw,
+    builder: GraphBuilder,
+    op: str,
+    name: str,
+    x: str,
+    shape: tuple[int, ...],
+    attributes: dict[str, object],
 ) -> str:
     """Random weights, all int8 codes; scales from fitting to far off, so that outputs saturate or vanish."""
     numbers = source.numbers

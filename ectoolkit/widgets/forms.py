@@ -21,9 +21,7 @@ _STYLE = {"description_width": "initial"}
 def choice(description: str, options: Sequence[Any], tooltip: str = "") -> ipywidgets.Dropdown:
     """A field with one of `options`: values, or pairs of text and value."""
     width = {"width": "max-content"}
-    return ipywidgets.Dropdown(
-        options=options, description=description, tooltip=tooltip, style=_STYLE, layout=width
-    )
+    return ipywidgets.Dropdown(options=options, description=description, tooltip=tooltip, style=_STYLE, layout=width)
 
 
 def number(description: str, value: int, least: int, most: int, tooltip: str = "") -> ipywidgets.BoundedIntText:
@@ -55,19 +53,25 @@ class Form:
         self._kept: dict[str, Any] = {}
         self._note = ipywidgets.HTML(layout={"display": "none"})
         self.widgets = (*self.fields.values(), self._note) if self.fields else ()
+        for name, field in self.fields.items():
+            field.observe(lambda _, name=name: self._keep({k: v for k, v in self._kept.items() if k != name}), "value")
 
     def _fields(self, stage: Stage[Any]) -> dict[str, ipywidgets.ValueWidget]:
         return {}
 
     def call(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Arguments and settings for ``stage.run``."""
-        return (), self._kept | {name: field.value for name, field in self.fields.items()}
+        return (), {name: field.value for name, field in self.fields.items()} | self._kept
 
     def show(self, arguments: Sequence[Any], settings: Mapping[str, Any]) -> None:
         """Show what a run was given."""
         given = dict(zip(self.positional, arguments, strict=False)) | dict(settings)
-        self._kept = {name: value for name, value in given.items() if not self._set(name, value)}
-        named = ", ".join(f"{name}={_short(value)}" for name, value in self._kept.items())
+        self._keep({name: value for name, value in given.items() if not self._set(name, value)})
+
+    def _keep(self, settings: dict[str, Any]) -> None:
+        """Settings that no field shows, or that a field cannot; they hold until its field is changed."""
+        self._kept = settings
+        named = ", ".join(f"{name}={_short(value)}" for name, value in settings.items())
         self._note.value = f"and {escape(named)}" if named else ""
         self._note.layout.display = "" if named else "none"
 

@@ -80,16 +80,20 @@ class StageCard:
 
     # --- what the buttons do -------------------------------------------------------------------------------------
 
-    def start(self) -> threading.Thread | None:
-        """Run the stage with the form's settings; returns the thread that does, None where there is nothing to run."""
+    def start(self) -> None:
+        """Run the stage with the form's settings, in a thread."""
         stage = self._stage()
         if stage is None:
             self._show_error(StageError("this session is gone; run the cell that makes it again"))
-            return None
+            return
         self.run_button.disabled = True  # until the stage's own event says the same
         self._worker = threading.Thread(target=self._work, args=(stage,), name=f"ect-{stage.attribute}", daemon=True)
         self._worker.start()
-        return self._worker
+
+    def wait(self, timeout: float | None = None) -> None:
+        """Wait until the run that the card started has ended."""
+        if self._worker is not None:
+            self._worker.join(timeout)
 
     def cancel(self) -> None:
         """Ask the running stage to stop."""

@@ -24,7 +24,7 @@ class Flow:
     """A model's way from float to the device.
 
     Args:
-        model: from `load_model`; any ``nn.Module`` with QuantStubs; or a `Graph` that is integer already.
+        model: from `load_model`; any ``nn.Module``; or a `Graph` that is integer already.
         calibration: images from `sample_photos` or `image_folder`, or any iterable of preprocessed float32 arrays;
             needed to quantize, not for a `Graph`.
         name: of the model, where it has none of its own.

@@ -13,7 +13,7 @@ from ectoolkit.core.inputs import Inputs
 from ectoolkit.core.interpreter import Progress, Trace
 from ectoolkit.data import ImageSet
 from ectoolkit.quantize.config import QuantConfig
-from ectoolkit.quantize.eager import quantize_eager
+from ectoolkit.quantize.doors import quantize_module
 
 
 def quantize(
@@ -22,7 +22,8 @@ def quantize(
     """Quantize a float model.
 
     Args:
-        module: from `load_model`, or an ``nn.Module`` with QuantStubs.
+        module: from `load_model`, or any ``nn.Module``; one with QuantStubs goes the U50 guide's way, every other
+            is captured by ``torch.export``.
         calibration: images from `sample_photos` or `image_folder`, or preprocessed float32 arrays.
         config: settings; `QuantConfig()` by default.
         progress: called as ``progress(done, total, label)``; may raise to cancel.
@@ -38,7 +39,7 @@ def quantize(
     if isinstance(calibration, ImageSet) and not calibration.is_ready and hasattr(module, "preprocess"):
         calibration = calibration.with_preprocess(module.preprocess)
     module = getattr(module, "module", module)
-    return quantize_eager(module, calibration, config, name=name, progress=progress).graph
+    return quantize_module(module, calibration, config, name=name, progress=progress).graph
 
 
 @overload

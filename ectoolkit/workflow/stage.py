@@ -75,6 +75,7 @@ class Stage(ABC, Generic[Result]):
         self.seconds = 0.0
         self.generation = 0
         self._result: Result | None = None
+        self._frame: tuple[int, pd.DataFrame] | None = None
         self._based_on: dict[str, int] = {}
         self._running = threading.Lock()
         self._cancel = threading.Event()
@@ -188,7 +189,9 @@ class Stage(ABC, Generic[Result]):
     @property
     def table(self) -> pd.DataFrame:
         """The result as a DataFrame; its columns are described at the function that makes it."""
-        return self._table(self.result)
+        if self._frame is None or self._frame[0] != self.generation:  # made once a run: it may take seconds
+            self._frame = self.generation, self._table(self.result)
+        return self._frame[1].copy()
 
     def observe(self, listener: Callable[[StageEvent], None]) -> Callable[[], None]:
         """Call `listener` on every event, in the thread that runs the stage; returns what stops it."""

@@ -24,6 +24,7 @@ from ectoolkit.core.graph import Graph, Value
 from ectoolkit.core.graph_builder import GraphBuilder
 from ectoolkit.core.graph_file import save_graph
 from ectoolkit.core.interpreter import interpret, trace
+from ectoolkit.core.ops import OPS
 from ectoolkit.core.types import Layout, QuantParams, TensorSpec
 from ectoolkit.core.verifier import verify
 from ectoolkit.devices import open_device
@@ -442,10 +443,7 @@ def test_max_pool_laws() -> None:
 
 
 def test_unknown_op() -> None:
-    known = (
-        "add, concat, conv2d, dequantize, global_avg_pool, linear, max_pool2d, quantize, relu, reshape, "
-        "upsample_bilinear, upsample_nearest"
-    )
+    known = ", ".join(sorted(OPS))
     text = f"layer pool uses 'softmax', which the integer graph does not define; it knows {known}"
     assert message_of(lambda: verify(node_changed("pool", op="softmax")), UnsupportedOpError) == text
     builder, _ = residual_builder()
@@ -502,7 +500,8 @@ SHAPE = "expected (1, 3, 6, 5) (NCHW), or a batch that is a multiple of 1"
         (X[0], f"input0 of residual has shape (3, 6, 5), {SHAPE}; the batch axis is missing: use array[None]"),
         (
             X.transpose(0, 2, 3, 1),
-            f"input0 of residual has shape (1, 6, 5, 3), {SHAPE}; this looks like NHWC: use array.transpose(0, 3, 1, 2)",
+            f"input0 of residual has shape (1, 6, 5, 3), {SHAPE}; this looks like NHWC: use "
+            "array.transpose(0, 3, 1, 2)",
         ),
         (np.float32(1), f"input0 of residual has shape (), {SHAPE}"),
     ],

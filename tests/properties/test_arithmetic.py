@@ -114,9 +114,7 @@ def quantize_oracle(x: np.float32, scale: np.float32, zero_point: int, low: int,
     return saturated(half_away(f32(product)) + zero_point, low, high)
 
 
-@given(
-    x=st.lists(st.floats(width=32, allow_nan=False), min_size=1, max_size=8), scale=SCALES, zero_point=ZERO_POINTS
-)
+@given(x=st.lists(st.floats(width=32, allow_nan=False), min_size=1, max_size=8), scale=SCALES, zero_point=ZERO_POINTS)
 @example(x=[math.inf, -math.inf, 3.4028234663852886e38], scale=2.0**-126, zero_point=0)
 def test_quantize(x: list[float], scale: float, zero_point: int) -> None:
     array = np.array(x, np.float32)
@@ -229,7 +227,9 @@ def requantize_oracle(acc: int, ratio: float) -> int:
 RATIOS = (
     st.floats(2.0**-30, 2.0**25, exclude_max=True)
     | st.floats(0, 2.0**-30, exclude_min=True)
-    | st.sampled_from([1.0, 0.5, 2.0, 2.0**24, float(np.nextafter(2.0**25, 0)), 5e-324, 2.0**-36, 2.0**-37, 1.0 - 2**-53])
+    | st.sampled_from(
+        [1.0, 0.5, 2.0, 2.0**24, float(np.nextafter(2.0**25, 0)), 5e-324, 2.0**-36, 2.0**-37, 1.0 - 2**-53]
+    )
 )
 
 

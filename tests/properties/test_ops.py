@@ -94,9 +94,7 @@ def add_oracle(main: int, other: int, to_other: float, to_output: float, zero_po
 @pytest.mark.parametrize("relu", [False, True])
 @FEW
 @given(seed=SEEDS, scales=st.tuples(SCALES, SCALES, SCALES), zeros=st.tuples(ZERO_POINTS, ZERO_POINTS, ZERO_POINTS))
-def test_add_of_codes(
-    relu: bool, seed: int, scales: tuple[float, float, float], zeros: tuple[int, int, int]
-) -> None:
+def test_add_of_codes(relu: bool, seed: int, scales: tuple[float, float, float], zeros: tuple[int, int, int]) -> None:
     grids = [uint8(s, z) for s, z in zip(scales, zeros, strict=True)]
     main, other = codes(seed, (2, 3, 4, 5)), codes(seed + 1, (2, 3, 4, 5))
     found = run("add", [main, other], grids[:2], grids[2], {"relu": relu})
@@ -149,7 +147,7 @@ def test_concat(seed: int, axis: int, extents: list[int], grids: list[tuple[floa
     inputs = [uint8(*grid) for grid in grids[: len(extents)]]
     out = uint8(*grids[-1])
     shape = [2, 3, 2, 3]
-    arrays = [codes(seed + i, tuple([*shape[:axis], e, *shape[axis + 1 :]])) for i, e in enumerate(extents)]
+    arrays = [codes(seed + i, (*shape[:axis], e, *shape[axis + 1 :])) for i, e in enumerate(extents)]
     found = run("concat", arrays, list(inputs), out, {"axis": axis})
     parts = []
     for array, grid in zip(arrays, inputs, strict=True):
@@ -206,9 +204,7 @@ def test_max_pool(
     for n, c, row, column in itertools.product(range(2), range(2), range(sizes[0]), range(sizes[1])):
         rows = [row * stride[0] - padding[0] + i * dilation[0] for i in range(kernel[0])]
         columns = [column * stride[1] - padding[1] + j * dilation[1] for j in range(kernel[1])]
-        window = [
-            int(x[n, c, r, s]) for r in rows for s in columns if 0 <= r < extents[0] and 0 <= s < extents[1]
-        ]
+        window = [int(x[n, c, r, s]) for r in rows for s in columns if 0 <= r < extents[0] and 0 <= s < extents[1]]
         assert found[n, c, row, column] == max(window, default=0)
 
 
@@ -221,9 +217,7 @@ def test_max_pool(
     ceil_mode=st.booleans(),
     dilation=st.integers(1, 2),
 )
-def test_max_pool_as_torch(
-    seed: int, extent: int, kernel: int, stride: int, ceil_mode: bool, dilation: int
-) -> None:
+def test_max_pool_as_torch(seed: int, extent: int, kernel: int, stride: int, ceil_mode: bool, dilation: int) -> None:
     import torch
 
     padding = kernel // 2

@@ -16,9 +16,10 @@ from ectoolkit.builders.cpu.compiler import compile_module
 from ectoolkit.builders.cpu.importer import import_graph
 from ectoolkit.core.deployment import from_layout, to_layout
 from ectoolkit.core.graph import Graph
+from ectoolkit.core.graph_builder import GraphBuilder
 from ectoolkit.core.graph_file import load_graph, save_graph
 from ectoolkit.core.interpreter import interpret, trace
-from ectoolkit.core.types import Layout
+from ectoolkit.core.types import Layout, QuantParams
 from ectoolkit.passes.residual_add import FuseResidualAdd
 from ectoolkit.testing.strategies import graphs, inputs_of
 
@@ -38,7 +39,7 @@ def compiled(graph: Graph, layout: str, isa: str) -> Callable[[np.ndarray], list
     outside = Layout(layout)
 
     def run(x: np.ndarray) -> list[np.ndarray]:
-        found = machine["main"](tvm.runtime.tensor(to_layout(x, outside)), prepared)
+        found = machine["main"](tvm.runtime.tensor(to_layout(x, outside) if x.ndim == 4 else x), prepared)
         arrays = [output.numpy() for output in found]
         return [from_layout(array, outside) if array.ndim == 4 else array for array in arrays]
 
@@ -63,6 +64,28 @@ def test_avx2_equals_interpreter(graph: Graph, layout: str, seed: int) -> None:
 @given(graph=graphs(max_channels=33), layout=st.sampled_from(["NHWC", "NCHW"]), seed=st.integers(0, 1000))
 def test_generic_equals_interpreter(graph: Graph, layout: str, seed: int) -> None:
     check_compiled(graph, layout, "generic", seed)
+
+
+@pytest.mark.parametrize("layout", ["NHWC", "NCHW"])
+@pytest.mark.parametrize(
+    ("given_shape", "made"),
+    [
+        ((2, 3, 4, 5), (2, 3, 20)),
+        ((2, 3, 20), (2, 3, 4, 5)),
+        ((2, 60), (2, 3, 4, 5)),
+        ((2, 3, 4, 5), (120,)),
+        ((2, 3, 4, 5), (2, 3, 2, 2, 5)),
+    ],
+)
+def test_ends_of_any_rank(given_shape: tuple[int, ...], made: tuple[int, ...], layout: str) -> None:
+    builder = GraphBuilder("reshaped")
+    grid = QuantParams.uint8(np.float32(0.1), 100)
+    x = builder.node("quantize", "quant", [builder.input(given_shape)], grid)
+    x = builder.node("reshape", "reshape", [x], grid, {"shape": made})
+    graph = builder.finish([builder.node("dequantize", "dequant", [x], None, dtype="float32")])
+    values = inputs_of(graph, 0)
+    found, expected = compiled(graph, layout, "host")(values)[0], interpret(graph, values)[0]
+    assert_array_equal(found, expected)
 
 
 @settings(SLOW, max_examples=60)

@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 
 from ectoolkit.builders.cpu.isa import Isa
-from ectoolkit.builders.cpu.kernels import borders, convolution, depthwise, elementwise, packing, spatial
+from ectoolkit.builders.cpu.kernels import borders, convolution, depthwise, elementwise, moving, packing, spatial
 from ectoolkit.builders.cpu.kernels.expressions import LANES
 from ectoolkit.core import arithmetic
 from ectoolkit.core.graph import Graph, Node, Value
 from ectoolkit.core.ops import add as add_op
 from ectoolkit.core.ops import concat as concat_op
-from ectoolkit.core.ops.base import grid, pair
+from ectoolkit.core.ops import multiply as multiply_op
+from ectoolkit.core.ops.base import grid, pair, whole, wholes
 from ectoolkit.core.ops.convolution import accumulator_ratio
 from ectoolkit.errors import BuildError
 
@@ -77,6 +78,11 @@ def inside(shape: tuple[int, ...]) -> tuple[int, ...]:
     return (shape[0], shape[2], shape[3], shape[1]) if len(shape) == 4 else shape
 
 
+def inside_axis(axis: int, rank: int) -> int:
+    """Where an axis of the graph stands inside the library."""
+    return (0, 3, 1, 2)[axis] if rank == 4 else axis
+
+
 def lower(context: Context, node: Node) -> Lowered:
     """Choose kernels for a layer.
 
@@ -104,14 +110,14 @@ def lower_quantize(context: Context, node: Node) -> Lowered:
     shape = context.shape(node.name)
     reciprocal = float(arithmetic.reciprocal_of(quant.scalar))
     arguments = (reciprocal, quant.zero_point, quant.quant_min, quant.quant_max)
-    return single(context, node, borders.quantize, spatial.as_nhwc(shape), len(shape), context.nchw, *arguments)
+    return single(context, node, borders.quantize, spatial.as_nhwc(shape), shape, context.nchw, *arguments)
 
 
 def lower_dequantize(context: Context, node: Node) -> Lowered:
     quant = grid(context.value(node.inputs[0]))
     shape = context.shape(node.name)
     arguments = (float(quant.scale), quant.zero_point)
-    lowered = single(context, node, borders.dequantize, spatial.as_nhwc(shape), len(shape), context.nchw, *arguments)
+    lowered = single(context, node, borders.dequantize, spatial.as_nhwc(shape), shape, context.nchw, *arguments)
     outside = context.value(node.name).spec.shape if context.nchw else shape
     call = lowered.calls[0]
     return Lowered([KernelCall(call.template, call.arguments, call.inputs, call.output, outside, call.dtype)])
@@ -128,7 +134,7 @@ def lower_conv2d(context: Context, node: Node) -> Lowered:
         stride=pair(node, "stride"),
         padding=pair(node, "padding"),
         dilation=pair(node, "dilation"),
-        groups=int(node.attributes["groups"]),  # type: ignore[call-overload]
+        groups=whole(node, "groups"),
         rank=4,
         input_zero_point=grid(x).zero_point,
         epilogue="codes" if codes else "accumulator",
@@ -242,9 +248,7 @@ def lower_add(context: Context, node: Node) -> Lowered:
 
 def lower_concat(context: Context, node: Node) -> Lowered:
     output = context.value(node.name)
-    axis = int(node.attributes["axis"])  # type: ignore[call-overload]
-    if len(output.spec.shape) == 4:
-        axis = (0, 3, 1, 2)[axis]
+    axis = inside_axis(whole(node, "axis"), len(output.spec.shape))
     calls, parts = [], []
     for position, name in enumerate(node.inputs):
         value = context.value(name)
@@ -289,6 +293,40 @@ def lower_reshape(context: Context, node: Node) -> Lowered:
     return single(context, node, spatial.reshape, context.shape(node.inputs[0]), context.shape(node.name))
 
 
+def lower_multiply(context: Context, node: Node) -> Lowered:
+    values = [context.value(name) for name in node.inputs]
+    output = context.value(node.name)
+    multiplier, shift = arithmetic.requantize_multiplier(multiply_op.product_ratio(values, output), node.name)
+    each = values[0].spec.shape == values[1].spec.shape
+    zeros = (grid(values[0]).zero_point, grid(values[1]).zero_point)
+    arguments = (each, *zeros, int(multiplier), int(shift), grid(output).zero_point)
+    return single(context, node, elementwise.multiply, context.shape(node.name), *arguments)
+
+
+def lower_lookup(context: Context, node: Node) -> Lowered:
+    return single(context, node, moving.lookup, context.shape(node.name))
+
+
+def lower_pad(context: Context, node: Node) -> Lowered:
+    top, _, left, _ = wholes(node, "amounts")
+    shapes = (context.shape(node.inputs[0]), context.shape(node.name))
+    return single(context, node, moving.pad, *shapes, top, left, grid(context.value(node.name)).zero_point)
+
+
+def lower_slice(context: Context, node: Node) -> Lowered:
+    shape = context.shape(node.inputs[0])
+    axis = inside_axis(whole(node, "axis"), len(shape))
+    return single(context, node, moving.slice_axis, shape, axis, node.attributes["begin"], node.attributes["end"])
+
+
+def lower_transpose(context: Context, node: Node) -> Lowered:
+    shape = context.shape(node.inputs[0])
+    order = wholes(node, "order")
+    if len(shape) == 4:  # both sides are NHWC inside
+        order = tuple(inside_axis(order[axis], 4) for axis in (0, 2, 3, 1))
+    return single(context, node, moving.transpose, shape, order)
+
+
 RULES: dict[str, Callable[[Context, Node], Lowered]] = {
     "add": lower_add,
     "concat": lower_concat,
@@ -296,10 +334,15 @@ RULES: dict[str, Callable[[Context, Node], Lowered]] = {
     "dequantize": lower_dequantize,
     "global_avg_pool": lower_global_avg_pool,
     "linear": lower_linear,
+    "lookup": lower_lookup,
     "max_pool2d": lower_max_pool,
+    "multiply": lower_multiply,
+    "pad": lower_pad,
     "quantize": lower_quantize,
     "relu": lower_relu,
     "reshape": lower_reshape,
+    "slice": lower_slice,
+    "transpose": lower_transpose,
     "upsample_bilinear": lower_upsample,
     "upsample_nearest": lower_upsample,
 }

@@ -52,7 +52,7 @@ def mera() -> Finding:
         return Finding(name, True, f"{here}")
     cure = (
         "mera 1.6 on the package index needs CPython 3.10: python3.10 -m venv ~/mera && ~/mera/bin/pip install mera "
-        "mera-tvm-full, then set MERA_PYTHON=~/mera/bin/python. It also needs the shared libraries of glog 0.5, LLVM 14 "
+        "mera-tvm-full, then set MERA_PYTHON=~/mera/bin/python. It also needs the libraries of glog 0.5, LLVM 14 "
         "and oneDNN 2"
     )
     if not other:

@@ -11,7 +11,11 @@ from ectoolkit.core.ops.concat import Concat
 from ectoolkit.core.ops.convolution import Conv2d
 from ectoolkit.core.ops.global_avg_pool import GlobalAvgPool
 from ectoolkit.core.ops.linear import Linear
+from ectoolkit.core.ops.lookup import Lookup
 from ectoolkit.core.ops.max_pool import MaxPool2d
+from ectoolkit.core.ops.movement import Slice, Transpose
+from ectoolkit.core.ops.multiply import Multiply
+from ectoolkit.core.ops.pad import Pad
 from ectoolkit.core.ops.quantization import Dequantize, Quantize
 from ectoolkit.core.ops.relu import Relu
 from ectoolkit.core.ops.reshape import Reshape
@@ -28,10 +32,15 @@ OPS: Mapping[str, Op] = MappingProxyType(
             Dequantize(),
             GlobalAvgPool(),
             Linear(),
+            Lookup(),
             MaxPool2d(),
+            Multiply(),
+            Pad(),
             Quantize(),
             Relu(),
             Reshape(),
+            Slice(),
+            Transpose(),
             UpsampleBilinear(),
             UpsampleNearest(),
         )

@@ -98,3 +98,28 @@ def pair(node: Node, name: str) -> tuple[int, int]:
     expect(ok, node, f"{name} is {value!r}, expected (rows, columns), whole numbers from {least}")
     assert isinstance(value, tuple)
     return value[0], value[1]
+
+
+def whole(node: Node, name: str) -> int:
+    """A setting that is one whole number.
+
+    Raises:
+        VerificationError: it is something else.
+    """
+    value = node.attributes[name]
+    expect(isinstance(value, int), node, f"{name} is {value!r}, expected a whole number")
+    assert isinstance(value, int)
+    return value
+
+
+def wholes(node: Node, name: str) -> tuple[int, ...]:
+    """A setting that holds several whole numbers.
+
+    Raises:
+        VerificationError: it is something else.
+    """
+    value = node.attributes[name]
+    ok = isinstance(value, tuple) and all(isinstance(v, int) for v in value)
+    expect(ok, node, f"{name} is {value!r}, expected whole numbers")
+    assert isinstance(value, tuple)
+    return value

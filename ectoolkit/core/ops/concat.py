@@ -11,7 +11,7 @@ import numpy as np
 
 from ectoolkit.core import arithmetic
 from ectoolkit.core.graph import Node, Value
-from ectoolkit.core.ops.base import Op, expect, grid
+from ectoolkit.core.ops.base import Op, expect, grid, whole
 
 
 class Concat(Op):
@@ -23,7 +23,7 @@ class Concat(Op):
     attributes = ("axis",)
 
     def output_shape(self, node: Node, inputs: Sequence[Value]) -> tuple[int, ...]:
-        axis = int(node.attributes["axis"])  # type: ignore[call-overload]
+        axis = whole(node, "axis")
         first = inputs[0].spec.shape
         rest = [v.spec.shape[:axis] + v.spec.shape[axis + 1 :] for v in inputs]
         expect(
@@ -43,7 +43,7 @@ class Concat(Op):
             multiplier = arithmetic.requantize_multiplier(input_ratio(value, output), node.name)
             moved = arithmetic.requantize(array.astype(np.int64) - grid(value).zero_point, *multiplier)
             parts.append(np.clip(moved + grid(output).zero_point, 0, 255).astype(np.uint8))
-        return np.concatenate(parts, axis=int(node.attributes["axis"]))  # type: ignore[call-overload]
+        return np.concatenate(parts, axis=whole(node, "axis"))
 
 
 def input_ratio(value: Value, output: Value) -> float:

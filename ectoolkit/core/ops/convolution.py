@@ -15,7 +15,7 @@ import numpy as np
 
 from ectoolkit.core import arithmetic
 from ectoolkit.core.graph import Node, Value
-from ectoolkit.core.ops.base import Op, expect, grid, pair
+from ectoolkit.core.ops.base import Op, expect, grid, pair, whole
 from ectoolkit.errors import VerificationError
 
 
@@ -31,7 +31,7 @@ class Conv2d(Op):
 
     def output_shape(self, node: Node, inputs: Sequence[Value]) -> tuple[int, ...]:
         n, channels, height, width = inputs[0].spec.shape
-        weight, groups = inputs[1].spec.shape, int(node.attributes["groups"])  # type: ignore[call-overload]
+        weight, groups = inputs[1].spec.shape, whole(node, "groups")
         expect(
             len(weight) == 4 and groups > 0 and channels == weight[1] * groups and weight[0] % groups == 0,
             node,
@@ -122,7 +122,7 @@ def accumulate(node: Node, x: np.ndarray, weight: np.ndarray, zero_point: int) -
         int64 ``(N, O, rows, columns)``.  Exact: float64 sums of integers below 2**53 (the verifier proves 2**31).
     """
     (sh, sw), (ph, pw), (dh, dw) = pair(node, "stride"), pair(node, "padding"), pair(node, "dilation")
-    groups = int(node.attributes["groups"])  # type: ignore[call-overload]
+    groups = whole(node, "groups")
     n, channels, height, width = x.shape
     out_channels, per_group, kernel_h, kernel_w = weight.shape
     rows = (height + 2 * ph - dh * (kernel_h - 1) - 1) // sh + 1

@@ -30,6 +30,7 @@ IDENTITY = {
 #: what to do about operations people meet
 REMEDIES = {
     "aten::hardtanh": "fuse it into its producer: use nn.ReLU and let calibration set the range to [0, 6]",
+    "quantized::relu6": "fuse it into its producer: use nn.ReLU and let calibration set the range to [0, 6]",
     "aten::relu6": "fuse it into its producer: use nn.ReLU and let calibration set the range to [0, 6]",
     "aten::_convolution": "this convolution was left in float: give it a qconfig before prepare",
     "aten::conv2d": "this convolution was left in float: give it a qconfig before prepare",

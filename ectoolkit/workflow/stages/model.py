@@ -1,4 +1,4 @@
-"""1 · the float model: its layers, and whether it can be quantized."""
+"""1 · the float model: its layers, and how it will be quantized."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from ectoolkit.analysis.frames import frame
 from ectoolkit.core.graph import Graph
 from ectoolkit.core.interpreter import Progress
 from ectoolkit.errors import InputError
+from ectoolkit.quantize.doors import has_stubs
 from ectoolkit.workflow.stage import Stage
 
 if TYPE_CHECKING:
@@ -25,12 +26,12 @@ class ModelReport:
     Attributes:
         rows: one a layer.
         input_shape: that it was run with.
-        obstacles: what keeps it from becoming an integer graph; empty where nothing is known to.
+        route: how it will become an integer graph.
     """
 
     rows: list[dict[str, object]]
     input_shape: tuple[int, ...]
-    obstacles: list[str]
+    route: str
 
 
 class ModelStage(Stage[ModelReport]):
@@ -49,10 +50,8 @@ class ModelStage(Stage[ModelReport]):
         module = self.module
         shape = tuple(input_shape or self._shape())
         rows = _layers(module, shape, progress)
-        kinds = {str(row["kind"]) for row in rows} | {type(child).__name__ for child in module.modules()}
-        missing = [stub for stub in ("QuantStub", "DeQuantStub") if stub not in kinds]
-        obstacles = [f"no {stub}: torch does not know where the integer part is" for stub in missing]
-        return ModelReport(rows, shape, obstacles)
+        eager = "by its QuantStubs, as in the U50 guide"
+        return ModelReport(rows, shape, eager if has_stubs(module) else "captured by torch.export")
 
     @property
     def module(self) -> Any:
@@ -82,8 +81,8 @@ class ModelStage(Stage[ModelReport]):
         rows = self.result.rows
         macs, parameters = (sum(int(row[key]) for row in rows) for key in ("macs", "parameters"))  # type: ignore[call-overload]
         shape = "×".join(map(str, self.result.input_shape))
-        line = f"{len(rows)} layers, {parameters / 1e6:.1f} M parameters, {macs / 1e9:.2f} GMAC, input {shape}"
-        return line + "".join(f"; {obstacle}" for obstacle in self.result.obstacles)
+        size = f"{len(rows)} layers, {parameters / 1e6:.1f} M parameters, {macs / 1e9:.2f} GMAC, input {shape}"
+        return f"{size}; quantized {self.result.route}"
 
 
 def _layers(module: Any, shape: tuple[int, ...], progress: Progress) -> list[dict[str, object]]:

@@ -9,14 +9,16 @@ from ectoolkit.core.graph import Graph
 from ectoolkit.core.interpreter import Progress
 from ectoolkit.errors import StageError
 from ectoolkit.quantize.config import QuantConfig
-from ectoolkit.quantize.eager import QuantizedModel, quantize_eager
+from ectoolkit.quantize.doors import quantize_module
+from ectoolkit.quantize.eager import QuantizedModel
+from ectoolkit.quantize.exported import ExportedModel
 from ectoolkit.workflow.stage import Stage
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-class QuantizeStage(Stage[QuantizedModel]):
+class QuantizeStage(Stage[QuantizedModel | ExportedModel]):
     """Makes the integer graph.
 
     ``run(method="mse", weights="per_channel", activation_bits=8)``: the fields of `QuantConfig`.
@@ -26,14 +28,14 @@ class QuantizeStage(Stage[QuantizedModel]):
     title = "Quantize"
     attribute = "quantize"
 
-    def _run(self, progress: Progress, **settings: Any) -> QuantizedModel:
+    def _run(self, progress: Progress, **settings: Any) -> QuantizedModel | ExportedModel:
         if isinstance(self.flow.source, Graph):
             raise StageError(f"{self.flow.name} is an integer graph already; go on with flow.interpret.run()")
         if self.flow.calibration is None:
             raise StageError("there are no calibration images; make the flow with ect.Flow(model, calibration=photos)")
         config = QuantConfig(**settings)
         module = self.flow.model.module
-        return quantize_eager(module, self.flow.calibration, config, name=self.flow.name, progress=progress)
+        return quantize_module(module, self.flow.calibration, config, name=self.flow.name, progress=progress)
 
     @property
     def graph(self) -> Graph:
@@ -52,7 +54,7 @@ class QuantizeStage(Stage[QuantizedModel]):
     def table(self) -> pd.DataFrame:
         return layer_table(self.graph)
 
-    def _table(self, result: QuantizedModel) -> pd.DataFrame:
+    def _table(self, result: QuantizedModel | ExportedModel) -> pd.DataFrame:
         return layer_table(result.graph)
 
     def summary(self) -> str:

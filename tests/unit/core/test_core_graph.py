@@ -41,9 +41,9 @@ def test_quant_params() -> None:
 
 def test_quant_params_are_equal_by_content() -> None:
     same = QuantParams.uint8(np.float32(0.5), 3)
-    assert (GRID == same, hash(GRID) == hash(same)) == (True, True)
+    assert (same == GRID, hash(GRID) == hash(same)) == (True, True)
     for other in (QuantParams.uint8(np.float32(0.25), 3), QuantParams.uint8(np.float32(0.5), 4), "no grid"):
-        assert GRID != other
+        assert other != GRID
 
 
 def test_nodes_and_constants_cannot_be_changed() -> None:

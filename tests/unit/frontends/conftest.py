@@ -16,7 +16,10 @@ Trace = Callable[..., Any]
 
 
 def quantize_and_trace(
-    net: nn.Module, example: torch.Tensor | tuple[torch.Tensor, ...], fuse: Sequence[Sequence[str]] = (), config: Any = None
+    net: nn.Module,
+    example: torch.Tensor | tuple[torch.Tensor, ...],
+    fuse: Sequence[Sequence[str]] = (),
+    config: Any = None,
 ) -> Any:
     """The U50 guide's steps."""
     examples = example if isinstance(example, tuple) else (example,)

@@ -243,7 +243,9 @@ def test_reshape(trace: Trace, shape: tuple[int, ...], made: tuple[int, ...]) ->
     example = torch.randn(1, 3, 4, 4)
     graph = import_torchscript(trace(One(Reshaped(shape)), example), example.shape)
     assert graph.values[graph.outputs[0]].spec.shape == made
-    assert_array_equal(interpret(graph, example.numpy())[0].ravel(), trace(One(Reshaped(shape)), example)(example).ravel())
+    assert_array_equal(
+        interpret(graph, example.numpy())[0].ravel(), trace(One(Reshaped(shape)), example)(example).ravel()
+    )
 
 
 def test_weights_with_zero_points_are_refused(trace: Trace) -> None:

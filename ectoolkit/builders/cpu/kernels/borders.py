@@ -5,20 +5,20 @@ from __future__ import annotations
 from tvm.script import tirx as T
 
 
-def border_shapes(shape, nchw, rank):
-    """Shapes of the tensor outside (the deployment's layout) and inside (NHWC)."""
-    n, h, w, c = shape
-    if rank == 2:
-        return (n, c), (n, c)
-    return ((n, c, h, w) if nchw else shape), shape
+def outside_shape(inside, nchw):
+    """Shape of the tensor in the deployment's layout; other than 4-D tensors have one layout only."""
+    if len(inside) == 4 and nchw:
+        n, h, w, c = inside
+        return (n, c, h, w)
+    return inside
 
 
-def quantize(shape, rank, nchw, reciprocal, zero_point, low, high):
+def quantize(shape, inside, nchw, reciprocal, zero_point, low, high):
     """float32 in the deployment's layout to uint8 NHWC.
 
     Args:
-        shape: ``(N, H, W, C)``; 2-D tensors come as ``(N, 1, 1, C)``.
-        rank: of the tensor, 4 or 2.
+        shape: ``(N, H, W, C)``; others than 4-D count as ``(N, 1, 1, everything)``.
+        inside: the tensor's own shape inside the library, NHWC where 4-D.
         nchw: whether the input is laid out NCHW.
         reciprocal: float32 ``1 / scale``.
         zero_point: code of real 0.
@@ -27,7 +27,7 @@ def quantize(shape, rank, nchw, reciprocal, zero_point, low, high):
     """
     n, h, w, c = shape
     size, rows = n * h * w * c, n * h
-    outside, inside = border_shapes(shape, nchw, rank)
+    outside = outside_shape(inside, nchw)
     # |x| < 0.5 must give 0: the largest float32 below one half, not one half
     below_half = 0.49999997
 
@@ -59,11 +59,11 @@ def quantize(shape, rank, nchw, reciprocal, zero_point, low, high):
     return kernel
 
 
-def dequantize(shape, rank, nchw, scale, zero_point):
+def dequantize(shape, inside, nchw, scale, zero_point):
     """uint8 NHWC to float32 in the deployment's layout; arguments as for `quantize`."""
     n, h, w, c = shape
     size, rows = n * h * w * c, n * h
-    outside, inside = border_shapes(shape, nchw, rank)
+    outside = outside_shape(inside, nchw)
 
     @T.prim_func(s_tir=True)
     def kernel(x: T.handle, y: T.handle):

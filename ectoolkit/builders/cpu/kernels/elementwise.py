@@ -89,6 +89,43 @@ def add(spec: AddSpec):
     return kernel
 
 
+def multiply(shape, each, zero_a, zero_b, multiplier, shift, zero_point):
+    """Product of two uint8 tensors, the second as large as the first or one value a channel.
+
+    Args:
+        shape: of the first, ``(N, ..., C)``.
+        each: whether the second has a value for each element of the first.
+        zero_a, zero_b: zero points.
+        multiplier, shift: to the output's grid.
+        zero_point: of the output.
+    """
+    batch, channels = shape[0], shape[-1]
+    pixels = 1
+    for extent in shape[1:-1]:
+        pixels *= extent
+    b_shape = shape if each else (batch, 1, 1, channels)
+    b_size = batch * pixels * channels if each else batch * channels
+
+    @T.prim_func(s_tir=True)
+    def kernel(a: T.handle, b: T.handle, y: T.handle):
+        T.func_attr({"tirx.noalias": True})
+        a_shaped = T.match_buffer(a, shape, "uint8")
+        b_shaped = T.match_buffer(b, b_shape, "uint8")
+        y_shaped = T.match_buffer(y, shape, "uint8")
+        A = T.decl_buffer((batch * pixels * channels,), "uint8", data=a_shaped.data)
+        B = T.decl_buffer((b_size,), "uint8", data=b_shaped.data)
+        Y = T.decl_buffer((batch * pixels * channels,), "uint8", data=y_shaped.data)
+        unused = T.sblock_alloc_buffer((1,), "uint8", scope="local")
+        for row in T.parallel(batch * pixels):
+            for channel in T.serial(channels):
+                left: T.let = T.Cast("int32", A[row * channels + channel]) - zero_a
+                right: T.let = T.Cast("int32", B[(row if each else row // pixels) * channels + channel]) - zero_b
+                moved: T.let = requantize_scalar(left * right, multiplier, shift)
+                Y[row * channels + channel] = T.Cast("uint8", T.max(T.min(cut(moved, -512, 512) + zero_point, 255), 0))
+
+    return kernel
+
+
 def relu(shape, zero_point):
     """uint8 to uint8: the larger of code and zero point."""
     rows, channels = 1, shape[-1]

@@ -1,0 +1,45 @@
+"""multiply: product of two tensors, the second as large as the first or one value a channel.
+
+    q = clip(R((q_a - z_a) · (q_b - z_b), s_a · s_b / s_out) + z_out, 0, 255)
+
+ectoolkit's own rule: what EdgeCortix's compiler does with a product is not settled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ectoolkit.core import arithmetic
+from ectoolkit.core.graph import Node, Value
+from ectoolkit.core.ops.base import Op, expect, grid
+
+
+class Multiply(Op):
+    """Inputs: uint8, and uint8 of the same shape or ``(N, C, 1, 1)``.  Output: uint8."""
+
+    name = "multiply"
+    arity = 2
+    input_dtypes = (("uint8",), ("uint8",))
+
+    def output_shape(self, node: Node, inputs: Sequence[Value]) -> tuple[int, ...]:
+        first, second = inputs[0].spec.shape, inputs[1].spec.shape
+        fits = second == first or (len(first) == 4 and second == (*first[:2], 1, 1))
+        expect(fits, node, f"the second operand is {second}, expected {first} or one value a channel")
+        return first
+
+    def check(self, node: Node, inputs: Sequence[Value], output: Value, constants: Sequence[np.ndarray | None]) -> None:
+        arithmetic.requantize_multiplier(product_ratio(inputs, output), node.name)
+
+    def evaluate(self, node: Node, inputs: Sequence[Value], output: Value, arrays: Sequence[np.ndarray]) -> np.ndarray:
+        left, right = (a.astype(np.int64) - grid(v).zero_point for a, v in zip(arrays, inputs, strict=True))
+        multiplier = arithmetic.requantize_multiplier(product_ratio(inputs, output), node.name)
+        rounded = arithmetic.requantize(left * right, *multiplier)
+        return np.clip(rounded + grid(output).zero_point, 0, 255).astype(np.uint8)
+
+
+def product_ratio(inputs: Sequence[Value], output: Value) -> float:
+    """Scale of the product over the output's."""
+    scales = [np.float64(grid(value).scale) for value in (*inputs, output)]
+    return float(scales[0] * scales[1] / scales[2])

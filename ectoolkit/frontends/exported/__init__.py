@@ -1,0 +1,10 @@
+"""Any exportable float module, as a plan of the integer graph it will become.
+
+``torch.export`` captures, torchao folds batch norm, `rules` say what each operation becomes; grids come later, from
+statistics (`ectoolkit.quantize`).
+"""
+
+from ectoolkit.frontends.exported.capture import capture
+from ectoolkit.frontends.exported.plan import FloatLayer, FloatNetwork
+
+__all__ = ["FloatLayer", "FloatNetwork", "capture"]

@@ -1,0 +1,83 @@
+"""A float module captured by ``torch.export``, with batch norm folded by torchao."""
+
+from __future__ import annotations
+
+import copy
+import logging
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from ectoolkit._optional import require
+from ectoolkit.errors import GraphError, InputError
+from ectoolkit.frontends.exported.plan import FloatNetwork
+from ectoolkit.frontends.exported.rules import Planner
+
+
+def capture(module: Any, input_shapes: Sequence[Sequence[int]], *, name: str | None = None) -> FloatNetwork:
+    """Capture a module and plan the integer graph it will become.
+
+    Args:
+        module: ``nn.Module``; not changed.
+        input_shapes: one shape for each input of ``forward``, batch included; the graph will have this batch.
+        name: of the model, the module's class by default.
+
+    Raises:
+        GraphError: torch cannot export the module.
+        UnsupportedOpError: an operation has no integer definition; names it, its layer and the remedy.
+        InputError: the module does not run on such inputs.
+    """
+    torch = require("torch", feature="Capturing a module")
+    name = name or type(module).__name__
+    examples = tuple(torch.zeros(tuple(shape)) for shape in input_shapes)
+    module = copy.deepcopy(module).eval()
+    try:
+        with torch.no_grad():
+            module(*examples)
+    except (RuntimeError, TypeError, ValueError) as error:
+        first = str(error).strip().splitlines()[0]
+        raise InputError(
+            f"{name} does not run on inputs of shape {[tuple(s) for s in input_shapes]}: {first}. Expected images that "
+            "went through the model's preprocessing"
+        ) from error
+    with _quiet():
+        try:
+            exported = torch.export.export(module, examples).module(check_guards=False)
+        except Exception as error:  # torch raises its own private kinds here
+            first = str(error).strip().splitlines()[0]
+            raise GraphError(
+                f"torch.export cannot capture {name}: {first}. Its forward must be free of branches on tensor values; "
+                "torch.export.export(module, (example,)) shows the same error with torch's advice"
+            ) from error
+        folded = _fold_batch_norm(exported)
+    planner = Planner(torch, folded)
+    return planner.plan(name, [tuple(shape) for shape in input_shapes])
+
+
+def _fold_batch_norm(exported: Any) -> Any:
+    """torchao's preparation for a quantizer that annotates nothing: what is left of it is the folding."""
+    pt2e = require("torchao.quantization.pt2e.quantize_pt2e", feature="Folding batch norm")
+    base: Any = require("torchao.quantization.pt2e.quantizer", feature="Folding batch norm").Quantizer
+
+    class _AnnotatesNothing(base):
+        def annotate(self, model: Any) -> Any:
+            return model
+
+        def validate(self, model: Any) -> None:
+            """Nothing to validate."""
+
+    return pt2e.prepare_pt2e(exported, _AnnotatesNothing())
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """torch.export and torchao warn of their own plans, which are no concern of the user's."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)

@@ -1,0 +1,58 @@
+"""A float network as the layers of the integer graph to come."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+
+@dataclass(frozen=True, eq=False)
+class FloatLayer:
+    """One layer.
+
+    Attributes:
+        name: of the layer, the module's own.
+        op: key of `ectoolkit.core.ops.OPS`.
+        inputs: names of layers or network inputs.
+        node: name of the captured graph's node that has the layer's float value.
+        attributes: of the integer node.
+        weight: float32 OIHW or OI, None for layers without.
+        bias: float32 ``(channels,)`` or None.
+        function: of a ``lookup``: float64 array to float64 array.
+        keeps_grid: True where the result lies on the first input's grid.
+    """
+
+    name: str
+    op: str
+    inputs: tuple[str, ...]
+    node: str
+    attributes: Mapping[str, object] = field(default_factory=dict)
+    weight: np.ndarray | None = None
+    bias: np.ndarray | None = None
+    function: Callable[[np.ndarray], np.ndarray] | None = None
+    keeps_grid: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class FloatNetwork:
+    """A captured module.
+
+    Attributes:
+        name: of the model.
+        module: the captured ``torch.fx.GraphModule``, batch norm folded.
+        inputs: name and shape of each input.
+        layers: in execution order.
+        outputs: names of the layers that the module returns.
+    """
+
+    name: str
+    module: Any
+    inputs: Mapping[str, tuple[int, ...]]
+    layers: Sequence[FloatLayer]
+    outputs: Sequence[str]
+
+    def __repr__(self) -> str:
+        return f"FloatNetwork({self.name!r}, {len(self.layers)} layers)"

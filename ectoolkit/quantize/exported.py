@@ -1,0 +1,222 @@
+"""Any exportable module: capture, one pass for statistics, grids, integer graph."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ectoolkit._optional import require
+from ectoolkit.core.graph import Graph
+from ectoolkit.core.graph_builder import GraphBuilder
+from ectoolkit.core.interpreter import Progress
+from ectoolkit.core.ops.base import grid
+from ectoolkit.core.types import Layout, QuantParams
+from ectoolkit.errors import InputError
+from ectoolkit.frontends.exported import FloatLayer, FloatNetwork, capture
+from ectoolkit.passes.residual_add import FuseResidualAdd
+from ectoolkit.quantize.calibration import Hasher, batches, size_of
+from ectoolkit.quantize.config import QuantConfig
+from ectoolkit.quantize.grids import activation_grid, weight_codes, weight_scales
+from ectoolkit.quantize.statistics import Statistics, TensorStatistics
+
+
+@dataclass(frozen=True, eq=False)
+class ExportedModel:
+    """What quantizing gave.
+
+    Attributes:
+        graph: the integer graph, in hardware form.
+        network: the captured float network.
+        statistics: of the calibration images.
+        config: the settings.
+    """
+
+    graph: Graph
+    network: FloatNetwork
+    statistics: Statistics
+    config: QuantConfig
+
+    @property
+    def calibration_sha256(self) -> str:
+        """Hash of the images."""
+        return self.statistics.calibration_sha256
+
+    @property
+    def calibration_images(self) -> int:
+        """How many."""
+        return self.statistics.images
+
+    def float_outputs(self, x: np.ndarray) -> list[np.ndarray]:
+        """The float model's results for float32 ``(N, C, H, W)``."""
+        return self.float_layers(x, ())[0]
+
+    def float_layers(self, x: np.ndarray, names: Iterable[str]) -> tuple[list[np.ndarray], dict[str, np.ndarray]]:
+        """The float model's outputs, and what it has where the named layers end.
+
+        Args:
+            x: float32 ``(N, C, H, W)``; run image by image, as the captured network takes them.
+            names: layers of the graph; those the float network does not have are left out.
+        """
+        wanted = {layer.name for layer in self.network.layers} & set(names)
+        runs: list[dict[str, np.ndarray]] = []
+        outputs = []
+        for part in _parts(self.network, x):
+            kept: dict[str, np.ndarray] = {}
+
+            def keep(name: str, value: Any, kept: dict[str, np.ndarray] = kept) -> None:
+                kept[name] = value.detach().numpy().copy()
+
+            outputs.append(run_float(self.network, part, wanted, keep))
+            runs.append(kept)
+        layers = {name: np.concatenate([run[name] for run in runs]) for name in runs[0]}
+        return [np.concatenate(parts) for parts in zip(*outputs, strict=True)], layers
+
+    def __repr__(self) -> str:
+        return f"ExportedModel({self.graph.name!r}, {self.calibration_images} images, {self.config})"
+
+
+def quantize_exported(
+    module: Any,
+    calibration: Iterable[Any],
+    config: QuantConfig | None = None,
+    *,
+    name: str | None = None,
+    progress: Progress | None = None,
+) -> ExportedModel:
+    """Quantize any module that ``torch.export`` can capture.
+
+    Args:
+        module: ``nn.Module`` with one image input; not changed.
+        calibration: preprocessed images; see `ectoolkit.quantize.calibration.batches`.
+        config: settings, `QuantConfig()` by default.
+        name: of the graph, the module's class by default.
+        progress: called after each calibration item; it may raise to cancel.
+
+    Raises:
+        UnsupportedOpError: an operation has no integer definition; names it, its layer and the remedy.
+        GraphError: torch cannot export the module.
+        InputError: the calibration data are not images for this module.
+        QuantizationError: a layer's numbers cannot be quantized.
+    """
+    config = config or QuantConfig()
+    first = next(iter(batches(calibration)))
+    network = capture(module, [(1, *first.shape[1:])], name=name)
+    statistics = collect(network, calibration, progress)
+    return ExportedModel(to_graph(network, statistics, config), network, statistics, config)
+
+
+def collect(network: FloatNetwork, calibration: Iterable[Any], progress: Progress | None = None) -> Statistics:
+    """One pass over the calibration images; memory holds one image at a time."""
+    wanted = {layer.name for layer in network.layers if not layer.keeps_grid}
+    found = {name: TensorStatistics() for name in (*network.inputs, *wanted)}
+    torch = require("torch", feature="Collecting statistics")
+    hasher, images, total = Hasher(), 0, size_of(calibration)
+    for done, batch in enumerate(batches(calibration), 1):
+        for part in _parts(network, batch):
+            found[next(iter(network.inputs))].add(torch.from_numpy(part), "input")
+            run_float(network, part, wanted, lambda name, value: found[name].add(value, name))
+        hasher.add(batch)
+        images += len(batch)
+        if progress is not None:
+            progress(done, max(total, done), f"image {images}")
+    return Statistics(found, images, hasher.sha256)
+
+
+def _parts(network: FloatNetwork, x: np.ndarray) -> list[np.ndarray]:
+    """Images one by one, as the captured network takes them."""
+    (shape,) = network.inputs.values()
+    if x.ndim != len(shape) or x.shape[1:] != shape[1:]:
+        raise InputError(f"{network.name} was captured for images of shape {shape[1:]}, got {x.shape[1:]}; resize them")
+    return [np.ascontiguousarray(x[index : index + 1]) for index in range(len(x))]
+
+
+def run_float(
+    network: FloatNetwork, x: np.ndarray, wanted: set[str], visit: Callable[[str, Any], None]
+) -> list[np.ndarray]:
+    """Run the captured network on one image and show the values where the wanted layers end.
+
+    Args:
+        network: captured.
+        x: float32, of the captured shape.
+        wanted: names of layers.
+        visit: called with the layer's name and its torch tensor, before anything changes it in place.
+
+    Returns:
+        The network's outputs.
+    """
+    torch = require("torch", feature="Running the float model")
+    ends: dict[str, list[str]] = {}
+    for layer in network.layers:
+        if layer.name in wanted:
+            ends.setdefault(layer.node, []).append(layer.name)
+
+    class Visitor(torch.fx.Interpreter):  # type: ignore[name-defined]
+        def run_node(self, node: Any) -> Any:
+            value = super().run_node(node)
+            for name in ends.get(node.name, ()):
+                visit(name, value)
+            return value
+
+    with torch.no_grad():
+        result = Visitor(network.module).run(torch.from_numpy(np.ascontiguousarray(x)))
+    return [output.numpy() for output in _tensors(result)]
+
+
+def _tensors(value: Any) -> list[Any]:
+    if isinstance(value, dict):
+        value = list(value.values())
+    return [tensor for part in value for tensor in _tensors(part)] if isinstance(value, tuple | list) else [value]
+
+
+def to_graph(network: FloatNetwork, statistics: Statistics, config: QuantConfig) -> Graph:
+    """The integer graph of a captured network, for these statistics and settings.
+
+    Raises:
+        QuantizationError: a layer's numbers cannot be represented.
+    """
+    builder = GraphBuilder(network.name)
+    names: dict[str, str] = {}
+    for name, shape in network.inputs.items():
+        builder.input(shape, name)
+        quant = activation_grid(statistics.tensors[name], config)
+        names[name] = builder.node("quantize", "quant", [name], quant)
+    for layer in network.layers:
+        names[layer.name] = _add_layer(builder, layer, names, _grid(network, layer, statistics, config), config)
+    outputs = [builder.node("dequantize", "dequant", [names[name]], None, dtype="float32") for name in network.outputs]
+    graph = builder.finish(outputs, {"frontend": "torch.export"})
+    return FuseResidualAdd()(graph)
+
+
+def _grid(network: FloatNetwork, layer: FloatLayer, statistics: Statistics, config: QuantConfig) -> QuantParams | None:
+    """A layer's own grid, None where it keeps its input's.  What the network returns is never cut."""
+    if layer.keeps_grid:
+        return None
+    return activation_grid(statistics.tensors[layer.name], config, clip=layer.name not in network.outputs)
+
+
+def _add_layer(
+    builder: GraphBuilder, layer: FloatLayer, names: dict[str, str], quant: QuantParams | None, config: QuantConfig
+) -> str:
+    inputs = [names[name] for name in layer.inputs]
+    first = grid(builder.values[inputs[0]])
+    if layer.weight is not None:
+        assert quant is not None  # a layer with weights never keeps its input's grid
+        scales = weight_scales(layer.weight, layer.bias, float(first.scalar), config)
+        codes = weight_codes(layer.weight, scales)
+        return builder.weighted(layer.op, layer.name, inputs[0], codes, scales, layer.bias, quant, layer.attributes)
+    if layer.function is not None:
+        assert quant is not None
+        table = builder.constant(f"{layer.name}.table", lookup_table(layer.function, first, quant), Layout.C, quant)
+        inputs.append(table)
+    return builder.node(layer.op, layer.name, inputs, quant or first, layer.attributes)
+
+
+def lookup_table(function: Callable[[np.ndarray], np.ndarray], source: QuantParams, target: QuantParams) -> np.ndarray:
+    """The target's code of ``function`` at each of the source's 256 codes: uint8 ``(256,)``, nearest, half away."""
+    real = (np.arange(256) - source.zero_point) * float(source.scale)
+    scaled = function(real.astype(np.float64)) / float(target.scale)
+    nearest = np.trunc(scaled + np.copysign(0.5, scaled))
+    return np.clip(nearest + target.zero_point, target.quant_min, target.quant_max).astype(np.uint8)

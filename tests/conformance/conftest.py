@@ -1,0 +1,54 @@
+"""Deployments that every device must run, and every device that runs here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+
+from ectoolkit.builders import build
+from ectoolkit.core.deployment import Deployment
+from ectoolkit.core.graph import Graph
+from ectoolkit.testing.networks import example_input, residual_graph, two_ended_graph
+
+DEVICES = ["cpu", "interpreter"]
+BUILDS = [
+    ("residual", "NHWC"),
+    ("residual", "NCHW"),
+    ("batch of two", "NHWC"),
+    ("two ends", "NHWC"),
+    ("two ends", "NCHW"),
+]
+
+
+@dataclass(frozen=True)
+class Built:
+    """A deployment with what it was made from."""
+
+    deployment: Deployment
+    graph: Graph
+    x: dict[str, np.ndarray]
+
+
+def make(name: str, layout: str, factory: pytest.TempPathFactory) -> Built:
+    graph = {"residual": residual_graph(), "batch of two": residual_graph(2), "two ends": two_ended_graph()}[name]
+    x = example_input(graph)
+    out = factory.mktemp("built") / "deploy"
+    return Built(build(graph, out, reference_input=x, layout=layout), graph, x)
+
+
+@pytest.fixture(scope="session", params=BUILDS, ids=lambda p: f"{p[0]} {p[1]}")
+def built(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Built:
+    return make(*request.param, tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def residual(tmp_path_factory: pytest.TempPathFactory) -> Built:
+    return make("residual", "NHWC", tmp_path_factory)
+
+
+@pytest.fixture(params=DEVICES)
+def name(request: pytest.FixtureRequest) -> str:
+    """Of a device."""
+    return str(request.param)

@@ -1,0 +1,108 @@
+"""The registry of devices, and what the cpu device has of its own."""
+
+from __future__ import annotations
+
+import os
+from importlib.metadata import EntryPoint
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+
+from ectoolkit.core.compare import compare
+from ectoolkit.core.deployment import Deployment
+from ectoolkit.core.interpreter import interpret
+from ectoolkit.devices import DeviceInfo, Latency, RunResult, list_devices, open_device
+from ectoolkit.devices import registry as registry_module
+from ectoolkit.devices.cpu import CpuDevice
+from ectoolkit.devices.interpreter import InterpreterDevice
+from ectoolkit.errors import DeviceError, MissingDependencyError, PluginError
+
+
+def plugins(monkeypatch: pytest.MonkeyPatch, **values: str) -> None:
+    points = [EntryPoint(name, value, registry_module.GROUP) for name, value in values.items()]
+    monkeypatch.setattr(registry_module, "entry_points", lambda group: points)
+
+
+def test_list() -> None:
+    found = {info.name: info for info in list_devices()}
+    assert list(found) == sorted(found)
+    assert found["interpreter"] == DeviceInfo("interpreter", "the exact integer interpreter", True)
+    cores = len(os.sched_getaffinity(0))
+    assert found["cpu"] == DeviceInfo("cpu", f"compiled library on this CPU, {cores} cores", True)
+
+
+def test_open() -> None:
+    assert type(open_device("cpu")) is CpuDevice
+    assert type(open_device("interpreter")) is InterpreterDevice
+
+
+def test_broken_plugins_are_listed_with_their_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    plugins(
+        monkeypatch,
+        board="no_such_package:Board",
+        other="collections:OrderedDict",
+        cpu="ectoolkit.devices.cpu:CpuDevice",
+    )
+    listed = {info.name: info for info in list_devices()}
+    assert list(listed) == ["board", "cpu", "other"]
+    assert listed["cpu"].available
+    board = (
+        "device board (no_such_package:Board) does not load: ModuleNotFoundError(\"No module named 'no_such_package'\")"
+    )
+    other = "device other (collections:OrderedDict) is <class 'collections.OrderedDict'>, expected a subclass of Device"
+    assert listed["board"] == DeviceInfo("board", "broken plugin", False, board)
+    assert listed["other"] == DeviceInfo("other", "broken plugin", False, other)
+    for name, text in (("board", board), ("other", other)):
+        with pytest.raises(PluginError) as caught:
+            open_device(name)
+        assert str(caught.value) == text
+
+
+def test_cpu_without_tvm(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "The cpu device needs tvm, which is not installed. Install it with: pip install 'ectoolkit[tvm]'"
+
+    def refusing(name: str, *, feature: str) -> Any:
+        raise MissingDependencyError(text)
+
+    monkeypatch.setattr("ectoolkit.devices.cpu.require", refusing)
+    info = CpuDevice.info()
+    assert (info.available, info.reason) == (False, text)
+    with pytest.raises(MissingDependencyError, match="The cpu device needs tvm"):
+        open_device("cpu").__enter__()
+
+
+@pytest.mark.parametrize("threads", range(1, len(os.sched_getaffinity(0)) + 1))
+def test_threads(residual: Any, threads: int) -> None:
+    with open_device("cpu", threads=threads) as device:
+        assert compare(device.run(residual.deployment).outputs, interpret(residual.graph, residual.x))
+
+
+def changed(deployment: Deployment, **changes: Any) -> Deployment:
+    return Deployment(deployment.path, msgspec.structs.replace(deployment.manifest, **changes))
+
+
+def test_a_library_for_another_target(residual: Any) -> None:
+    with open_device("cpu") as device, pytest.raises(DeviceError) as caught:
+        device.run(changed(residual.deployment, target="mera"))
+    path = residual.deployment.path
+    assert str(caught.value) == f"{path} was built for mera; the cpu device runs target 'cpu'"
+
+
+def test_a_library_for_a_better_cpu(residual: Any) -> None:
+    better = changed(residual.deployment, isa="avx1024", cpu_features=("avx1024", "sse2", "amx_fp4"))
+    with open_device("cpu") as device, pytest.raises(DeviceError) as caught:
+        device.run(better)
+    assert str(caught.value) == (
+        f"{residual.deployment.path} was built for avx1024, and this CPU lacks avx1024, amx_fp4. Build it again with "
+        "isa='generic', or on this machine"
+    )
+
+
+def test_texts() -> None:
+    result = RunResult([np.zeros((1, 3, 4, 5), np.float32), np.zeros((1, 10), np.float32)], 0.00125, "cpu")
+    assert repr(result) == "RunResult(cpu, 1×3×4×5, 1×10, 1.25 ms)"
+    assert str(Latency(100, 0.0015, 0.00125, 0.003)) == (
+        "latency over 100 runs: mean 1.500 ms, p50 1.250 ms, p99 3.000 ms"
+    )

@@ -1,0 +1,144 @@
+"""``ectoolkit deploy``: from TorchScript, and what it refuses before long work."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ectoolkit.builders import TARGETS
+from ectoolkit.builders.cpu.isa import ISAS
+from ectoolkit.cli import deploy
+from ectoolkit.core.deployment import load_deployment
+from ectoolkit.core.types import Layout
+from ectoolkit.quantize import config
+
+SHAPE = ("--input-shape", "1,3,16,16")
+
+
+def test_from_torchscript(call: Any, built: Path, case: Path) -> None:
+    deployment = load_deployment(built)
+    x = np.load(case / "input.npy")
+    np.testing.assert_array_equal(deployment.inputs()[0], x.transpose(0, 2, 3, 1))
+    with np.load(case / "interpreter_hw.npz") as golden:
+        np.testing.assert_array_equal(deployment.references()[0], golden["out_0"])
+
+
+def test_options(call: Any, case: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    options = ("--layout", "NCHW", "--isa", "generic", "--target", "cpu", "--host-arch", "x86")
+    result = call("deploy", case / "model.pt", out, *SHAPE, *options)
+    assert result.exit_code == 0, result.output
+    assert "the stored input is random: numpy.random.default_rng(0).standard_normal" in result.stderr
+    assert f"next: ectoolkit run {out}" in result.stderr
+    for name in ("deploy.so", "deploy.json", "deploy.params", "input0.bin", "ref_result_0.bin", "manifest.json"):
+        assert name in result.stdout
+    deployment = load_deployment(out)
+    assert (deployment.manifest.isa, deployment.manifest.inputs[0].layout) == ("generic", Layout.NCHW)
+    random = np.random.default_rng(0).standard_normal((1, 3, 16, 16), dtype=np.float32)
+    np.testing.assert_array_equal(deployment.inputs()[0], random)
+
+
+def test_choices_are_those_of_the_toolkit() -> None:
+    assert [choice.value for choice in deploy.Method] == list(config.METHODS)
+    assert [choice.value for choice in deploy.Scheme] == list(config.WEIGHTS)
+    assert {choice.value for choice in deploy.IsaName} == {"host", *ISAS}
+    assert {choice.value for choice in deploy.TargetName} == set(TARGETS)
+    assert {choice.value for choice in deploy.LayoutName} <= {layout.value for layout in Layout}
+
+
+@pytest.fixture
+def float_script(tmp_path: Path) -> Path:
+    import warnings
+
+    import torch
+
+    path = tmp_path / "float.pt"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch announces the end of TorchScript
+        torch.jit.trace(torch.nn.Conv2d(3, 4, 3), torch.zeros(1, 3, 16, 16)).save(str(path))
+    return path
+
+
+def refused(call: Any, *arguments: object) -> str:
+    result = call("deploy", *arguments)
+    assert result.exit_code == 2, result.output
+    assert result.stdout == ""
+    assert "Traceback" not in result.stderr
+    return str(result.stderr)
+
+
+def test_float_torchscript(call: Any, float_script: Path, tmp_path: Path) -> None:
+    text = refused(call, float_script, tmp_path / "out", *SHAPE)
+    assert text.startswith("error: float is a float model: it calls aten::_convolution and no quantized operation.")
+    assert not (tmp_path / "out").exists()
+
+
+def test_out_is_a_file(call: Any, case: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.write_text("mine")
+    text = refused(call, case / "model.pt", out, *SHAPE)
+    assert text == (
+        f"error: {out} is a file; expected the name of a deploy directory to write. Choose another name or remove it\n"
+    )
+    # and before a model is loaded and quantized
+    assert refused(call, "mobilenet_v2", out) == text
+    assert refused_demo(call, out) == text
+    assert out.read_text() == "mine"
+
+
+def refused_demo(call: Any, out: Path) -> str:
+    result = call("demo", "--out", out)
+    assert (result.exit_code, result.stdout) == (2, "")
+    return str(result.stderr)
+
+
+def test_out_is_somebodys_folder(call: Any, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "thesis.tex").write_text("mine")
+    assert "holds other files and is not a deploy directory" in refused(call, "mobilenet_v2", tmp_path / "out")
+
+
+def test_a_failed_deploy_leaves_the_last_good_one(call: Any, deployment: Path, float_script: Path) -> None:
+    before = {file.name: file.read_bytes() for file in deployment.iterdir()}
+    refused(call, float_script, deployment, *SHAPE)
+    assert {file.name: file.read_bytes() for file in deployment.iterdir()} == before
+
+
+def test_empty_photo_folder(call: Any, tmp_path: Path) -> None:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    text = refused(call, "mobilenet_v2", tmp_path / "out", "--calibration", folder)
+    assert text.startswith(f"error: There is no image in {folder}. Looked for ")
+    text = refused(call, "mobilenet_v2", tmp_path / "out", "--calibration", folder / "none")
+    assert text == f"error: There is no folder {folder / 'none'}. Pass the folder that holds the images.\n"
+
+
+def test_checkpoint_that_does_not_fit(call: Any, tmp_path: Path) -> None:
+    import torch
+
+    checkpoint = tmp_path / "other.pth"
+    torch.save({"conv.weight": torch.zeros(3, 3)}, checkpoint)
+    text = refused(call, "mobilenet_v2", tmp_path / "out", "--weights", checkpoint)
+    assert text.startswith(f"error: The checkpoint {checkpoint} does not fit mobilenet_v2: ")
+    assert "1 key unexpected (conv.weight (3, 3))" in text
+
+
+def test_settings_are_checked_before_the_model_is_loaded(call: Any, tmp_path: Path) -> None:
+    text = refused(call, "mobilenet_v2", tmp_path / "out", "--activation-bits", 9)
+    assert text == "error: activation_bits is 9, expected 8 or 7\n"
+
+
+def test_unknown_model(call: Any, tmp_path: Path) -> None:
+    text = refused(call, "mobilenet_v3", tmp_path / "out")
+    assert text.startswith("error: There is no model 'mobilenet_v3'. Did you mean ")
+
+
+def test_reference_of_another_shape(call: Any, case: Path, tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", np.zeros((1, 3, 8, 8), np.float32))
+    result = call("deploy", case / "model.pt", tmp_path / "out", *SHAPE, "--reference", tmp_path / "x.npy")
+    assert result.exit_code == 2
+    assert "has shape (1, 3, 8, 8), expected (1, 3, 16, 16)" in result.stderr
+    assert not (tmp_path / "out").exists()

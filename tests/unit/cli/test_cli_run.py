@@ -1,0 +1,175 @@
+"""``ectoolkit run``: equal, different, refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+EQUAL = ["max abs diff: 0", "mean abs diff: 0", "correct ratio: 1"]
+SHAPE = (1, 16, 16, 16)  # the result, NHWC
+
+
+def edited(built: Path, at: tuple[int, ...], add: float) -> tuple[np.ndarray, np.float32]:
+    """The stored reference with one value changed, and the value that it had."""
+    reference = np.fromfile(built / "ref_result_0.bin", "<f4").reshape(SHAPE)
+    old = reference[at]
+    reference[at] += np.float32(add)
+    return reference, old
+
+
+def test_equal(call: Any, built: Path) -> None:
+    result = call("run", built, "--runs", 3)
+    assert result.exit_code == 0, result.output
+    lines = result.stdout.splitlines()
+    assert lines[0] == f"deployment: {built} (model, target cpu, {manifest(built)['isa']})"
+    assert lines[1] == "device: cpu"
+    assert lines[2].startswith("latency over 3 runs: mean ")
+    assert lines[3:] == EQUAL
+    assert result.stderr == ""
+
+
+def test_equal_on_the_interpreter_and_with_threads(call: Any, built: Path) -> None:
+    result = call("run", built, "--device", "interpreter")
+    assert (result.exit_code, result.stdout.splitlines()[3:]) == (0, EQUAL)
+    assert "device: interpreter" in result.stdout
+    result = call("run", built, "--runs", 1, "--threads", 1)
+    assert (result.exit_code, result.stdout.splitlines()[3:]) == (0, EQUAL)
+
+
+@pytest.mark.parametrize("suffix", ["bin", "npy"])
+def test_one_value_differs(call: Any, built: Path, tmp_path: Path, suffix: str) -> None:
+    at = (0, 3, 5, 7)
+    reference, old = edited(built, at, 0.5)
+    file = tmp_path / f"edited.{suffix}"
+    if suffix == "bin":
+        reference.tofile(file)
+    else:
+        np.save(file, reference)
+    result = call("run", built, "--runs", 1, "--reference", file)
+    assert result.exit_code == 1
+    wanted = float(reference[at])
+    assert result.stdout.splitlines()[-1] == (
+        f"first difference: dequant[0, 3, 5, 7] is {float(old)!r}, expected {wanted!r} (1 of 4096 differ)"
+    )
+    lines = result.stdout.splitlines()
+    assert lines[3] == f"max abs diff: {abs(wanted - float(old)):.9g}"
+    assert lines[5] == f"correct ratio: {1 - 1 / 4096:.9g}"
+
+
+def test_the_first_of_several_differences_is_named(call: Any, built: Path, tmp_path: Path) -> None:
+    reference, _ = edited(built, (0, 2, 0, 1), 1)
+    reference[0, 9] -= 1
+    reference.tofile(tmp_path / "edited.bin")
+    result = call("run", built, "--runs", 1, "--reference", tmp_path / "edited.bin")
+    assert result.exit_code == 1
+    assert "first difference: dequant[0, 2, 0, 1] is " in result.stdout
+    assert "(257 of 4096 differ)" in result.stdout
+
+
+def test_other_input(call: Any, built: Path, case: Path, tmp_path: Path) -> None:
+    x = np.load(case / "input.npy")[:, :, ::-1].copy()
+    np.save(tmp_path / "nchw.npy", x)
+    np.save(tmp_path / "nhwc.npy", x.transpose(0, 2, 3, 1))
+    np.ascontiguousarray(x.transpose(0, 2, 3, 1)).tofile(tmp_path / "nhwc.bin")
+    for name in ("nchw.npy", "nhwc.npy", "nhwc.bin"):
+        result = call("run", built, "--runs", 1, "--input", tmp_path / name)
+        assert (result.exit_code, result.stdout.splitlines()[3:]) == (0, EQUAL), result.output
+        # another input has another result than the stored one
+        stored = built / "ref_result_0.bin"
+        assert call("run", built, "--runs", 1, "--input", tmp_path / name, "--reference", stored).exit_code == 1
+
+
+def test_interpreter_against_itself_is_said(call: Any, built: Path, case: Path) -> None:
+    result = call("run", built, "--device", "interpreter", "--runs", 1, "--input", case / "input.npy")
+    assert result.exit_code == 0
+    assert result.stderr == "note: without --reference, the interpreter is compared with itself\n"
+
+
+def manifest(folder: Path) -> dict[str, Any]:
+    return dict(json.loads((folder / "manifest.json").read_text()))
+
+
+FILES = ["deploy.json", "deploy.params", "deploy.so", "input0.bin", "ref_result_0.bin", "manifest.json"]
+
+
+@pytest.mark.parametrize("command", ["run", "verify"])
+@pytest.mark.parametrize("damage", ["truncated", "deleted", "altered"])
+@pytest.mark.parametrize("name", FILES)
+def test_damaged_file(call: Any, deployment: Path, name: str, damage: str, command: str) -> None:
+    file = deployment / name
+    data = file.read_bytes()
+    if damage == "deleted":
+        file.unlink()
+    elif damage == "truncated":
+        file.write_bytes(data[:-1] if name != "manifest.json" else data[: len(data) // 2])
+    elif name == "manifest.json":
+        file.write_bytes(data.replace(b'"isa": "', b'"isa": "x'))
+    else:
+        middle = len(data) // 2
+        file.write_bytes(data[:middle] + bytes([data[middle] ^ 1]) + data[middle + 1 :])
+    result = call(command, deployment)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.startswith("error: ")
+    assert name in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize("command", ["run", "verify"])
+def test_newer_manifest(call: Any, deployment: Path, command: str) -> None:
+    file = deployment / "manifest.json"
+    file.write_text(json.dumps(manifest(deployment) | {"format_version": 2, "news": 1}))
+    result = call(command, deployment)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert str(file) in result.stderr
+    assert "2" in result.stderr
+    assert "version" in result.stderr
+
+
+def test_stranger_in_the_directory(call: Any, deployment: Path) -> None:
+    (deployment / "notes.txt").write_text("mine")
+    result = call("run", deployment)
+    assert result.exit_code == 2
+    assert "notes.txt is not in manifest.json" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ["--device", "interpretor"],
+            "there is no device 'interpretor'; there are cpu, interpreter. Did you mean 'interpreter'?",
+        ),
+        (["--device", "interpreter", "--threads", "2"], "device interpreter does not take these options"),
+        (["--threads", "9999"], "threads is 9999, expected 1 to "),
+    ],
+)
+def test_refused(call: Any, built: Path, arguments: list[str], message: str) -> None:
+    result = call("run", built, *arguments)
+    assert result.exit_code == 2
+    assert message in result.stderr
+
+
+def test_refused_files(call: Any, built: Path, tmp_path: Path) -> None:
+    short = tmp_path / "short.bin"
+    short.write_bytes(b"\0" * 100)
+    result = call("run", built, "--reference", short)
+    assert result.exit_code == 2
+    assert result.stderr == (f"error: {short} has 100 bytes, expected 16384: float32 (1, 16, 16, 16) in NHWC\n")
+    result = call("run", built, "--input", tmp_path / "none.npy")
+    assert result.exit_code == 2
+    assert result.stderr == f"error: {tmp_path / 'none.npy'} is not there; expected a .npy file\n"
+    result = call("run", built, "--input", short, "--input", short)
+    assert result.exit_code == 2
+    assert result.stderr == "error: got 2 file(s) for 1 input(s): input0. Give one for each, in order\n"
+
+
+def test_no_directory(call: Any, tmp_path: Path) -> None:
+    result = call("run", tmp_path / "none")
+    assert result.exit_code == 2
+    assert result.stderr == (
+        f"error: {tmp_path / 'none'} does not exist; expected a deploy directory made by ectoolkit.build\n"
+    )

@@ -1,0 +1,220 @@
+"""Cards without a browser: their traits, their buttons, and what they say."""
+
+from __future__ import annotations
+
+import gc
+import threading
+import weakref
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import ectoolkit as ect
+from ectoolkit.errors import Cancelled, InputError
+from ectoolkit.widgets.cards import VIEW, card_bundle, card_of
+from ectoolkit.workflow import Stage, StageState
+
+Press = Callable[[Any], Any]
+
+
+class Gate:
+    """Calibration images that stop after the second until they are let through."""
+
+    def __init__(self, images: np.ndarray) -> None:
+        self.images = images
+        self.reached, self.open = threading.Event(), threading.Event()
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        for index, image in enumerate(self.images):
+            if index == 2:
+                self.reached.set()
+                assert self.open.wait(30)
+            yield image
+
+
+def test_a_fresh_card_says_that_nothing_has_run(flow: ect.Flow) -> None:
+    card = card_of(flow.quantize)
+    assert "2 · Quantize" in card.head.value
+    assert "○ not run" in card.head.value
+    assert not card.run_button.disabled
+    assert card.cancel_button.disabled
+    assert card.bar.layout.visibility == "hidden"
+    assert card.table.layout.display == card.error.layout.display == card.summary.layout.display == "none"
+
+
+def test_the_button_gives_what_a_script_gets(make_flow: Callable[..., ect.Flow], press: Press) -> None:
+    by_button, by_code = make_flow(), make_flow()
+    card = card_of(by_button.quantize)
+    card.form.fields["method"].value = "minmax"
+    card.form.fields["weights"].value = "per_tensor"
+    press(by_button.quantize)
+    by_code.quantize.run(method="minmax", weights="per_tensor")
+    assert by_button.quantize.graph.sha256 == by_code.quantize.graph.sha256
+    assert "✓ done" in card.head.value
+    assert card.summary.value == by_code.quantize.summary()
+    assert card.table.columns == list(by_code.quantize.table.columns)
+    assert [row[0] for row in card.table.rows] == list(by_code.quantize.table["layer"])
+    assert by_button.to_script().splitlines()[-1] == (
+        "flow.quantize.run(method='minmax', weights='per_tensor', activation_bits=8)"
+    )
+
+
+def test_all_six_buttons_lead_to_the_device(flow: ect.Flow, press: Press, tmp_path: Any, images: np.ndarray) -> None:
+    card_of(flow.build).form.fields["out"].value = str(tmp_path / "deploy")
+    for stage in flow.stages:
+        card = press(stage)
+        assert stage.state is StageState.DONE, card.error.value
+        assert card.table.rows
+    np.testing.assert_array_equal(flow.interpret.result.inputs, images[:4])
+    assert flow.device.diff
+    assert "cpu equals the interpreter in every element" in card.summary.value
+
+
+def test_a_run_from_code_shows_in_the_card(flow: ect.Flow) -> None:
+    card = card_of(flow.quantize)
+    flow.quantize.run(activation_bits=7)
+    assert "✓ done" in card.head.value
+    assert card.form.fields["activation_bits"].value == 7
+    assert len(card.table.rows) == len(flow.quantize.table)
+
+
+def test_progress_and_cancel(make_flow: Callable[..., ect.Flow], images: np.ndarray) -> None:
+    gate = Gate(images)
+    flow = make_flow(gate)
+    card = card_of(flow.quantize)
+    card.run_button.click()
+    assert gate.reached.wait(30)
+    assert "◐ running" in card.head.value
+    assert card.run_button.disabled
+    assert not card.cancel_button.disabled
+    assert card.bar.layout.visibility == "visible"
+    assert card.bar.max == len(images)
+    assert card.label.value.endswith("/6 image 1") or card.label.value.endswith("/6 image 2")
+    card.cancel_button.click()
+    assert card.cancel_button.disabled
+    assert card.label.value == "stopping at the next step…"
+    gate.open.set()
+    card.wait(30)
+    assert isinstance(flow.quantize.error, Cancelled)
+    assert "■ cancelled" in card.head.value
+    assert "Quantize was cancelled at step 3 of 6 (image 3); nothing was changed" in card.error.value
+    assert "alert" not in card.error.value
+    assert not card.run_button.disabled
+    assert card.bar.layout.visibility == "hidden"
+
+
+def test_an_error_shows_and_is_cured(flow: ect.Flow, press: Press) -> None:
+    card = press(flow.interpret)
+    assert "✗ failed" in card.head.value
+    assert 'role="alert"' in card.error.value
+    assert "<b>StageError</b>: Quantize has not run; call flow.quantize.run() first" in card.error.value
+    assert card.error.layout.display == ""
+    assert not card.run_button.disabled
+    press(flow.quantize)
+    press(flow.interpret)
+    assert "✓ done" in card.head.value
+    assert card.error.value == ""
+    assert card.error.layout.display == "none"
+
+
+def test_the_last_good_table_stays_when_a_run_fails(flow: ect.Flow, press: Press, images: np.ndarray) -> None:
+    card = press(flow.quantize)
+    rows = card.table.rows
+    flow.calibration = images.astype(np.float64)
+    press(flow.quantize)
+    assert "✗ failed" in card.head.value
+    assert card.table.rows == rows
+    with pytest.raises(InputError, match="float64"):
+        flow.quantize.run()
+    assert "float64" in card.error.value
+
+
+def test_an_error_is_text_and_not_markup(flow: ect.Flow, press: Press, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(progress: Any, **settings: Any) -> Any:
+        raise InputError("<img src=x onerror=alert(1)>")
+
+    monkeypatch.setattr(flow.quantize, "_run", fail)
+    assert "&lt;img src=x" in press(flow.quantize).error.value
+
+
+def test_pressing_run_while_code_runs_says_so(make_flow: Callable[..., ect.Flow], images: np.ndarray) -> None:
+    gate = Gate(images)
+    flow = make_flow(gate)
+    card = card_of(flow.quantize)
+    other = threading.Thread(target=flow.quantize.run)
+    other.start()
+    assert gate.reached.wait(30)
+    card.start()
+    card.wait(30)
+    assert "Quantize is running already; wait for it, or call .cancel()" in card.error.value
+    assert card.run_button.disabled
+    gate.open.set()
+    other.join(30)
+    assert "✓ done" in card.head.value
+    assert card.error.value == ""
+
+
+def test_later_cards_become_stale(flow: ect.Flow, press: Press) -> None:
+    press(flow.quantize)
+    card, importer = press(flow.interpret), press(flow.importer)
+    press(flow.quantize)
+    assert "↻ stale" in card.head.value
+    assert "↻ stale" in importer.head.value
+    titles = card_of(flow).view.titles
+    assert titles[1:4] == ("2 · Quantize   ✓ done", "3 · Reference   ↻ stale", "4 · Import into TVM   ↻ stale")
+    press(flow.interpret)
+    assert card_of(flow).view.titles[2] == "3 · Reference   ✓ done"
+
+
+def test_showing_twice_is_one_card(flow: ect.Flow, kernel: None) -> None:
+    first, second = card_bundle(flow.quantize), card_bundle(flow.quantize)
+    assert first == second
+    assert set(first) == {VIEW}
+    assert first[VIEW]["model_id"] == card_of(flow.quantize).view.model_id
+    assert card_of(flow).view.children[1] is card_of(flow.quantize).view
+
+
+def test_the_bundle_has_text_html_and_card(flow: ect.Flow, kernel: None) -> None:
+    bundle = flow.quantize._repr_mimebundle_()
+    assert set(bundle) == {"text/plain", "text/html", VIEW}
+
+
+def test_without_a_kernel_or_a_stage_there_is_no_card(flow: ect.Flow) -> None:
+    assert card_bundle(flow.quantize) == {}
+    assert card_bundle("a text") == {}
+    assert set(flow._repr_mimebundle_()) == {"text/plain", "text/html"}
+
+
+def test_a_stage_that_nobody_knows_has_a_card_without_settings(flow: ect.Flow, press: Press) -> None:
+    class Counting(Stage[int]):
+        number, title, attribute = 7, "Count", "count"
+
+        def _run(self, progress: Any, *arguments: Any, **settings: Any) -> int:
+            progress(1, 1, "all")
+            return 3
+
+        def _table(self, result: int) -> pd.DataFrame:
+            return pd.DataFrame({"count": [result]})
+
+    stage = Counting(flow)
+    card = press(stage)
+    assert card.form.fields == {}
+    assert card.table.rows == [[3]]
+
+
+def test_a_card_does_not_keep_its_session(make_flow: Callable[..., ect.Flow]) -> None:
+    flow = make_flow()
+    card, gone = card_of(flow.quantize), weakref.ref(flow)
+    card_of(flow)
+    del flow
+    gc.collect()
+    assert gone() is None
+    card.run_button.click()
+    assert "this session is gone; run the cell that makes it again" in card.error.value
+    assert not card.run_button.disabled

@@ -1,0 +1,102 @@
+"""Forms: fields to settings and back."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import numpy as np
+import pytest
+
+import ectoolkit as ect
+from ectoolkit.widgets.forms import form_of
+
+
+def settings(stage: Any) -> dict[str, Any]:
+    return form_of(stage).call()[1]
+
+
+def test_fields_begin_at_the_defaults_of_run(flow: ect.Flow) -> None:
+    assert settings(flow.model) == {}
+    assert settings(flow.quantize) == {"method": "mse", "weights": "per_channel", "activation_bits": 8}
+    assert settings(flow.importer) == {"layout": "NHWC", "isa": "host"}
+    assert settings(flow.build) == {"out": None, "target": "cpu"}
+    assert settings(flow.device) == {"device": "cpu", "runs": 20}
+
+
+def test_the_folder_that_a_build_without_one_takes_is_named(flow: ect.Flow) -> None:
+    assert form_of(flow.build).fields["out"].placeholder == "Tiny_deploy"
+
+
+def test_settings_that_no_field_has_are_kept_and_named(flow: ect.Flow) -> None:
+    form = form_of(flow.quantize)
+    groups = [["body.0", "body.1"]]
+    form.show((), {"method": "minmax", "fuse": groups})
+    assert form.call()[1] == {
+        "method": "minmax",
+        "weights": "per_channel",
+        "activation_bits": 8,
+        "fuse": groups,
+    }
+    assert form._note.value == "and fuse=[[&#x27;body.0&#x27;, &#x27;body.1&#x27;]]"
+    form.show((), {})
+    assert "fuse" not in form.call()[1]
+    assert form._note.layout.display == "none"
+
+
+def test_a_value_that_a_field_cannot_take_is_kept_too(flow: ect.Flow) -> None:
+    form = form_of(flow.device)
+    form.show(("rpc://host:9090",), {"runs": 3})
+    assert form.call()[1] == {"device": "rpc://host:9090", "runs": 3}
+    assert form._note.value == "and device=&#x27;rpc://host:9090&#x27;"
+    form.fields["device"].value = "interpreter"
+    assert form.call()[1] == {"device": "interpreter", "runs": 3}
+    assert form._note.value == ""
+
+
+def test_arguments_by_position_are_shown(flow: ect.Flow) -> None:
+    form = form_of(flow.build)
+    form.show(("deploy",), {})
+    assert form.fields["out"].value == "deploy"
+    device = form_of(flow.device)
+    device.show(("interpreter", 5), {})
+    assert device.call()[1] == {"device": "interpreter", "runs": 5}
+
+
+def test_threads_are_for_the_cpu(flow: ect.Flow) -> None:
+    form = form_of(flow.device)
+    assert [value for _, value in form.fields["threads"].options[1:]] == [*range(1, len(os.sched_getaffinity(0)) + 1)]
+    form.fields["threads"].value = 1
+    assert form.call()[1] == {"device": "cpu", "threads": 1, "runs": 20}
+    form.fields["device"].value = "interpreter"
+    assert form.fields["threads"].disabled
+    assert form.call()[1] == {"device": "interpreter", "runs": 20}
+
+
+def test_images_are_the_first_of_the_calibration_set(flow: ect.Flow, images: np.ndarray) -> None:
+    form = form_of(flow.interpret)
+    form.fields["images"].value = 2
+    (chosen,), _ = form.call()
+    np.testing.assert_array_equal(chosen, images[:2])
+
+
+def test_images_given_by_code_take_the_place_of_the_calibration_set(flow: ect.Flow, images: np.ndarray) -> None:
+    form = form_of(flow.interpret)
+    form.show((images[3:],), {})
+    assert (form.fields["images"].value, form.fields["images"].max) == (3, 3)
+    form.fields["images"].value = 1
+    (chosen,), more = form.call()
+    np.testing.assert_array_equal(chosen, images[3:4])
+    form.show((chosen,), more)  # the form's own run changes nothing
+    assert form.fields["images"].max == 3
+
+
+def test_one_array_of_all_calibration_images_may_be_absent(flow: ect.Flow) -> None:
+    flow.calibration = iter(())
+    form = form_of(flow.interpret)
+    assert form.call() == ((), {})
+
+
+@pytest.mark.parametrize("attribute", ["quantize", "interpret", "importer", "build", "device"])
+def test_every_field_has_a_name(flow: ect.Flow, attribute: str) -> None:
+    assert all(field.description for field in form_of(getattr(flow, attribute)).fields.values())
