@@ -26,7 +26,7 @@ from rich.table import Table
 
 import ectoolkit as ect
 from ectoolkit.builders.cpu.isa import choose_isa
-from ectoolkit.quantize.eager import quantize_eager
+from ectoolkit.quantization.eager import quantize_eager
 
 MODELS = {"mobilenet_v2": "DEFAULT", "torchvision/resnet50": None}
 ROUNDS, REPEATS = 10, 5

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from ectoolkit.data import ImageSet, LoadedModel, Preprocess, image_folder, load_model, sample_photos
     from ectoolkit.devices import list_devices, open_device
     from ectoolkit.frontends.torchscript import import_torchscript
-    from ectoolkit.quantize.config import QuantConfig
+    from ectoolkit.quantization.config import QuantConfig
     from ectoolkit.workflow import (
         BuildStage,
         DevicePanel,
@@ -53,7 +53,7 @@ _HOMES = {
     "LoadedModel": "data",
     "ModelStage": "workflow",
     "Preprocess": "data",
-    "QuantConfig": "quantize.config",
+    "QuantConfig": "quantization.config",
     "QuantizeStage": "workflow",
     "build": "builders",
     "compare": "analysis",

@@ -12,7 +12,7 @@ from traitlets import TraitError
 
 from ectoolkit.builders import TARGETS
 from ectoolkit.builders.cpu.isa import ISAS
-from ectoolkit.quantize.config import ACTIVATION_BITS, METHODS, WEIGHTS
+from ectoolkit.quantization.config import ACTIVATION_BITS, METHODS, WEIGHTS
 from ectoolkit.workflow import BuildStage, DevicePanel, ImportStage, InterpretStage, QuantizeStage, Stage
 
 _STYLE = {"description_width": "initial"}
@@ -54,6 +54,7 @@ class Form:
         self._note = ipywidgets.HTML(layout={"display": "none"})
         self.widgets = (*self.fields.values(), self._note) if self.fields else ()
         for name, field in self.fields.items():
+            field.add_class("ect-field")
             field.observe(lambda _, name=name: self._keep({k: v for k, v in self._kept.items() if k != name}), "value")
 
     def _fields(self, stage: Stage[Any]) -> dict[str, ipywidgets.ValueWidget]:
@@ -171,7 +172,7 @@ class DeviceForm(Form):
         cpus = len(os.sched_getaffinity(0))
         fields = {
             "device": choice("device", known),
-            "threads": choice("threads", [("all", None), *((str(n), n) for n in range(1, cpus + 1))]),
+            "threads": choice("threads", [("all", 0), *((str(n), n) for n in range(1, cpus + 1))]),
             "runs": number("timed runs", 20, 1, 10_000),
         }
         fields["device"].observe(lambda change: self._limit(fields["threads"], change["new"]), names="value")
@@ -183,7 +184,7 @@ class DeviceForm(Form):
 
     def call(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
         arguments, settings = super().call()
-        if self.fields["threads"].disabled or settings["threads"] is None:
+        if self.fields["threads"].disabled or not settings["threads"]:
             del settings["threads"]
         return arguments, settings
 

@@ -1,11 +1,13 @@
 // A sortable, filterable table.  No build step, nothing fetched.
+const FILTER_FROM = 8;  // fewer rows are seen at a glance
+
 function text(value, numeric) {
   if (value === null) return "";
   if (!numeric) return value === true ? "yes" : value === false ? "no" : String(value);
   const number = Number(value);
   if (!Number.isFinite(number)) return number > 0 ? "∞" : "-∞";
-  if (Number.isInteger(number)) return Math.abs(number) < 10000 ? String(number) : number.toLocaleString("en-US");
-  return String(Number(number.toPrecision(4)));
+  if (Number.isInteger(number)) return number.toLocaleString("en-US");
+  return Math.abs(number) < 1e-3 ? number.toExponential(2) : String(Number(number.toPrecision(4)));
 }
 
 function compare(a, b, numeric) {
@@ -84,7 +86,9 @@ function render({ model, el }) {
     }
     scroll.setAttribute("aria-label", model.get("caption"));
     scroll.replaceChildren(table);
-    count.textContent = shown.length === rows.length ? `${rows.length} rows` : `${shown.length} of ${rows.length} rows`;
+    const total = rows.length === 1 ? "1 row" : `${rows.length} rows`;
+    count.textContent = shown.length === rows.length ? total : `${shown.length} of ${total}`;
+    bar.hidden = rows.length < FILTER_FROM;
   }
 
   // A table and its columns change together; drawing once after all of them have arrived is enough.

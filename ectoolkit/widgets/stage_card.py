@@ -18,6 +18,7 @@ from ectoolkit.workflow.html import ICONS, error_html
 
 #: seconds between two messages about progress
 INTERVAL = 0.1
+_INTERRUPT = "a cell runs this step; interrupt the kernel to stop it"
 _ROW = {"flex_flow": "row wrap", "align_items": "center"}
 
 
@@ -36,6 +37,7 @@ class StageCard:
     def __init__(self, stage: Stage[Any]) -> None:
         self._stage = weakref.ref(stage)
         self._generation = -1  # of the result that is shown
+        self._summary, self._stopping = "", False
         self._reported = 0.0
         self._worker: threading.Thread | None = None
         self.form = form_of(stage)
@@ -43,9 +45,7 @@ class StageCard:
         self.run_button = ipywidgets.Button(
             description="Run", icon="play", button_style="primary", tooltip=f"Run {stage.title}"
         )
-        self.cancel_button = ipywidgets.Button(
-            description="Cancel", icon="stop", disabled=True, tooltip=f"Stop {stage.title} at its next step"
-        )
+        self.cancel_button = ipywidgets.Button(description="Cancel", icon="stop", disabled=True)
         self.bar = ipywidgets.IntProgress(0, 0, 1)
         self.table = LayerTable()
         self.view = self._layout(stage)
@@ -99,8 +99,8 @@ class StageCard:
         """Ask the running stage to stop."""
         stage = self._stage()
         if stage is not None:
+            self._stopping = self.cancel_button.disabled = True
             stage.cancel()
-            self.cancel_button.disabled = True
             self.label.value = "stopping at the next step…"
 
     def _work(self, stage: Stage[Any]) -> None:
@@ -130,13 +130,17 @@ class StageCard:
             return
         self._reported = now
         self.bar.max, self.bar.value = max(event.total, 1), event.done
-        if not self.cancel_button.disabled:
+        if not self._stopping:
             ending = " · finishing…" if last else ""
             self.label.value = f"{event.done}/{event.total} {escape(event.label)}{ending}"
 
     def _refresh(self, stage: Stage[Any]) -> None:
         running = stage.state is StageState.RUNNING
-        self.run_button.disabled, self.cancel_button.disabled = running, not running
+        # while a cell runs the stage, its kernel reads no message from the page: only an interrupt reaches it
+        by_cell = threading.current_thread() is threading.main_thread()
+        self.run_button.disabled, self.cancel_button.disabled = running, not running or by_cell
+        self.cancel_button.tooltip = _INTERRUPT if running and by_cell else f"Stop {stage.title} at its next step"
+        self._stopping = False
         self._refresh_head(stage)
         self.bar.value, self.label.value = 0, "starting…" if running else ""
         for widget in (self.bar, self.label):
@@ -160,18 +164,19 @@ class StageCard:
             if last is not None:
                 self.form.show(last.arguments, last.settings)
             self._show_result(stage)
+        of_before = self._summary and stage.error is not None
+        self.summary.value = escape(f"last good run: {self._summary}" if of_before else self._summary)
+        self.summary.layout.display = "" if self._summary else "none"
 
     def _show_result(self, stage: Stage[Any]) -> None:
-        shown = False
-        self.summary.value = ""
+        shown, self._summary = False, ""
         if stage.ready:
             try:
-                self.summary.value = escape(stage.summary())
+                self._summary = stage.summary()
                 self.table.show(stage.table, f"{stage.title}: result")
                 shown = bool(self.table.columns)
             except EctoolkitError as error:  # pandas is missing, for one
                 self._show_error(error)
-        self.summary.layout.display = "" if self.summary.value else "none"
         self.table.layout.display = "" if shown else "none"
 
     def _show_error(self, error: BaseException | None) -> None:

@@ -12,8 +12,8 @@ from ectoolkit.core.graph import Graph
 from ectoolkit.core.inputs import Inputs
 from ectoolkit.core.interpreter import Progress, Trace
 from ectoolkit.data import ImageSet
-from ectoolkit.quantize.config import QuantConfig
-from ectoolkit.quantize.doors import quantize_module
+from ectoolkit.quantization.config import QuantConfig
+from ectoolkit.quantization.doors import quantize_module
 
 
 def quantize(

@@ -18,7 +18,7 @@ LIGHT = [
     "ectoolkit.core.deployment",
     "ectoolkit.passes.residual_add",
     "ectoolkit.frontends.torchscript",
-    "ectoolkit.quantize.eager",
+    "ectoolkit.quantization.eager",
     "ectoolkit.builders",
     "ectoolkit.devices",
     "ectoolkit.runner",

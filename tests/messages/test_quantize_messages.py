@@ -1,4 +1,4 @@
-"""The full text of every error of ectoolkit.quantize, so that each one is known to render."""
+"""The full text of every error of ectoolkit.quantization, so that each one is known to render."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from torch import nn
 from torch.ao import quantization as tq
 
 from ectoolkit.errors import EctoolkitError, InputError, QuantizationError
-from ectoolkit.quantize.config import QuantConfig
-from ectoolkit.quantize.eager import quantize_eager
+from ectoolkit.quantization.config import QuantConfig
+from ectoolkit.quantization.eager import quantize_eager
 
 IMAGES = np.zeros((2, 3, 4, 4), np.float32)
 

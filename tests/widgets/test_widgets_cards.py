@@ -109,6 +109,13 @@ def test_progress_and_cancel(make_flow: Callable[..., ect.Flow], images: np.ndar
     assert card.bar.layout.visibility == "hidden"
 
 
+def test_a_run_by_a_cell_cannot_be_cancelled_by_the_button(flow: ect.Flow) -> None:
+    card, seen = card_of(flow.quantize), []
+    flow.quantize.run(progress=lambda *_: seen.append((card.cancel_button.disabled, card.cancel_button.tooltip)))
+    assert set(seen) == {(True, "a cell runs this step; interrupt the kernel to stop it")}
+    assert card.cancel_button.tooltip == "Stop Quantize at its next step"
+
+
 def test_an_error_shows_and_is_cured(flow: ect.Flow, press: Press) -> None:
     card = press(flow.interpret)
     assert "✗ failed" in card.head.value
@@ -130,6 +137,7 @@ def test_the_last_good_table_stays_when_a_run_fails(flow: ect.Flow, press: Press
     press(flow.quantize)
     assert "✗ failed" in card.head.value
     assert card.table.rows == rows
+    assert card.summary.value.startswith("last good run: 4 layers")
     with pytest.raises(InputError, match="float64"):
         flow.quantize.run()
     assert "float64" in card.error.value

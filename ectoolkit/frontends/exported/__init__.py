@@ -1,7 +1,7 @@
 """Any exportable float module, as a plan of the integer graph it will become.
 
 ``torch.export`` captures, torchao folds batch norm, `rules` say what each operation becomes; grids come later, from
-statistics (`ectoolkit.quantize`).
+statistics (`ectoolkit.quantization`).
 """
 
 from ectoolkit.frontends.exported.capture import capture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -31,7 +30,6 @@ class Planner:
         self.module = module
         self.layers: list[FloatLayer] = []
         self.names: dict[Any, str] = {}
-        self._parts: dict[Any, list[str]] = {}
         self._taken: set[str] = set()
 
     def plan(self, name: str, shapes: Sequence[tuple[int, ...]]) -> FloatNetwork:
@@ -55,10 +53,7 @@ class Planner:
 
     def _call(self, node: Any) -> None:
         kind = _kind(node)
-        if node.target is operator.getitem:
-            source, index = node.args
-            self.names[node] = self._parts[source][index]
-        elif kind in IDENTITY or (kind in ("_assert_tensor_metadata", "sym_size")):
+        if kind in IDENTITY or (kind in ("_assert_tensor_metadata", "sym_size")):
             if node.args and node.args[0] in self.names:
                 self.names[node] = self.names[node.args[0]]
         else:
@@ -317,13 +312,14 @@ class Planner:
         """chunk and split: one slice for each part."""
         x = node.args[0]
         axis = int(_arguments(node, None, None, 0)[2]) % len(self.shape(x))
-        begin, parts = 0, []
-        for value in node.meta["val"]:
+        taken = {user.args[1]: user for user in node.users}
+        begin = 0
+        for index, value in enumerate(node.meta["val"]):
             end = begin + int(value.shape[axis])
-            settings = {"axis": axis, "begin": begin, "end": end}
-            parts.append(self.add(node, "slice", [x], attributes=settings, keeps_grid=True))
+            if index in taken:
+                settings = {"axis": axis, "begin": begin, "end": end}
+                self.add(node, "slice", [x], taken[index], attributes=settings, keeps_grid=True)
             begin = end
-        self._parts[node] = parts
 
     def slice(self, node: Any) -> None:
         x, axis, begin, end, step = _arguments(node, None, 0, None, None, 1)

@@ -10,7 +10,7 @@ from ectoolkit.analysis.frames import frame
 from ectoolkit.core.graph import Graph
 from ectoolkit.core.interpreter import Progress
 from ectoolkit.errors import InputError
-from ectoolkit.quantize.doors import has_stubs
+from ectoolkit.quantization.doors import has_stubs
 from ectoolkit.workflow.stage import Stage
 
 if TYPE_CHECKING:

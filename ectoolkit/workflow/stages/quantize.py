@@ -8,10 +8,10 @@ from ectoolkit.analysis.layers import layer_table
 from ectoolkit.core.graph import Graph
 from ectoolkit.core.interpreter import Progress
 from ectoolkit.errors import StageError
-from ectoolkit.quantize.config import QuantConfig
-from ectoolkit.quantize.doors import quantize_module
-from ectoolkit.quantize.eager import QuantizedModel
-from ectoolkit.quantize.exported import ExportedModel
+from ectoolkit.quantization.config import QuantConfig
+from ectoolkit.quantization.doors import quantize_module
+from ectoolkit.quantization.eager import QuantizedModel
+from ectoolkit.quantization.exported import ExportedModel
 from ectoolkit.workflow.stage import Stage
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from ectoolkit.builders.cpu.isa import ISAS
 from ectoolkit.cli import deploy
 from ectoolkit.core.deployment import load_deployment
 from ectoolkit.core.types import Layout
-from ectoolkit.quantize import config
+from ectoolkit.quantization import config
 
 SHAPE = ("--input-shape", "1,3,16,16")
 

@@ -17,10 +17,10 @@ from ectoolkit.core.types import Layout, QuantParams
 from ectoolkit.errors import InputError
 from ectoolkit.frontends.exported import FloatLayer, FloatNetwork, capture
 from ectoolkit.passes.residual_add import FuseResidualAdd
-from ectoolkit.quantize.calibration import Hasher, batches, size_of
-from ectoolkit.quantize.config import QuantConfig
-from ectoolkit.quantize.grids import activation_grid, weight_codes, weight_scales
-from ectoolkit.quantize.statistics import Statistics, TensorStatistics
+from ectoolkit.quantization.calibration import Hasher, batches, size_of
+from ectoolkit.quantization.config import QuantConfig
+from ectoolkit.quantization.grids import activation_grid, weight_codes, weight_scales
+from ectoolkit.quantization.statistics import Statistics, TensorStatistics
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,7 +90,7 @@ def quantize_exported(
 
     Args:
         module: ``nn.Module`` with one image input; not changed.
-        calibration: preprocessed images; see `ectoolkit.quantize.calibration.batches`.
+        calibration: preprocessed images; see `ectoolkit.quantization.calibration.batches`.
         config: settings, `QuantConfig()` by default.
         name: of the graph, the module's class by default.
         progress: called after each calibration item; it may raise to cancel.

@@ -12,9 +12,9 @@ from typing import Any
 from ectoolkit._optional import require
 from ectoolkit.core.interpreter import Progress
 from ectoolkit.errors import QuantizationError
-from ectoolkit.quantize.config import QuantConfig
-from ectoolkit.quantize.eager import QuantizedModel, quantize_eager
-from ectoolkit.quantize.exported import ExportedModel, quantize_exported
+from ectoolkit.quantization.config import QuantConfig
+from ectoolkit.quantization.eager import QuantizedModel, quantize_eager
+from ectoolkit.quantization.exported import ExportedModel, quantize_exported
 
 
 def has_stubs(module: Any) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ectoolkit._optional import require
-from ectoolkit.quantize.config import QuantConfig
+from ectoolkit.quantization.config import QuantConfig
 
 
 def qconfig(config: QuantConfig, ceiling: float | None = None) -> Any:

@@ -6,8 +6,8 @@ import numpy as np
 
 from ectoolkit.core.types import QuantParams
 from ectoolkit.errors import QuantizationError
-from ectoolkit.quantize.config import QuantConfig
-from ectoolkit.quantize.statistics import TensorStatistics
+from ectoolkit.quantization.config import QuantConfig
+from ectoolkit.quantization.statistics import TensorStatistics
 
 #: shares of the full range that "mse" tries for its ends
 _SHARES = np.linspace(0.1, 1.0, 73)

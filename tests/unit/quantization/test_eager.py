@@ -18,8 +18,8 @@ from torch.ao.nn.quantized import FloatFunctional
 from ectoolkit.core.graph import Graph
 from ectoolkit.core.interpreter import interpret, trace
 from ectoolkit.errors import QuantizationError
-from ectoolkit.quantize.config import QuantConfig
-from ectoolkit.quantize.eager import quantize_eager
+from ectoolkit.quantization.config import QuantConfig
+from ectoolkit.quantization.eager import quantize_eager
 
 IMAGES = np.random.default_rng(0).normal(size=(6, 3, 12, 12)).astype(np.float32)
 

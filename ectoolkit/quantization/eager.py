@@ -20,10 +20,10 @@ from ectoolkit.core.graph import Graph
 from ectoolkit.core.interpreter import Progress
 from ectoolkit.errors import InputError, QuantizationError
 from ectoolkit.frontends.torchscript import import_torchscript
-from ectoolkit.quantize.calibration import Hasher, batches, size_of
-from ectoolkit.quantize.config import QuantConfig
-from ectoolkit.quantize.fusing import ceilings, fuse, replace_relu6
-from ectoolkit.quantize.observers import qconfig
+from ectoolkit.quantization.calibration import Hasher, batches, size_of
+from ectoolkit.quantization.config import QuantConfig
+from ectoolkit.quantization.fusing import ceilings, fuse, replace_relu6
+from ectoolkit.quantization.observers import qconfig
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,7 +99,7 @@ def quantize_eager(
 
     Args:
         module: ``nn.Module`` with a QuantStub at its input and a DeQuantStub at its output; not changed.
-        calibration: preprocessed images; see `ectoolkit.quantize.calibration.batches`.
+        calibration: preprocessed images; see `ectoolkit.quantization.calibration.batches`.
         config: settings, `QuantConfig()` by default.
         name: of the graph, the module's class by default.
         progress: called after each calibration item; it may raise to cancel.

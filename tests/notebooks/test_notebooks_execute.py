@@ -1,0 +1,63 @@
+"""Both notebooks from top to bottom, as a reader runs them."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+from nbformat import NotebookNode
+
+NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
+NAMES = ("01_quickstart.ipynb", "02_resnet50_u50.ipynb")
+#: cells that end in a stage or a flow
+CARDS = ("flow", "quantize", "interpret", "import", "build", "device")
+VIEW = "application/vnd.jupyter.widget-view+json"
+MAX_BYTES = 1_500_000
+
+
+def read(name: str) -> NotebookNode:
+    return nbformat.read(NOTEBOOKS / name, as_version=4)
+
+
+@pytest.fixture(scope="module", params=NAMES)
+def executed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> NotebookNode:
+    folder = str(tmp_path_factory.mktemp("notebook"))
+    notebook = read(request.param)
+    client = NotebookClient(notebook, timeout=280, resources={"metadata": {"path": folder}})
+    # one thread: beside other tests, threads that wait for each other cost more than they bring
+    client.execute(env=os.environ | {"OMP_NUM_THREADS": "1"})
+    return notebook
+
+
+def outputs(notebook: NotebookNode) -> dict[str, list[NotebookNode]]:
+    return {cell.id: cell.outputs for cell in notebook.cells if cell.cell_type == "code"}
+
+
+@pytest.mark.slow
+def test_runs_clean_equal_and_small(executed: NotebookNode) -> None:
+    found = outputs(executed)
+    for cell, parts in found.items():
+        for part in parts:
+            assert part.output_type != "error", f"{cell}: {part}"
+            assert part.get("name") != "stderr", f"{cell}: {part.text}"
+    for cell in CARDS:
+        assert {"text/plain", "text/html", VIEW} <= set(found[cell][-1].data), cell
+    assert found["diff"][0].text.splitlines() == ["max abs diff: 0", "mean abs diff: 0", "correct ratio: 1"]
+    assert "equals the interpreter in every element" in found["device"][-1].data["text/html"]
+    assert len(nbformat.writes(executed).encode()) < MAX_BYTES
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_is_kept_without_outputs_and_with_names_for_its_cells(name: str) -> None:
+    notebook = read(name)
+    nbformat.validate(notebook)
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert not any(cell.outputs or cell.execution_count for cell in code)
+    assert all(cell.id.replace("-", "").isalnum() for cell in notebook.cells)
+    assert [cell.id for cell in code if "parameters" in cell.metadata.get("tags", [])] == ["parameters"]
+    assert notebook.metadata.kernelspec.name == "python3"
+    assert "/home/" not in json.dumps(notebook)
