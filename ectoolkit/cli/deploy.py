@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 HELP = """Make a deploy directory of a model.
 
-MODEL is mobilenet_v2, whose weights are in a package; torchvision/NAME for a classifier that torchvision has in a
-quantizable form, such as resnet18 or resnet50; or a TorchScript file of a model that is quantized already. A model by
-name is quantized here, with calibration photos: better give some of yours than rely on the sample photos.
+MODEL is mobilenet_v2 or efficientnet_lite0, whose weights are in packages; torchvision/NAME for a classifier of
+torchvision, such as resnet50; or a TorchScript file of a model that is quantized already. A model by name is quantized
+here, with calibration photos: better give some of yours than rely on the sample photos.
 
 \b
 Examples:

@@ -44,7 +44,7 @@ def error_html(error: BaseException) -> str:
     """An error as a box of its own; the command and output of a tool that failed are folded."""
     if isinstance(error, Cancelled):  # it ended as asked; nobody needs an alarm
         return f'<div role="status" style="margin:.4em 0">{escape(str(error))}</div>'
-    text = f"<b>{escape(type(error).__name__)}</b>: {escape(str(error))}"
+    text = ": ".join(filter(None, [f"<b>{escape(type(error).__name__)}</b>", escape(str(error))]))
     if isinstance(error, BuildError) and error.command:
         output = escape("\n".join(filter(None, [f"$ {error.command}", error.stdout, error.stderr])))
         text += f"<details><summary>command and output</summary><pre>{output}</pre></details>"

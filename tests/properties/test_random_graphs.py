@@ -54,13 +54,13 @@ def check_compiled(graph: Graph, layout: str, isa: str, seed: int) -> None:
             assert_array_equal(found, reference)
 
 
-@settings(SLOW, max_examples=15)
+@settings(SLOW, max_examples=12)
 @given(graph=graphs(), layout=st.sampled_from(["NHWC", "NCHW"]), seed=st.integers(0, 1000))
 def test_avx2_equals_interpreter(graph: Graph, layout: str, seed: int) -> None:
     check_compiled(graph, layout, "avx2", seed)
 
 
-@settings(SLOW, max_examples=15)
+@settings(SLOW, max_examples=12)
 @given(graph=graphs(max_channels=33), layout=st.sampled_from(["NHWC", "NCHW"]), seed=st.integers(0, 1000))
 def test_generic_equals_interpreter(graph: Graph, layout: str, seed: int) -> None:
     check_compiled(graph, layout, "generic", seed)

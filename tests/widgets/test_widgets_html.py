@@ -36,6 +36,10 @@ def test_an_error_shows_above_the_last_good_table(flow: ect.Flow) -> None:
     assert html.index('role="alert"') < html.index("<table")
 
 
+def test_an_error_without_a_message_is_named() -> None:
+    assert error_html(KeyboardInterrupt()).endswith("><b>KeyboardInterrupt</b></div>")
+
+
 def test_output_of_a_tool_is_folded_and_escaped() -> None:
     html = error_html(BuildError("c++ failed", command="c++ a.cc", stdout="", stderr="<stdin>: bad"))
     assert "<details><summary>command and output</summary><pre>$ c++ a.cc\n&lt;stdin&gt;: bad</pre>" in html
