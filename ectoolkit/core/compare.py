@@ -113,7 +113,9 @@ def compare(
     expected = [reference] if isinstance(reference, np.ndarray) else list(reference)
     if len(found) != len(expected) or not found:
         raise InputError(f"cannot compare {len(found)} tensor(s) with {len(expected)}")
-    names = names or [f"output{i}" for i in range(len(found))]
+    names = list(names) if names else [f"output{i}" for i in range(len(found))]
+    if len(names) != len(found):
+        raise InputError(f"got {len(names)} names for {len(found)} tensor(s); give one for each")
     return Diff(tuple(_compare(n, c, r) for n, c, r in zip(names, found, expected, strict=True)))
 
 

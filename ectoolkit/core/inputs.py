@@ -28,6 +28,8 @@ def check_inputs(owner: str, specs: Mapping[str, TensorSpec], inputs: Inputs) ->
         named = dict(inputs)
     else:
         # anything that turns into an array by itself is one array: a torch tensor too
+        if not isinstance(inputs, Sequence) and not hasattr(inputs, "__array__"):
+            raise InputError(f"{owner} takes arrays, one an input, got {type(inputs).__name__}")
         arrays = [np.asarray(inputs)] if hasattr(inputs, "__array__") else list(inputs)
         if len(arrays) != len(specs):
             raise InputError(f"{owner} takes {len(specs)} input(s), got {len(arrays)}")

@@ -19,8 +19,8 @@ class QuantConfig:
         method: how an activation's range is chosen from the calibration images: ``"mse"`` takes the range with the
             least squared error over a histogram, ``"minmax"`` the smallest and largest value seen.
         weights: ``"per_channel"`` (one scale for each output channel) or ``"per_tensor"``.
-        activation_bits: 8 uses all codes 0..255; 7 leaves one bit unused, as fbgemm's default does to keep int16 sums
-            of older CPUs from saturating.
+        activation_bits: 8 spreads the range over all codes 0..255; 7 over half of them, as fbgemm's default does to
+            keep int16 sums of older CPUs from saturating. Values beyond the range still use the codes above 127.
         fuse: lists of module names to fuse (convolution, batch norm, ReLU), for modules without ``fuse_model`` whose
             layers do not follow each other in an ``nn.Sequential``.
     """
