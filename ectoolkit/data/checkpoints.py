@@ -66,9 +66,7 @@ def _load(file: Path) -> Any:
             # torch warns that it dispatches to torch.jit.load, and then refuses; our error says it once.
             warnings.filterwarnings("ignore", message=".*looks like a TorchScript archive.*")
             return torch.load(file, map_location="cpu", weights_only=True)
-    except (
-        Exception
-    ) as error:  # a file of any other kind makes torch raise nearly anything, KeyError included
+    except Exception as error:  # a file of any other kind makes torch raise nearly anything, KeyError included
         raise InputError(
             f"{file} is not a checkpoint that can be read safely{_reason(error)}. "
             "Expected a state dict; save one with torch.save(model.state_dict(), path)."

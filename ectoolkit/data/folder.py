@@ -66,9 +66,7 @@ def image_folder(
 
 def _visible_files(root: Path) -> list[Path]:
     files = (file for file in root.rglob("*") if file.is_file())
-    visible = (
-        file for file in files if not any(part.startswith(".") for part in file.relative_to(root).parts)
-    )
+    visible = (file for file in files if not any(part.startswith(".") for part in file.relative_to(root).parts))
     return sorted(visible, key=lambda file: file.relative_to(root).as_posix())
 
 

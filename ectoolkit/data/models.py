@@ -88,8 +88,7 @@ class LoadedModel:
             "input": f"{_sides(self)}, {self.preprocess.describe()}",
         }
         cells = "".join(
-            f'<tr><th style="text-align:left">{escape(head)}</th>'
-            f'<td style="text-align:left">{escape(text)}</td></tr>'
+            f'<tr><th style="text-align:left">{escape(head)}</th><td style="text-align:left">{escape(text)}</td></tr>'
             for head, text in rows.items()
         )
         return f"<table>{cells}</table>"

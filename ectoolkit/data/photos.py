@@ -75,9 +75,7 @@ def _labelled_photos() -> list[Item]:
 
 
 def _unlabelled_photos() -> list[Item]:
-    files = [
-        _package_folder(package, folder) / name for package, folder, names in UNLABELLED for name in names
-    ]
+    files = [_package_folder(package, folder) / name for package, folder, names in UNLABELLED for name in names]
     return [Item(file.stem, FileSource(file)) for file in files if file.is_file()]
 
 

@@ -54,13 +54,9 @@ class Preprocess:
                 "image. Expected crop <= resize."
             )
         if min(self.std) <= 0:
-            raise InputError(
-                f"std={self.std} must be above zero in every channel: each channel is divided by it."
-            )
+            raise InputError(f"std={self.std} must be above zero in every channel: each channel is divided by it.")
         if self.interpolation not in INTERPOLATIONS:
-            raise InputError(
-                f"interpolation={self.interpolation!r} is unknown. Expected 'bilinear' or 'bicubic'."
-            )
+            raise InputError(f"interpolation={self.interpolation!r} is unknown. Expected 'bilinear' or 'bicubic'.")
 
     def __call__(self, image: Image) -> np.ndarray:
         """Turn one photo into a model's input.
@@ -103,8 +99,7 @@ class Preprocess:
         """Return the settings as one line for people."""
         mean, std = (" ".join(f"{number:.4g}" for number in triple) for triple in (self.mean, self.std))
         return (
-            f"RGB, resize {self.resize} ({self.interpolation}), crop {self.crop}, "
-            f"scale 1/255, mean {mean}, std {std}"
+            f"RGB, resize {self.resize} ({self.interpolation}), crop {self.crop}, scale 1/255, mean {mean}, std {std}"
         )
 
     @property
@@ -124,9 +119,7 @@ def _three(name: str, value: Any) -> tuple[float, float, float]:
     try:
         red, green, blue = (float(number) for number in value)
     except (TypeError, ValueError):
-        raise InputError(
-            f"{name}={value!r} is not one number per channel. Expected three: red, green, blue."
-        ) from None
+        raise InputError(f"{name}={value!r} is not one number per channel. Expected three: red, green, blue.") from None
     return (red, green, blue)
 
 

@@ -31,9 +31,7 @@ def random_module(build: Callable[[], Any], input_shape: tuple[int, int, int, in
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(SEED)
         module = build().eval()
-        normalizations = [
-            part for part in module.modules() if isinstance(part, torch.nn.modules.batchnorm._BatchNorm)
-        ]
+        normalizations = [part for part in module.modules() if isinstance(part, torch.nn.modules.batchnorm._BatchNorm)]
         if normalizations:
             _settle(module, normalizations, input_shape)
     settled = f", BatchNorm statistics from {PASSES} train-mode passes" if normalizations else ""

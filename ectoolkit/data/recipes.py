@@ -70,9 +70,7 @@ def recipe_of(name: str) -> Recipe:
     short = str(name).removeprefix(PREFIX).lower().replace("-", "_")
     names = sorted(set(known.values()))
     matches = [short] if short in names else difflib.get_close_matches(short, names, n=2, cutoff=0.7)
-    close = sorted(
-        (full for full, ending in known.items() if ending in matches), key=lambda full: (len(full), full)
-    )
+    close = sorted((full for full, ending in known.items() if ending in matches), key=lambda full: (len(full), full))
     hint = f" Did you mean {' or '.join(map(repr, close))}?" if close else ""
     raise InputError(
         f"There is no model {name!r}.{hint} Packaged with weights: {', '.join(map(repr, sorted(PACKAGED)))}. "

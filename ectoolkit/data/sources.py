@@ -55,9 +55,7 @@ class FileSource:
         if self.box is not None:
             width, height = image.size
             left, top, right, bottom = self.box
-            image = image.crop(
-                (round(left * width), round(top * height), round(right * width), round(bottom * height))
-            )
+            image = image.crop((round(left * width), round(top * height), round(right * width), round(bottom * height)))
         return ops.mirror(image) if self.mirror else image
 
     def check(self) -> None:
@@ -103,8 +101,6 @@ def to_rgb(image: Any) -> Image:
 def _unreadable(path: Path, error: BaseException) -> InputError:
     # PIL's own text repeats the path, or names an object's address; its first line up to that is enough.
     reason = (
-        "it is not in an image format PIL knows"
-        if type(error).__name__ == "UnidentifiedImageError"
-        else str(error)
+        "it is not in an image format PIL knows" if type(error).__name__ == "UnidentifiedImageError" else str(error)
     )
     return InputError(f"Cannot read the image {path}: {reason}. Repair it, or move it out of the set.")

@@ -82,7 +82,6 @@ class CpuDevice(Device):
 
         return run
 
-
     def _load_library(self, deployment: Deployment) -> Any:
         """Load a private copy: the system gives a library that is loaded already for a path it has seen, so that a
         directory built a second time in one session would run its old code."""

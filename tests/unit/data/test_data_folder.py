@@ -10,9 +10,7 @@ from ectoolkit.data import IMAGENET, image_folder
 from ectoolkit.errors import InputError
 
 
-def picture(
-    path: Path, colour: tuple[int, int, int] = (10, 20, 30), size: tuple[int, int] = (40, 30)
-) -> Path:
+def picture(path: Path, colour: tuple[int, int, int] = (10, 20, 30), size: tuple[int, int] = (40, 30)) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.new("RGB", size, colour).save(path)
     return path

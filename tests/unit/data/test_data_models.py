@@ -79,9 +79,7 @@ def test_packaged_names_take_random_weights(name: str) -> None:
 
 @pytest.mark.parametrize("wrap", ["", "state_dict", "model"])
 @pytest.mark.parametrize("prefix", ["", "module."])
-def test_checkpoints_come_in_several_shapes(
-    shufflenet: LoadedModel, tmp_path: Path, wrap: str, prefix: str
-) -> None:
+def test_checkpoints_come_in_several_shapes(shufflenet: LoadedModel, tmp_path: Path, wrap: str, prefix: str) -> None:
     state = {prefix + key: value for key, value in shufflenet.module.state_dict().items()}
     torch.save({wrap: state, "epoch": 3} if wrap else state, tmp_path / "x.pth")
     loaded = load_model("torchvision/shufflenet_v2_x0_5", weights=tmp_path / "x.pth")
@@ -105,9 +103,7 @@ def test_old_checkpoints_without_batch_counters(shufflenet: LoadedModel, tmp_pat
     assert load_model("torchvision/shufflenet_v2_x0_5", weights=tmp_path / "old.pth").parameters > 0
 
 
-def test_published_weights_go_through_torchvision(
-    shufflenet: LoadedModel, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_published_weights_go_through_torchvision(shufflenet: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
     import torchvision.models._api as api
 
     urls = []

@@ -26,12 +26,8 @@ def torchvision_result(preprocess: Preprocess, image: Image.Image) -> np.ndarray
     return chain(image.convert("RGB")).numpy()
 
 
-@pytest.mark.parametrize(
-    "preprocess", [IMAGENET, BICUBIC, replace(IMAGENET, resize=232), replace(BICUBIC, crop=255)]
-)
-@pytest.mark.parametrize(
-    "size", [(512, 512), (451, 300), (300, 451), (223, 1000), (256, 256), (256, 301), (3, 5)]
-)
+@pytest.mark.parametrize("preprocess", [IMAGENET, BICUBIC, replace(IMAGENET, resize=232), replace(BICUBIC, crop=255)])
+@pytest.mark.parametrize("size", [(512, 512), (451, 300), (300, 451), (223, 1000), (256, 256), (256, 301), (3, 5)])
 def test_equals_torchvision_to_the_bit(preprocess: Preprocess, size: tuple[int, int]) -> None:
     width, height = size
     pixels = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)

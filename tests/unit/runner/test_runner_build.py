@@ -54,9 +54,7 @@ def test_not_built_yet(empty_cache: Path) -> None:
     assert not empty_cache.exists()
 
 
-def test_other_sources_are_another_program(
-    monkeypatch: pytest.MonkeyPatch, program: Path, tmp_path: Path
-) -> None:
+def test_other_sources_are_another_program(monkeypatch: pytest.MonkeyPatch, program: Path, tmp_path: Path) -> None:
     sources = tmp_path / "sources"
     shutil.copytree(Path(build.__file__).parent, sources)
     monkeypatch.setattr(build, "_SOURCES", sources)
@@ -127,8 +125,7 @@ def test_no_build_tool(monkeypatch: pytest.MonkeyPatch, empty_cache: Path, tmp_p
     with pytest.raises(BuildError) as caught:
         build_runner()
     assert str(caught.value) == (
-        "Building the inference program needs ninja or make; found neither. "
-        "Install one with: pip install ninja"
+        "Building the inference program needs ninja or make; found neither. Install one with: pip install ninja"
     )
 
 
@@ -153,9 +150,7 @@ def test_configure_error(monkeypatch: pytest.MonkeyPatch, empty_cache: Path, tmp
     (tmp_path / "src").mkdir()
     (tmp_path / "CMakeLists.txt").write_text('message(FATAL_ERROR "no good")\n')
     monkeypatch.setattr(build, "_SOURCES", tmp_path)
-    with pytest.raises(
-        BuildError, match=r"failed while configuring \(exit status 1\)[\s\S]*no good"
-    ) as caught:
+    with pytest.raises(BuildError, match=r"failed while configuring \(exit status 1\)[\s\S]*no good") as caught:
         build_runner()
     assert "no good" in caught.value.stderr
 

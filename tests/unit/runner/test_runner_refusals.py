@@ -48,9 +48,7 @@ def test_altered_file(deployment: Path, refused: Refused, name: str) -> None:
     data[len(data) // 2] ^= 1
     path.write_bytes(data)
     found, expected = sha256_of(path)[:12], right[:12]
-    message = (
-        f"{path} was altered: its sha256 is {found}..., expected {expected}.... Build the directory again"
-    )
+    message = f"{path} was altered: its sha256 is {found}..., expected {expected}.... Build the directory again"
     assert refused() == message
 
 
@@ -207,9 +205,7 @@ def test_parameters_that_do_not_load(deployment: Path, refused: Refused, tail: b
         ),
     ],
 )
-def test_program_that_does_not_fit(
-    deployment: Path, refused: Refused, change: dict[str, object], message: str
-) -> None:
+def test_program_that_does_not_fit(deployment: Path, refused: Refused, change: dict[str, object], message: str) -> None:
     content = json.loads((deployment / "deploy.json").read_bytes())
     content["program"] |= change
     replace_file(deployment, "deploy.json", json.dumps(content).encode())
@@ -232,9 +228,7 @@ def test_output_of_another_shape(deployment: Path, refused: Refused) -> None:
         "Build the directory again"
     )
     change_manifest(deployment, outputs=(scores,))
-    assert refused() == (
-        f"{deployment}/deploy.so returned 2 tensors, expected a list of 1. Build the directory again"
-    )
+    assert refused() == (f"{deployment}/deploy.so returned 2 tensors, expected a list of 1. Build the directory again")
 
 
 def test_input_of_another_shape(deployment: Path, refused: Refused) -> None:

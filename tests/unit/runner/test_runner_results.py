@@ -94,9 +94,7 @@ def test_reference_without_a_number(run: Run, deployment: Path, value: float, pr
 def test_numbers_agree_with_compare(run: Run, deployment: Path) -> None:
     correct = load_deployment(deployment).references()
     edit_reference(deployment, "ref_result_0.bin", _1=0.25, _5=77, _6=-1e-3)
-    edited = [
-        np.fromfile(deployment / f"ref_result_{i}.bin", "<f4").reshape(a.shape) for i, a in enumerate(correct)
-    ]
+    edited = [np.fromfile(deployment / f"ref_result_{i}.bin", "<f4").reshape(a.shape) for i, a in enumerate(correct)]
     diff = compare(correct, edited, ["scores", "boxes"])
     stdout = run(deployment, "--runs=1").stdout
     assert f"max abs diff: {diff.max_abs_diff:.9g}\n" in stdout
@@ -135,9 +133,7 @@ def test_threads_from_the_environment(run: Run, deployment: Path) -> None:
 
 def test_output_that_cannot_be_written(program: Path, deployment: Path) -> None:
     with open("/dev/full", "w") as full:
-        done = subprocess.run(
-            [program, deployment, "--runs=1"], stdout=full, stderr=subprocess.PIPE, text=True
-        )
+        done = subprocess.run([program, deployment, "--runs=1"], stdout=full, stderr=subprocess.PIPE, text=True)
     assert (done.returncode, done.stderr) == (2, "inference: cannot write to standard output\n")
 
 
