@@ -98,7 +98,7 @@ def _next(out: Path) -> None:
     steps = {
         f"ectoolkit verify {out} --recompute": "prove it again from the files alone",
         f"ectoolkit run {out} --runs 1000": "time it, and compare with the stored reference",
-        "ectoolkit deploy torchvision/resnet18 resnet18_deploy": "another model; --help shows the choices",
+        "ectoolkit deploy efficientnet_lite0 lite0_deploy": "another model; --help shows the choices",
         "ectoolkit lab": "the same steps in a notebook",
     }
     width = max(map(len, steps))

