@@ -35,7 +35,7 @@ test-fast: $(STAMP)  ## the tests that take seconds
 	$(BIN)/python -m pytest $(TESTS) -m "not slow"
 
 lab: $(STAMP)  ## open the first notebook in JupyterLab
-	$(BIN)/ectoolkit lab $(NOTEBOOK)
+	$(BIN)/ectoolkit lab $(NOTEBOOK) $(if $(filter 0,$(shell id -u)),-- --allow-root)
 
 lint: $(STAMP)  ## style, types, and which room may import which
 	$(BIN)/ruff check .

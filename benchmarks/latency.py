@@ -26,6 +26,7 @@ from rich.table import Table
 
 import ectoolkit as ect
 from ectoolkit.builders.cpu.isa import choose_isa
+from ectoolkit.errors import PrecisionWarning
 from ectoolkit.quantization.eager import quantize_eager
 
 MODELS = {"mobilenet_v2": "DEFAULT", "torchvision/resnet50": None}
@@ -35,6 +36,7 @@ ROUNDS, REPEATS = 10, 5
 def main() -> None:
     """Measure every model with one and with all threads; print and save."""
     warnings.simplefilter("ignore", DeprecationWarning)
+    warnings.filterwarnings("ignore", message=".*the ceiling of ReLU6 is lost", category=PrecisionWarning)
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         for name, weights in MODELS.items():

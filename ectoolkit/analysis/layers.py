@@ -46,7 +46,7 @@ def layer_table(graph: Graph) -> pd.DataFrame:
 def _row(graph: Graph, node: Node) -> dict[str, object]:
     output = graph.values[node.name]
     inputs = [graph.values[name] for name in node.inputs]
-    constants = [name for name in node.inputs if name in graph.constants]
+    constants = [name for name in node.inputs if name in graph.constants and node.op != "lookup"]
     row: dict[str, object] = {
         "layer": node.name,
         "op": node.op + ("+relu" if node.attributes.get("relu") else ""),

@@ -161,7 +161,7 @@ def _torchvision(short: str) -> Recipe:
 def with_relu6(module: Any) -> Any:
     """Undo what torchvision's quantizable MobileNetV2 does: ReLU in place of the ReLU6 it was trained with.
 
-    Quantization needs no such help: a range that ends at 6 cuts there by itself.
+    Quantization needs no such help with 8-bit activations: a range that ends at 6 cuts there by itself.
     """
     nn = require("torch.nn", feature="Loading mobilenet_v2")
     for parent in list(module.modules()):

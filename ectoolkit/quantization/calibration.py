@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections.abc import Iterable, Iterator, Sized
 from typing import Any
 
@@ -41,6 +42,18 @@ def batches(calibration: Iterable[Any]) -> Iterator[np.ndarray]:
         yield np.ascontiguousarray(array)
     if not count:
         raise InputError("there are no calibration images; give at least one, better 32 or more that look like yours")
+
+
+def first_of(calibration: Iterable[Any]) -> tuple[np.ndarray, Iterable[Any]]:
+    """The first batch, and the data as they were: a generator's first item is put back.
+
+    Raises:
+        InputError: as for `batches`.
+    """
+    if not isinstance(calibration, Iterator):
+        return next(batches(calibration)), calibration
+    items = list(itertools.islice(calibration, 1))
+    return next(batches(items)), itertools.chain(items, calibration)
 
 
 def size_of(calibration: Iterable[Any]) -> int:

@@ -23,7 +23,7 @@ from ectoolkit.frontends.torchscript import import_torchscript
 from ectoolkit.quantization.calibration import Hasher, batches, size_of
 from ectoolkit.quantization.config import QuantConfig
 from ectoolkit.quantization.fusing import ceilings, fuse, replace_relu6
-from ectoolkit.quantization.observers import qconfig
+from ectoolkit.quantization.observers import qconfig, warn_of_lost_ceilings
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,17 +55,18 @@ class QuantizedModel:
 
         Args:
             x: float32 ``(N, C, H, W)``.
-            names: layers of the graph; those that are no module of the float model are left out of the result.
+            names: layers of the graph; those that are no module of the float model are left out of the result.  A
+                module called again is ``name_2``, ``name_3``..., as in the graph.
         """
         torch = require("torch", feature="Running the float model")
         modules = dict(self.float_model.named_modules())
-        found: dict[str, np.ndarray] = {}
+        calls = _Calls(set(names))
         hooks = []
-        for name in names:
+        for name in {node.name for node in self.graph}:
             # a layer ends at its observer, which for a FloatFunctional is the only module that is called
             module = modules.get(f"{name}.activation_post_process", modules.get(name))
-            if module is not None and name:
-                hooks.append(module.register_forward_hook(_keep(found, name)))
+            if module is not None:
+                hooks.append(module.register_forward_hook(calls.hook(name)))
         try:
             with torch.no_grad():
                 result = self.float_model(torch.from_numpy(np.ascontiguousarray(x)))
@@ -73,18 +74,36 @@ class QuantizedModel:
             for hook in hooks:
                 hook.remove()
         outputs = result if isinstance(result, tuple | list) else [result]
-        return [output.numpy() for output in outputs], found
+        return [output.numpy() for output in outputs], calls.found
 
     def __repr__(self) -> str:
         return f"QuantizedModel({self.graph.name!r}, {self.calibration_images} images, {self.config})"
 
 
-def _keep(found: dict[str, np.ndarray], name: str) -> Any:
-    def hook(module: Any, arguments: Any, output: Any) -> None:
-        if hasattr(output, "numpy"):
-            found[name] = output.detach().numpy().copy()
+class _Calls:
+    """What the modules give in one forward pass, each call under the name of its layer in the graph.
 
-    return hook
+    Attributes:
+        found: results of the wanted layers.
+    """
+
+    def __init__(self, wanted: set[str]) -> None:
+        self.found: dict[str, np.ndarray] = {}
+        self._wanted = wanted
+        self._taken: set[str] = set()
+
+    def hook(self, name: str) -> Any:
+        """A forward hook for the module of that name."""
+
+        def hook(module: Any, arguments: Any, output: Any) -> None:
+            layer, number = name, 2
+            while layer in self._taken:  # as GraphBuilder.unique does
+                layer, number = f"{name}_{number}", number + 1
+            self._taken.add(layer)
+            if layer in self._wanted and hasattr(output, "numpy"):
+                self.found[layer] = output.detach().numpy().copy()
+
+        return hook
 
 
 def quantize_eager(
@@ -108,15 +127,20 @@ def quantize_eager(
         QuantizationError: the module has no stubs, or cannot be converted.
         InputError: the calibration data are not images for this module.
         UnsupportedOpError: the module has an operation with no integer definition.
+
+    Warns:
+        PrecisionWarning: 7-bit activations lose the ceiling of a ReLU6, or the accelerator drops a ReLU.
     """
     torch = require("torch", feature="Quantizing a module")
     config = config or QuantConfig()
+    name = name or type(module).__name__
     _require_stubs(torch, module)
     with _quiet(), _engine(torch):
-        prepared = _prepare(module, config)
+        prepared, cut = _prepare(module, config)
+        warn_of_lost_ceilings(name, cut, config)
         example, hasher, count = _calibrate(torch, type(module).__name__, prepared, calibration, progress)
         traced = _convert(torch, prepared, example)
-    graph = import_torchscript(traced, example.shape, name=name or type(module).__name__)
+    graph = import_torchscript(traced, example.shape, name=name)
     return QuantizedModel(graph, traced, prepared, config, hasher.sha256, count)
 
 
@@ -133,15 +157,19 @@ def _require_stubs(torch: Any, module: Any) -> None:
         )
 
 
-def _prepare(module: Any, config: QuantConfig) -> Any:
+def _prepare(module: Any, config: QuantConfig) -> tuple[Any, list[str]]:
+    """The fused float model with observers, and the names of its layers that a ReLU6 cuts."""
     quantization = require("torch.ao.quantization", feature="Quantizing a module")
     model = copy.deepcopy(module).eval()
     replace_relu6(model)
     fuse(model, config.fuse)
     model.qconfig = qconfig(config)
+    paths = {child: path for path, child in model.named_modules()}
+    cut = []
     for child, ceiling in ceilings(model):
         child.qconfig = qconfig(config, ceiling)
-    return quantization.prepare(model)
+        cut.append(paths[child])
+    return quantization.prepare(model), cut
 
 
 def _calibrate(

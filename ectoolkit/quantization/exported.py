@@ -17,9 +17,10 @@ from ectoolkit.core.types import Layout, QuantParams
 from ectoolkit.errors import InputError
 from ectoolkit.frontends.exported import FloatLayer, FloatNetwork, capture
 from ectoolkit.passes.residual_add import FuseResidualAdd
-from ectoolkit.quantization.calibration import Hasher, batches, size_of
+from ectoolkit.quantization.calibration import Hasher, batches, first_of, size_of
 from ectoolkit.quantization.config import QuantConfig
 from ectoolkit.quantization.grids import activation_grid, weight_codes, weight_scales
+from ectoolkit.quantization.observers import warn_of_lost_ceilings
 from ectoolkit.quantization.statistics import Statistics, TensorStatistics
 
 
@@ -102,18 +103,22 @@ def quantize_exported(
         QuantizationError: a layer's numbers cannot be quantized.
     """
     config = config or QuantConfig()
-    first = next(iter(batches(calibration)))
+    size = size_of(calibration)
+    first, calibration = first_of(calibration)
     network = capture(module, [(1, *first.shape[1:])], name=name)
-    statistics = collect(network, calibration, progress)
+    warn_of_lost_ceilings(network.name, [layer.name for layer in network.layers if layer.ceiling is not None], config)
+    statistics = collect(network, calibration, progress, total=size)
     return ExportedModel(to_graph(network, statistics, config), network, statistics, config)
 
 
-def collect(network: FloatNetwork, calibration: Iterable[Any], progress: Progress | None = None) -> Statistics:
-    """One pass over the calibration images; memory holds one image at a time."""
+def collect(
+    network: FloatNetwork, calibration: Iterable[Any], progress: Progress | None = None, *, total: int = 0
+) -> Statistics:
+    """One pass over the calibration images; memory holds one image at a time.  `total` is for the progress."""
     wanted = {layer.name for layer in network.layers if not layer.keeps_grid}
     found = {name: TensorStatistics() for name in (*network.inputs, *wanted)}
     torch = require("torch", feature="Collecting statistics")
-    hasher, images, total = Hasher(), 0, size_of(calibration)
+    hasher, images = Hasher(), 0
     for done, batch in enumerate(batches(calibration), 1):
         for part in _parts(network, batch):
             found[next(iter(network.inputs))].add(torch.from_numpy(part), "input")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from ectoolkit.core.graph import Graph
@@ -33,6 +33,7 @@ class Flow:
     Attributes:
         model, quantize, interpret, importer, build, device: the stages.
         source: the model as given.
+        given: the keywords as given, for `to_script`.
         calibration: the images, preprocessed.
         log: runs that went well, in order.
     """
@@ -51,6 +52,7 @@ class Flow:
                 "ect.import_torchscript(path, input_shape) for a file"
             )
         self.source = model
+        self.given = {"name": name, "class_names": None if class_names is None else list(class_names)}
         self.name = name or getattr(model, "name", None) or type(model).__name__
         self.class_names: tuple[str, ...] = tuple(class_names or getattr(model, "class_names", None) or ())
         self.calibration = self.preprocessed(calibration)
@@ -77,7 +79,8 @@ class Flow:
                     "photos.with_preprocess(ect.Preprocess(resize=256, crop=224, mean=..., std=...))"
                 )
             return images.with_preprocess(preprocess)
-        return images
+        # a generator would be used up by the first run
+        return list(images) if isinstance(images, Iterator) else images
 
     def record(self, stage: Stage[Any], arguments: tuple[Any, ...], settings: dict[str, Any]) -> None:
         """Add a run to the log."""

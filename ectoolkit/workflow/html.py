@@ -8,7 +8,7 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from ectoolkit.errors import BuildError, Cancelled, MissingDependencyError
+from ectoolkit.errors import BuildError, Cancelled
 
 if TYPE_CHECKING:
     from ectoolkit.workflow.flow import Flow
@@ -56,7 +56,7 @@ def table_html(stage: Stage[Any]) -> str:
     """The stage's table, or a line that says why there is none."""
     try:
         table = stage.table
-    except MissingDependencyError as error:
+    except Exception as error:  # a table that cannot be made must not take the rest of the box with it
         return error_html(error)
     if not len(table):
         return ""

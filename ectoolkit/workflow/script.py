@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ectoolkit.core.graph import Graph
-from ectoolkit.data import ImageSet, LoadedModel
+from ectoolkit.data import ImageSet, LoadedModel, Preprocess
 
 if TYPE_CHECKING:
     from ectoolkit.workflow.flow import Flow
@@ -27,49 +27,55 @@ def script(flow: Flow) -> str:
     What cannot be written down (a module of one's own, arrays) becomes a line with ``...`` and a comment that says what
     belongs there.
     """
+    writer = _Writer(getattr(flow.source, "preprocess", None))
     last = {step.stage: step for step in flow.log}
-    lines = ["import ectoolkit as ect", "", *_definition("model", flow.source)]
-    arguments = "model"
+    lines = ["import ectoolkit as ect", "", *writer.definition("model", flow.source)]
+    arguments = ["model"]
     if flow.calibration is not None:
-        lines += _definition("calibration", flow.calibration)
-        arguments += ", calibration=calibration"
-    lines += [f"flow = ect.Flow({arguments})"]
+        lines += writer.definition("calibration", flow.calibration)
+        arguments.append("calibration=calibration")
+    arguments += [f"{key}={value!r}" for key, value in flow.given.items() if value is not None]
+    lines.append(f"flow = ect.Flow({', '.join(arguments)})")
     for stage in flow.stages:
         if stage.attribute in last:
-            lines += _call(last[stage.attribute])
+            lines += writer.call(last[stage.attribute])
     return "\n".join(lines) + "\n"
 
 
-def _call(step: Step) -> list[str]:
-    given, before = [], []
-    for position, argument in enumerate(step.arguments):
-        given.append(_inline(argument) or f"{step.stage}_{position}")
-        if not _inline(argument):
-            before += _definition(given[-1], argument)
-    for key, value in step.settings.items():
-        text = _inline(value) or f"{step.stage}_{key}"
-        if not _inline(value):
-            before += _definition(text, value)
-        given.append(f"{key}={text}")
-    return [*before, f"flow.{step.stage}.run({', '.join(given)})"]
+@dataclass(frozen=True)
+class _Writer:
+    """Values as source text; `preprocess` is the model's, which image sets get by themselves."""
 
+    preprocess: Preprocess | None
 
-def _inline(value: Any) -> str:
-    """Source text of a simple value, empty for others."""
-    if isinstance(value, str | int | float | bool | type(None)):
-        return repr(value)
-    if isinstance(value, ImageSet) and value.origin:
-        return value.origin
-    if isinstance(value, tuple | list) and all(_inline(part) for part in value):
-        return repr(value)
-    return repr(str(value)) if hasattr(value, "__fspath__") else ""
+    def call(self, step: Step) -> list[str]:
+        given, before = [], []
+        named = [(f"{step.stage}_{position}", "", value) for position, value in enumerate(step.arguments)]
+        named += [(f"{step.stage}_{key}", f"{key}=", value) for key, value in step.settings.items()]
+        for name, keyword, value in named:
+            text = self.inline(value)
+            if not text:
+                before += self.definition(name, value)
+            given.append(keyword + (text or name))
+        return [*before, f"flow.{step.stage}.run({', '.join(given)})"]
 
+    def inline(self, value: Any) -> str:
+        """Source text of a simple value, empty for others."""
+        if isinstance(value, str | int | float | bool | type(None)):
+            return repr(value)
+        if isinstance(value, ImageSet) and value.origin:
+            own = value.preprocess not in (None, self.preprocess)
+            return value.origin + (f".with_preprocess(ect.{value.preprocess!r})" if own else "")
+        if isinstance(value, tuple | list) and all(self.inline(part) for part in value):
+            return repr(value)
+        return repr(str(value)) if hasattr(value, "__fspath__") else ""
 
-def _definition(name: str, value: Any) -> list[str]:
-    if isinstance(value, LoadedModel):
-        weights = "" if value.asked_weights == "DEFAULT" else f", weights={value.asked_weights!r}"
-        return [f"{name} = ect.load_model({value.name!r}{weights})"]
-    if _inline(value):
-        return [f"{name} = {_inline(value)}"]
-    kind = f"the Graph {value.sha256[:12]}" if isinstance(value, Graph) else f"your {type(value).__name__}"
-    return [f"{name} = ...  # {kind}"]
+    def definition(self, name: str, value: Any) -> list[str]:
+        """A line that makes a value, or says what is missing."""
+        if isinstance(value, LoadedModel):
+            weights = "" if value.asked_weights == "DEFAULT" else f", weights={value.asked_weights!r}"
+            return [f"{name} = ect.load_model({value.name!r}{weights})"]
+        if self.inline(value):
+            return [f"{name} = {self.inline(value)}"]
+        kind = f"the Graph {value.sha256[:12]}" if isinstance(value, Graph) else f"your {type(value).__name__}"
+        return [f"{name} = ...  # {kind}"]

@@ -5,13 +5,14 @@ from __future__ import annotations
 import enum
 import threading
 import time
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar
 
 from ectoolkit.core.interpreter import Progress
-from ectoolkit.errors import Cancelled, StageError
+from ectoolkit.errors import Cancelled, EctoolkitWarning, StageError
 from ectoolkit.workflow.views import render
 
 if TYPE_CHECKING:
@@ -121,8 +122,10 @@ class Stage(ABC, Generic[Result]):
             self.error = None
             self._tell(StageEvent(self, "state"))
             start = time.perf_counter()
+            # before the work: a stage that runs again meanwhile, in another thread, must make this result stale
+            before = {stage.attribute: stage.generation for stage in self.flow.stages}
             result = self._run(self._reporter(progress), *arguments, **settings)
-            self._based_on = {stage.attribute: stage.generation for stage in self.upstream}
+            self._based_on = {stage.attribute: before[stage.attribute] for stage in self.upstream}
             self._result, self.settings = result, settings
             self.seconds = time.perf_counter() - start
             self.generation += 1
@@ -200,7 +203,10 @@ class Stage(ABC, Generic[Result]):
 
     def _tell(self, event: StageEvent) -> None:
         for listener in list(self._listeners):
-            listener(event)
+            try:
+                listener(event)
+            except Exception as error:  # who watches must not break what is watched
+                warnings.warn(f"a listener of {self.title} failed: {error!r}", EctoolkitWarning, stacklevel=3)
 
     # --- display -------------------------------------------------------------------------------------------------
 

@@ -44,7 +44,7 @@ class KernelCall:
 
 @dataclass
 class Lowered:
-    """What a layer became.
+    """What a layer became.  Names made here have a colon, which no module's path has.
 
     Attributes:
         calls: kernels of each run, in order.
@@ -168,7 +168,7 @@ def _convolution(context: Context, node: Node, spec: convolution.ConvSpec) -> Lo
     """Weights packed at load, per-channel arrays padded to whole vectors, one kernel a run."""
     x, weight, _ = node.inputs
     factors, parameters = _epilogue_arrays(context, node, spec)
-    packed = f"{weight}.packed"
+    packed = f"{weight}:packed"
     template: Callable[..., Any]
     arguments: tuple[Any, ...]
     if spec.groups == 1:
@@ -194,17 +194,17 @@ def _epilogue_arrays(
     weight = context.graph.constants[node.inputs[1]].astype(np.int64)
     bias = context.graph.constants[node.inputs[2]].astype(np.int64)
     folded = bias - spec.input_zero_point * weight.reshape(len(weight), -1).sum(axis=1)
-    bias_name = f"{node.name}.folded_bias"
+    bias_name = f"{node.name}:folded_bias"
     arrays = {bias_name: folded.astype(np.int32)}
     names = [bias_name]
     if spec.epilogue != "accumulator":
         ratio = accumulator_ratio(context.value(node.inputs[2]), context.value(node.name))
         if spec.epilogue == "host":
-            arrays[f"{node.name}.ratio"] = ratio.astype(np.float32)
+            arrays[f"{node.name}:ratio"] = ratio.astype(np.float32)
         else:
             multiplier, shift = arithmetic.requantize_multiplier(ratio, node.name)
-            arrays[f"{node.name}.multiplier"] = multiplier.astype(np.int32)
-            arrays[f"{node.name}.shift"] = shift.astype(np.int32)
+            arrays[f"{node.name}:multiplier"] = multiplier.astype(np.int32)
+            arrays[f"{node.name}:shift"] = shift.astype(np.int32)
         names = list(arrays)
     lanes = packing.padded(len(weight), LANES)
     padded = {name: _pad(array, lanes) for name, array in arrays.items()}
@@ -238,8 +238,8 @@ def lower_add(context: Context, node: Node) -> Lowered:
         ceiling=add_op.relu_ceiling(zero_point, ratio),
     )
     arrays = {
-        f"{node.name}.multiplier": np.atleast_1d(main_multiplier).astype(np.int32),
-        f"{node.name}.shift": np.atleast_1d(main_shift).astype(np.int32),
+        f"{node.name}:multiplier": np.atleast_1d(main_multiplier).astype(np.int32),
+        f"{node.name}:shift": np.atleast_1d(main_shift).astype(np.int32),
     }
     inputs = (node.inputs[0], *arrays, node.inputs[1])
     lowered = single(context, node, elementwise.add, spec, inputs=inputs)
@@ -257,13 +257,13 @@ def lower_concat(context: Context, node: Node) -> Lowered:
             continue
         ratio = arithmetic.requantize_multiplier(concat_op.input_ratio(value, output), node.name)
         arguments = (grid(value).zero_point, int(ratio[0]), int(ratio[1]), grid(output).zero_point)
-        moved, shape = f"{node.name}.input{position}", context.shape(name)
+        moved, shape = f"{node.name}:input{position}", context.shape(name)
         calls.append(KernelCall(elementwise.rescale, (shape, *arguments), (name,), moved, shape, "uint8"))
         parts.append((moved, shape))
     name, shape = parts[0]
     for position, (other, other_shape) in enumerate(parts[1:], 1):
         joined = (*shape[:axis], shape[axis] + other_shape[axis], *shape[axis + 1 :])
-        target = node.name if position == len(parts) - 1 else f"{node.name}.joined{position}"
+        target = node.name if position == len(parts) - 1 else f"{node.name}:joined{position}"
         calls.append(KernelCall(elementwise.join, ((shape, other_shape), axis), (name, other), target, joined, "uint8"))
         name, shape = target, joined
     if len(parts) == 1:

@@ -23,6 +23,7 @@ class FloatLayer:
         bias: float32 ``(channels,)`` or None.
         function: of a ``lookup``: float64 array to float64 array.
         keeps_grid: True where the result lies on the first input's grid.
+        ceiling: where a fused ReLU6 cuts the result, None where nothing does.
     """
 
     name: str
@@ -34,6 +35,7 @@ class FloatLayer:
     bias: np.ndarray | None = None
     function: Callable[[np.ndarray], np.ndarray] | None = None
     keeps_grid: bool = False
+    ceiling: float | None = None
 
 
 @dataclass(frozen=True, eq=False)

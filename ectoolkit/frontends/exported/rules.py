@@ -48,7 +48,7 @@ class Planner:
             if node.op == "call_function" and node not in self.names:
                 self._call(node)
             elif node.op == "output":
-                outputs = [self.names[result] for result in _nodes(node.args[0])]
+                outputs = [self.source(node, result) for result in _nodes(node.args[0])]
         return FloatNetwork(name, self.module, inputs, self.layers, outputs)
 
     def _call(self, node: Any) -> None:
@@ -60,6 +60,8 @@ class Planner:
             rule = RULES.get(kind)
             if rule is None:
                 raise self.unsupported(node)
+            for operand in _nodes(node.args[0]):
+                self.source(node, operand)
             rule(self, node)
 
     def unsupported(self, node: Any, why: str = "has no integer definition here") -> UnsupportedOpError:
@@ -89,10 +91,22 @@ class Planner:
         while name in self._taken:
             name, number = f"{base}_{number}", number + 1
         self._taken.add(name)
-        sources = tuple(source if isinstance(source, str) else self.names[source] for source in inputs)
-        self.layers.append(FloatLayer(name, op, sources, end.name, **fields))
+        sources = tuple(source if isinstance(source, str) else self.source(node, source) for source in inputs)
+        self.layers.append(FloatLayer(name, op, sources, end.name, ceiling=_ceiling(node, end), **fields))
         self.names[node] = self.names[end] = name
         return name
+
+    def source(self, node: Any, operand: Any) -> str:
+        """Name of the layer or input that stands for a node's operand.
+
+        Raises:
+            UnsupportedOpError: it is a parameter, a constant or a number.
+        """
+        if operand not in self.names:
+            given = getattr(operand, "op", None) == "get_attr"
+            what = f"{operand.target!r}, a parameter or constant of the model," if given else f"{operand}"
+            raise self.unsupported(node, f"of {what} is not defined; it must be computed from the model's input")
+        return self.names[operand]
 
     def array(self, node: Any) -> np.ndarray | None:
         """The parameter that a node stands for, float32; None where it is computed."""
@@ -108,7 +122,10 @@ class Planner:
         return tuple(int(extent) for extent in node.meta["val"].shape)
 
     def fused_relu(self, node: Any) -> Any:
-        """The ReLU or ReLU6 that alone uses a node, else None: the range of its output is that of the activation."""
+        """The ReLU or ReLU6 that alone uses a node, else None: the range of its output is that of the activation.
+
+        A ReLU6's ceiling is where that range ends, which cuts with 8-bit activations only.
+        """
         users = list(node.users)
         if len(users) != 1 or users[0].op != "call_function":
             return None
@@ -182,7 +199,8 @@ class Planner:
 
     def add_tensors(self, node: Any) -> None:
         left, right = node.args[:2]
-        if right not in self.names or self.shape(left) != self.shape(right) or node.kwargs.get("alpha", 1) != 1:
+        self.source(node, right)
+        if self.shape(left) != self.shape(right) or node.kwargs.get("alpha", 1) != 1:
             raise self.unsupported(node, "of anything but two tensors of one shape is not defined")
         act = self.fused_relu(node)
         self.add(node, "add", [left, right], act, attributes={"relu": act is not None})
@@ -252,9 +270,13 @@ class Planner:
         self.add(node, "max_pool2d", [x], attributes=attributes, keeps_grid=True)
 
     def adaptive_avg_pool2d(self, node: Any) -> None:
-        if _pair(node.args[1]) != (1, 1):
-            raise self.unsupported(node, f"to {_pair(node.args[1])} is not defined; only to 1×1")
-        self.add(node, "global_avg_pool", [node.args[0]], keeps_grid=True)
+        x, size = node.args[0], _pair(node.args[1])
+        if size == self.shape(x)[-2:]:
+            self.names[node] = self.names[x]  # VGG's 7×7 at the size it was trained with
+        elif size == (1, 1):
+            self.add(node, "global_avg_pool", [x], keeps_grid=True)
+        else:
+            raise self.unsupported(node, f"to {size} is not defined; only to 1×1")
 
     def mean(self, node: Any) -> None:
         x, axes, keep = _arguments(node, None, None, False)
@@ -355,6 +377,14 @@ def _bounds(node: Any) -> tuple[float, float]:
     hardtanh = "hardtanh" in _kind(node)
     low, high = _arguments(node, None, -1.0 if hardtanh else None, 1.0 if hardtanh else None)[1:]
     return (-np.inf if low is None else float(low)), (np.inf if high is None else float(high))
+
+
+def _ceiling(node: Any, end: Any) -> float | None:
+    """Where the activation fused into a node cuts, None where it does not or there is none."""
+    if end is node or _kind(end) not in CLAMP:
+        return None
+    high = _bounds(end)[1]
+    return high if np.isfinite(high) else None
 
 
 def _pair(value: Any) -> tuple[int, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -50,12 +51,14 @@ class Importer:
     Attributes:
         builder: where nodes go.
         names: value name of each tensor met so far.
+        numbers: what ``x.size(0)`` and products of such are; the trace holds them as tensors.
     """
 
     def __init__(self, builder: GraphBuilder, inputs: Mapping[TensorRef, tuple[int, ...]]) -> None:
         self.builder = builder
         self.torch = require("torch", feature="Reading TorchScript")
         self.names: dict[TensorRef, str] = {ref: builder.input(shape) for ref, shape in inputs.items()}
+        self.numbers: dict[TensorRef, int] = {}
 
     def value_of(self, ref: Any) -> str:
         """Name of the value that stands for a traced tensor."""
@@ -67,6 +70,14 @@ class Importer:
         Raises:
             UnsupportedOpError: there is no rule for it.
         """
+        call = replace(call, args=self.known(list(call.args)))
+        if call.op == "aten::size":
+            x, axis = call.args
+            self.numbers[call.output] = self.shape(x)[axis]
+            return
+        if call.op == "aten::mul" and not any(isinstance(argument, TensorRef) for argument in call.args):
+            self.numbers[call.output] = int(call.args[0]) * int(call.args[1])
+            return
         if call.op in IDENTITY:
             self.names[call.output] = self.value_of(call.args[0])
             return
@@ -164,6 +175,8 @@ class Importer:
 
     def adaptive_avg_pool2d(self, call: Call) -> str:
         x, size = call.args
+        if _two(size) == self.shape(x)[-2:]:
+            return self.value_of(x)  # VGG's 7×7 at the size it was trained with
         if _two(size) != (1, 1):
             raise self.unsupported(call, f"to {_two(size)} is wrong on EdgeCortix's compiler; only 1×1 is defined")
         return self.node("global_avg_pool", call, [x])
@@ -196,6 +209,12 @@ class Importer:
         return self.node("reshape", call, [x], attributes={"shape": shape})
 
     # --- helpers -------------------------------------------------------------------------------------------------
+
+    def known(self, value: Any) -> Any:
+        """An argument, or a list of them, with the sizes that the model asked for as numbers."""
+        if isinstance(value, list):
+            return [self.known(part) for part in value]
+        return self.numbers.get(value, value) if isinstance(value, TensorRef) else value
 
     def shape(self, ref: TensorRef) -> tuple[int, ...]:
         """Shape of a tensor met before."""

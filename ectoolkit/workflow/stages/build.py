@@ -28,9 +28,12 @@ class BuildStage(Stage[Deployment]):
     title = "Build"
     attribute = "build"
 
+    #: whether the last build started from the import stage's module
+    _used_import = False
+
     @property
     def upstream(self) -> tuple[Stage[Any], ...]:
-        imports = (self.flow.importer,) if self.flow.importer.ready else ()
+        imports = (self.flow.importer,) if self._used_import else ()
         quantize = () if isinstance(self.flow.source, Graph) else (self.flow.quantize,)
         return (*quantize, *imports)
 
@@ -47,6 +50,7 @@ class BuildStage(Stage[Deployment]):
             options["reference_input"] = self._first_image(graph)
         if not isinstance(self.flow.source, Graph):
             options.setdefault("calibration_sha256", self.flow.quantize.result.calibration_sha256)
+        self._used_import = "imported" in options
         out = out if out is not None else f"{self.flow.name.replace('/', '_')}_deploy"
         return build(graph, out, target, progress=progress, **options)
 

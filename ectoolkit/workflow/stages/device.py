@@ -50,8 +50,12 @@ class DevicePanel(Stage[DeviceRun]):
         return list_devices()
 
     def _run(self, progress: Progress, device: str = "cpu", runs: int = 20, **options: Any) -> DeviceRun:
-        if self.flow.build.stale or self.flow.interpret.stale:
-            raise StageError("the build or the reference is older than the quantization; run them again first")
+        for stage in self.upstream:
+            if stage.stale:
+                raise StageError(
+                    f"{stage.title} is older than what it was made from, so a difference would mean nothing; call "
+                    f"flow.{stage.attribute}.run() again first"
+                )
         deployment, reference = self.flow.build.deployment, self.flow.interpret.result
         with open_device(device, **options) as opened:
             progress(0, 3, "load")

@@ -57,13 +57,17 @@ class InterpretStage(Stage[Reference]):
 
     def _run(self, progress: Progress, images: Any = None) -> Reference:
         graph = self.flow.quantize.graph
+        if len(graph.inputs) > 1:
+            raise StageError(
+                f"{graph.name} takes {len(graph.inputs)} inputs, and a flow gives one. Use "
+                "ect.interpret(graph, [a, b]) and ect.build(graph, out, reference_input=[a, b])"
+            )
         inputs, names, labels = self._images(images)
-        float_outputs: list[np.ndarray] | None = None
-        float_layers: dict[str, np.ndarray] = {}
-        if self.flow.quantize.ready and not isinstance(self.flow.source, Graph):
-            layers = [node.name for node in graph.nodes]
-            float_outputs, float_layers = self.flow.quantize.result.float_layers(inputs, layers)
-        return Reference(inputs, names, labels, trace(graph, inputs, progress=progress), float_outputs, float_layers)
+        found = trace(graph, inputs, progress=progress)  # checks the inputs, which the float model would not
+        if isinstance(self.flow.source, Graph):
+            return Reference(inputs, names, labels, found, None, {})
+        outputs, layers = self.flow.quantize.result.float_layers(inputs, [node.name for node in graph.nodes])
+        return Reference(inputs, names, labels, found, outputs, layers)
 
     def _images(self, images: Any) -> tuple[np.ndarray, list[str], list[int | None]]:
         if images is None:

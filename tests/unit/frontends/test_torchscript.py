@@ -18,6 +18,7 @@ from ectoolkit.core.graph import Graph
 from ectoolkit.core.interpreter import interpret
 from ectoolkit.errors import InputError, QuantizationError
 from ectoolkit.frontends.torchscript import import_torchscript
+from ectoolkit.quantization.eager import quantize_eager
 
 Trace = Callable[..., Any]
 
@@ -257,3 +258,48 @@ def test_weights_with_zero_points_are_refused(trace: Trace) -> None:
     with pytest.raises(QuantizationError) as caught:
         import_torchscript(traced, example.shape)
     assert str(caught.value) == "layer layer: its weights have zero points; use a symmetric weight observer"
+
+
+class Head(nn.Module):
+    """A convolution and a linear layer, with the reshape between them that is given."""
+
+    def __init__(self, flat: Callable[[torch.Tensor], torch.Tensor]) -> None:
+        super().__init__()
+        self.quant, self.dequant, self.flat = tq.QuantStub(), tq.DeQuantStub(), flat
+        self.conv, self.fc = nn.Conv2d(3, 4, 1), nn.Linear(64, 5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.dequant(self.fc(self.flat(self.conv(self.quant(x)))))
+
+
+@pytest.mark.parametrize(
+    "flat",
+    [
+        lambda x: x.reshape(x.size(0), -1),
+        lambda x: x.contiguous().view(x.shape[0], -1),
+        lambda x: x.reshape(x.size(0), x.size(1) * x.size(2) * x.size(-1)),
+        lambda x: x.reshape(-1, 4 * x.size(2) * x.size(3)),
+    ],
+    ids=["reshape", "view", "product", "number"],
+)
+def test_sizes_in_a_reshape(flat: Callable[[torch.Tensor], torch.Tensor]) -> None:
+    """The graph is torch.flatten's, whatever the batch."""
+    images = np.random.default_rng(0).normal(size=(4, 3, 4, 4)).astype(np.float32)
+
+    def quantized(flat: Callable[[torch.Tensor], torch.Tensor]) -> Any:
+        torch.manual_seed(0)
+        return quantize_eager(Head(flat), images)
+
+    found, expected = quantized(flat), quantized(lambda x: torch.flatten(x, 1))
+    kinds = [(node.op, dict(node.attributes)) for node in expected.graph]
+    assert [(node.op, dict(node.attributes)) for node in found.graph] == kinds
+    assert_array_equal(interpret(found.graph, images)[0], interpret(expected.graph, images)[0])
+    graph = import_torchscript(found.traced, images.shape)
+    assert graph.values["fc"].spec.shape == (4, 5)
+
+
+def test_adaptive_pool_to_its_own_size_is_the_identity(trace: Trace) -> None:
+    example = torch.randn(1, 3, 7, 7)
+    layer = nn.Sequential(nn.ReLU(), nn.AdaptiveAvgPool2d(7), nn.AdaptiveAvgPool2d((None, 7)))  # type: ignore[arg-type]
+    graph = import_torchscript(trace(One(layer), example), example.shape)
+    assert ops(graph) == {"quant": "quantize", "layer.0": "relu", "dequant": "dequantize"}

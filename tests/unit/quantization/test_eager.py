@@ -15,9 +15,10 @@ from torch import nn
 from torch.ao import quantization as tq
 from torch.ao.nn.quantized import FloatFunctional
 
+from ectoolkit.analysis.errors import error_table
 from ectoolkit.core.graph import Graph
 from ectoolkit.core.interpreter import interpret, trace
-from ectoolkit.errors import QuantizationError
+from ectoolkit.errors import PrecisionWarning, QuantizationError
 from ectoolkit.quantization.config import QuantConfig
 from ectoolkit.quantization.eager import quantize_eager
 
@@ -150,6 +151,54 @@ def test_weight_scales(weights: str, different: bool) -> None:
     grid = graph.values["1.weight"].quant
     assert grid is not None
     assert (len(set(grid.scale.tolist())) > 1) is different
+
+
+class Twice(nn.Module):
+    """A pool, a FloatFunctional and a convolution, each called twice."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.quant, self.dequant, self.skip = tq.QuantStub(), tq.DeQuantStub(), FloatFunctional()
+        self.conv, self.pool = nn.Conv2d(3, 3, 1), nn.MaxPool2d(2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.quant(x)
+        x = self.pool(self.skip.add(x, x))
+        x = self.conv(self.conv(x))
+        return self.dequant(self.pool(self.skip.add(x, x)))
+
+
+def test_float_layers_of_modules_called_twice() -> None:
+    torch.manual_seed(0)
+    model = quantize_eager(Twice().eval(), IMAGES, QuantConfig(method="minmax"))
+    names = [node.name for node in model.graph]
+    assert {"pool", "pool_2", "skip", "skip_2", "conv", "conv_2"} <= set(names)
+    for _ in range(2):  # each pass counts anew
+        outputs, layers = model.float_layers(IMAGES, names)
+        assert layers["pool"].shape == (6, 3, 6, 6)
+        assert_array_equal(layers["skip"], 2 * IMAGES)
+        assert_array_equal(layers["pool_2"], outputs[0])
+    table = error_table(trace(model.graph, IMAGES), layers).set_index("layer")
+    assert table.loc[["pool", "pool_2", "skip", "skip_2", "conv", "conv_2"], "sqnr_db"].min() > 20
+    assert set(model.float_layers(IMAGES, ["pool_2"])[1]) == {"pool_2"}
+
+
+def test_seven_bits_lose_the_ceiling_of_relu6() -> None:
+    """Said once, with the layers: fused into a convolution, and alone."""
+
+    def net() -> nn.Module:
+        torch.manual_seed(0)
+        body = nn.Sequential(nn.Conv2d(3, 4, 1), nn.ReLU6(), nn.MaxPool2d(2), nn.ReLU6(), nn.Conv2d(4, 4, 1), nn.ReLU())
+        return nn.Sequential(tq.QuantStub(), body, tq.DeQuantStub()).eval()
+
+    with pytest.warns(PrecisionWarning) as caught:
+        quantize_eager(net(), IMAGES, QuantConfig.guide(), name="mobile")
+    assert [str(warning.message) for warning in caught] == [
+        "mobile: with activation_bits=7 the ceiling of ReLU6 is lost in layers 1.0, 1.3: their ranges end at code 127, "
+        "and values up to twice the ceiling use the codes to 255. Use activation_bits=8, where the last code is the "
+        "ceiling"
+    ]
+    quantize_eager(net(), IMAGES)  # 8 bits: nothing to say
 
 
 def pairs() -> Iterator[tuple[np.ndarray, int]]:

@@ -11,7 +11,7 @@ from torch import nn
 
 import ectoolkit as ect
 from ectoolkit.core.metrics import sqnr_db
-from ectoolkit.errors import Cancelled, InputError, UnsupportedOpError
+from ectoolkit.errors import Cancelled, InputError, PrecisionWarning, UnsupportedOpError
 from ectoolkit.quantization.exported import quantize_exported
 
 IMAGES = np.random.default_rng(1).standard_normal((6, 3, 16, 16)).astype(np.float32)
@@ -140,6 +140,11 @@ def test_wrong_images_and_cancel(everything: nn.Module) -> None:
 
     with pytest.raises(Cancelled):
         quantize_exported(everything, IMAGES, progress=stop)
+
+
+def test_seven_bits_lose_a_ceiling_and_say_so(everything: nn.Module) -> None:
+    with pytest.warns(PrecisionWarning, match="stem.0"):
+        quantize_exported(everything, IMAGES, ect.QuantConfig(activation_bits=7))
 
 
 @pytest.mark.slow
