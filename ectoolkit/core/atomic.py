@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -23,10 +24,9 @@ def replacing_file(path: str | os.PathLike[str]) -> Iterator[Path]:
     _require_writable_parent(path)
     if path.is_dir():
         raise InputError(f"{path} is a folder; expected the name of a file to write")
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
-    temporary.chmod(0o644)  # as a file written in place would be, not for its owner alone
+    temporary = _beside(path)
+    # the system applies the umask: asking for it would change it for every thread, and tempfile's modes are private
+    os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
     try:
         yield temporary
         os.replace(temporary, path)
@@ -40,17 +40,17 @@ def replacing_folder(path: str | os.PathLike[str], is_ours: Callable[[Path], boo
 
     Args:
         path: the folder to make or replace.
-        is_ours: says whether an existing, non-empty folder may be replaced.
+        is_ours: says whether an existing, non-empty folder may be replaced; may raise InputError with the reason.
         kind: what the folder is, for errors.
 
     Raises:
         InputError: `path` is a file, is a folder of something else, or its parent is missing or not writable.
     """
     path = require_replaceable(path, is_ours, kind)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))
+    temporary = _beside(path)
+    temporary.mkdir()  # under the umask, as above
     try:
         yield temporary
-        temporary.chmod(0o755)
         _swap(temporary, path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -69,6 +69,11 @@ def require_replaceable(path: str | os.PathLike[str], is_ours: Callable[[Path], 
         )
     _require_writable_parent(path)
     return path
+
+
+def _beside(path: Path) -> Path:
+    """A name that nothing has, in the same folder."""
+    return path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
 
 
 def _swap(new: Path, path: Path) -> None:

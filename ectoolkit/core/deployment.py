@@ -13,10 +13,13 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -25,7 +28,7 @@ from ectoolkit.core.graph import Graph
 from ectoolkit.core.graph_file import check_format, graph_from_json
 from ectoolkit.core.inputs import Inputs, check_inputs, split_batch
 from ectoolkit.core.types import Layout, TensorSpec
-from ectoolkit.errors import DeployFormatError
+from ectoolkit.errors import DeployFormatError, InputError
 
 FORMAT = "ectoolkit-deployment"
 VERSION = 1
@@ -33,6 +36,8 @@ MANIFEST = "manifest.json"
 PROGRAM_FORMAT = "ectoolkit-program"
 PROGRAM_VERSION = 1
 LIBRARY, PROGRAM, PARAMETERS = "deploy.so", "deploy.json", "deploy.params"
+#: names that every version has used
+_KNOWN_NAME = re.compile(r"deploy\.(so|json|params)|(input|ref_result_)\d+\.bin|manifest\.json", re.ASCII)
 
 
 class TensorFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -256,8 +261,32 @@ def sha256_of(path: Path) -> str:
 
 
 def is_deployment(folder: Path) -> bool:
-    """True where a folder holds a manifest: it may be replaced by a new build."""
-    return (folder / MANIFEST).is_file()
+    """True where a folder is a deploy directory of any version and holds nothing else: a new build may replace it.
+
+    Raises:
+        InputError: it is a deploy directory, and a file or folder that is not part of it would be lost.
+    """
+    head = _read_any_manifest(folder / MANIFEST)
+    if head is None:
+        return False
+    listed = head.get("files")
+    names = set(listed) if isinstance(listed, dict) else set()
+    for entry in sorted(folder.iterdir()):
+        if not entry.is_file() or not (entry.name in names or _KNOWN_NAME.fullmatch(entry.name)):
+            raise InputError(
+                f"{folder} is a deploy directory that also holds {entry.name}, which is not part of it and would be "
+                "lost, so it will not be replaced. Move that away, or choose another name"
+            )
+    return True
+
+
+def _read_any_manifest(path: Path) -> dict[str, Any] | None:
+    """A manifest of ours of any format version, unchecked; None where the file is missing or something else."""
+    try:
+        head = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return None
+    return head if isinstance(head, dict) and head.get("format") == FORMAT else None
 
 
 def load_deployment(path: str | os.PathLike[str]) -> Deployment:

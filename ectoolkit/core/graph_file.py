@@ -118,7 +118,7 @@ def save_graph(graph: Graph, path: str | os.PathLike[str]) -> Path:
         path: by custom ending in ``.ectgraph``.  Written under a temporary name and renamed.
 
     Returns:
-        The path.
+        The path, with ``~`` expanded.
 
     Raises:
         InputError: the folder is not there or not writable.
@@ -132,7 +132,7 @@ def save_graph(graph: Graph, path: str | os.PathLike[str]) -> Path:
             archive.writestr(zipfile.ZipInfo(f"{name}.npy", _EPOCH), data.getvalue(), zipfile.ZIP_DEFLATED)
     with replacing_file(path) as temporary:
         temporary.write_bytes(buffer.getvalue())
-    return Path(path)
+    return Path(path).expanduser()
 
 
 def load_graph(path: str | os.PathLike[str]) -> Graph:
@@ -141,7 +141,7 @@ def load_graph(path: str | os.PathLike[str]) -> Graph:
     Raises:
         DeployFormatError: missing, damaged or of another format version; names the file and the problem.
     """
-    path = Path(path)
+    path = Path(path).expanduser()
     if not path.is_file():
         raise DeployFormatError(f"{path} is not there; expected a graph file written by save_graph")
     try:

@@ -11,9 +11,9 @@ from typing import ClassVar, Self
 
 import numpy as np
 
-from ectoolkit.core.deployment import Deployment, from_layout
+from ectoolkit.core.deployment import Deployment, from_layout, load_deployment
 from ectoolkit.core.inputs import Inputs
-from ectoolkit.errors import DeviceError, DeviceStateError
+from ectoolkit.errors import DeployFormatError, DeviceError, DeviceStateError
 
 
 @dataclass(frozen=True)
@@ -99,6 +99,9 @@ class Device(ABC):
     def _load(self, deployment: Deployment) -> Callable[[list[np.ndarray]], list[np.ndarray]]:
         """Load a deployment; returns what runs it once, arrays in the deployment's layouts."""
 
+    def _check(self, deployment: Deployment) -> None:
+        """Raise DeviceError where the manifest alone shows that the device cannot run it."""
+
     def _close(self) -> None:
         """Let go of the device."""
 
@@ -120,15 +123,22 @@ class Device(ABC):
         self._opened, self._loaded = False, None
 
     def load(self, deployment: Deployment) -> None:
-        """Load a deployment, once.
+        """Load a deployment, once; its directory is checked again, for it may have changed since it was opened.
 
         Raises:
+            DeployFormatError: the directory is not the one that was opened.
             DeviceStateError: the device is not open.
             DeviceError: it cannot run this deployment; says why.
         """
         if not self._opened:
             raise DeviceStateError(f"{self.name} is not open; use it as `with open_device({self.name!r}) as device:`")
         if self._loaded != deployment:
+            self._check(deployment)
+            if load_deployment(deployment.path).manifest != deployment.manifest:
+                raise DeployFormatError(
+                    f"{deployment.path} changed since it was opened: its manifest is another one than that of the "
+                    "deployment given. Load it again with ect.load_deployment"
+                )
             self._run = self._load(deployment)
             self._loaded = deployment
 
@@ -142,6 +152,7 @@ class Device(ABC):
 
         Raises:
             InputError: the inputs do not fit.
+            DeployFormatError: the directory changed since it was opened.
             DeviceError: the device cannot run it.
         """
         self.load(deployment)

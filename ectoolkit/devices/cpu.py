@@ -18,9 +18,10 @@ from ectoolkit.devices.base import Device, DeviceInfo
 from ectoolkit.devices.parameters import load_parameters
 from ectoolkit.errors import DeviceError, DeviceRunError, MissingDependencyError
 
-#: TVM's mode that takes a list of CPUs and lets every thread run on any of them; its other modes never use more
-#: threads than half the CPUs the system shows
-_SHARED_CORES = -2
+#: TVM's ThreadGroup::kSpecifyThreadShareAllCore: takes a list of CPUs and lets every thread run on any of them.  Mode
+#: -2 takes a list too but pins each worker to one CPU, where another process may keep it waiting; the modes without a
+#: list never use more threads than half the CPUs the system shows
+_SHARE_ALL_CORES = -3
 #: how many workers the calling thread's pool has
 _pool = threading.local()
 
@@ -42,7 +43,7 @@ class CpuDevice(Device):
         if threads is not None and not 1 <= threads <= len(cpus):
             raise DeviceError(f"threads is {threads}, expected 1 to {len(cpus)}, the CPUs this process may use")
         self.threads = threads or len(cpus)
-        # all of them whatever the number of threads: TVM would pin the calling thread to a shorter list for good
+        # all of them whatever the number of threads: TVM binds the calling thread to the list too, for good
         self._cpus = [str(cpu) for cpu in cpus]
 
     @classmethod
@@ -59,19 +60,27 @@ class CpuDevice(Device):
     def _set_threads(self) -> None:
         if getattr(_pool, "threads", None) != self.threads:
             configure = self._tvm.get_global_func("runtime.config_threadpool")
-            configure(_SHARED_CORES, self.threads, self._cpus)
+            configure(_SHARE_ALL_CORES, self.threads, self._cpus)
             _pool.threads = self.threads
 
-    def _load(self, deployment: Deployment) -> Callable[[list[np.ndarray]], list[np.ndarray]]:
+    def _check(self, deployment: Deployment) -> None:
         check_host(deployment)
+
+    def _load(self, deployment: Deployment) -> Callable[[list[np.ndarray]], list[np.ndarray]]:
         relax = require("tvm.relax", feature="The cpu device")
         tensor = self._tvm.runtime.tensor
         program = deployment.program()
         parameters = load_parameters(deployment)
-        library = self._load_library(deployment)
-        machine = relax.VirtualMachine(library, self._tvm.cpu())
-        prepared = machine[program.prepare]([parameters[name] for name in program.parameters])
-        function = machine[program.run]
+        try:
+            library = self._load_library(deployment)
+            machine = relax.VirtualMachine(library, self._tvm.cpu())
+            prepared = machine[program.prepare]([parameters[name] for name in program.parameters])
+            function = machine[program.run]
+        except Exception as error:  # the system's or TVM's, of no stable kind
+            raise DeviceError(
+                f"{deployment.path / LIBRARY} does not load on the cpu: {str(error).strip()}. Expected a library built "
+                f"for this system and this TVM ({self._tvm.__version__}): build it again on this machine"
+            ) from error
 
         def run(arrays: list[np.ndarray]) -> list[np.ndarray]:
             self._set_threads()

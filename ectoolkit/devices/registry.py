@@ -17,7 +17,7 @@ def list_devices() -> list[DeviceInfo]:
     found = []
     for point in sorted(entry_points(group=GROUP), key=lambda p: p.name):
         try:
-            found.append(_load(point).info())
+            found.append(_info(point))
         except PluginError as error:
             found.append(DeviceInfo(point.name, "broken plugin", False, str(error)))
     return found
@@ -47,6 +47,17 @@ def open_device(name: str, **options: Any) -> Device:
         return kind(**options)
     except TypeError as error:
         raise PluginError(f"device {name} does not take these options: {error}") from error
+
+
+def _info(point: EntryPoint) -> DeviceInfo:
+    kind = _load(point)
+    try:
+        info = kind.info()
+    except Exception as error:  # a third party's code may fail in any way
+        raise PluginError(f"device {point.name} ({point.value}) does not tell what it is: {error!r}") from error
+    if not isinstance(info, DeviceInfo):
+        raise PluginError(f"device {point.name} ({point.value}) tells {info!r} of itself, expected a DeviceInfo")
+    return info
 
 
 def _load(point: EntryPoint) -> type[Device]:

@@ -9,6 +9,8 @@ from ectoolkit._optional import require
 from ectoolkit.builders.cpu.importer import ImportedModule
 from ectoolkit.errors import BuildError
 
+_NEEDED = "A C++ compiler is needed: on Debian and Ubuntu, apt install g++"
+
 
 def compile_module(imported: ImportedModule) -> Any:
     """Compile with LLVM.
@@ -41,11 +43,14 @@ def export(executable: Any, path: Path) -> None:
     Raises:
         BuildError: no C++ compiler, or linking failed.
     """
+    cc = require("tvm.support.cc", feature=f"Linking {path.name}")
+    if cc.get_cc() is None:
+        raise BuildError(
+            f"linking {path.name} failed: there is neither a compiler in PATH nor one named by CXX or CC. {_NEEDED}"
+        )
     try:
         executable.export_library(str(path))
-    except (RuntimeError, ValueError, FileNotFoundError) as error:
+    except Exception as error:  # TVM's, Python's or the system's, of no stable kind
         raise BuildError(
-            f"linking {path.name} failed: {str(error).strip()[-500:]}. A C++ compiler is needed: on Debian and "
-            "Ubuntu, apt install g++",
-            stderr=str(error),
+            f"linking {path.name} failed: {str(error).strip()[-500:]}. {_NEEDED}", stderr=str(error)
         ) from error
