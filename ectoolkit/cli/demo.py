@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -101,7 +103,9 @@ def _next(out: Path) -> None:
         "ectoolkit deploy efficientnet_lite0 lite0_deploy": "another model; --help shows the choices",
         "ectoolkit lab": "the same steps in a notebook",
     }
+    # after `make demo` the command is in .venv and not yet on the reader's PATH
+    folder = "" if shutil.which("ectoolkit") else f"{Path(sys.executable).parent}/"
     width = max(map(len, steps))
-    say("\nnext:")
+    say("\nnext" + (f", after `source {folder}activate`:" if folder else ":"))
     for command, purpose in steps.items():
         say(f"  {command:<{width}}  {purpose}")

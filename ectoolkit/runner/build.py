@@ -16,7 +16,7 @@ from pathlib import Path
 import platformdirs
 
 from ectoolkit.core.atomic import replacing_file
-from ectoolkit.errors import BuildError
+from ectoolkit.errors import BuildError, InputError
 from ectoolkit.runner.wheels import TvmWheels, find_wheels
 
 PROGRAM = "inference"
@@ -170,6 +170,12 @@ def _run(command: list[str], doing: str) -> None:
 def _copy(program: Path, destination: Path) -> Path:
     if destination.is_dir():
         destination /= PROGRAM
+    if destination.is_file():
+        with destination.open("rb") as file:
+            if file.read(4) != b"\x7fELF":
+                raise InputError(
+                    f"{destination} is there and is no program, so it is not replaced. Choose another name"
+                )
     with replacing_file(destination) as temporary:
         shutil.copy(program, temporary)
     return destination

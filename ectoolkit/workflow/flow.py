@@ -71,6 +71,11 @@ class Flow:
 
     def preprocessed(self, images: Iterable[Any] | None) -> Any:
         """Images ready for the model: an image set without preprocessing gets the model's."""
+        if isinstance(images, str | os.PathLike):
+            raise InputError(
+                f"expected images, got the text {os.fspath(images)!r}; for a folder of images use "
+                f"ect.image_folder({os.fspath(images)!r})"
+            )
         if isinstance(images, ImageSet) and not images.is_ready:
             preprocess = getattr(self.source, "preprocess", None)
             if preprocess is None:

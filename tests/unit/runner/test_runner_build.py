@@ -192,3 +192,12 @@ def test_sha256_at_every_block_boundary(run: Run, deployment: Path, size: int) -
     assert MANIFEST not in read_manifest(deployment).files
     done = run(deployment, "--runs=1", "--warmup=0")
     assert done.returncode == 0, done.stderr
+
+
+def test_a_file_that_is_no_program_is_not_replaced(tmp_path: Path) -> None:
+    notes = tmp_path / "notes.txt"
+    notes.write_text("mine", encoding="utf-8")
+    with pytest.raises(InputError) as error:
+        build._copy(Path("unused"), notes)
+    assert str(error.value) == f"{notes} is there and is no program, so it is not replaced. Choose another name"
+    assert notes.read_text(encoding="utf-8") == "mine"

@@ -122,6 +122,11 @@ def test_a_generator_of_images_is_not_used_up() -> None:
     assert flow.quantize.result.calibration_images == 4
 
 
+def test_a_path_is_no_images() -> None:
+    with pytest.raises(InputError, match=r"use ect\.image_folder\('photos/'\)"):
+        ect.Flow(nn.Conv2d(3, 2, 1), calibration="photos/")
+
+
 def test_a_listener_that_fails_does_not_fail_the_run(flow: ect.Flow) -> None:
     def broken(event: object) -> None:
         raise ValueError("no screen")
