@@ -10,16 +10,13 @@ import numpy as np
 
 from ectoolkit._optional import require
 from ectoolkit.core.graph import Graph
-from ectoolkit.core.graph_builder import GraphBuilder
 from ectoolkit.core.interpreter import Progress
-from ectoolkit.core.ops.base import grid
-from ectoolkit.core.types import Layout, QuantParams
 from ectoolkit.errors import InputError
-from ectoolkit.frontends.exported import FloatLayer, FloatNetwork, capture
-from ectoolkit.passes.residual_add import FuseResidualAdd
+from ectoolkit.frontends.exported import FloatNetwork, capture
+from ectoolkit.quantization.assembly import assemble
 from ectoolkit.quantization.calibration import Hasher, batches, first_of, size_of
 from ectoolkit.quantization.config import QuantConfig
-from ectoolkit.quantization.grids import activation_grid, weight_codes, weight_scales
+from ectoolkit.quantization.derivation import derive
 from ectoolkit.quantization.observers import warn_of_lost_ceilings
 from ectoolkit.quantization.statistics import Statistics, TensorStatistics
 
@@ -182,46 +179,4 @@ def to_graph(network: FloatNetwork, statistics: Statistics, config: QuantConfig)
     Raises:
         QuantizationError: a layer's numbers cannot be represented.
     """
-    builder = GraphBuilder(network.name)
-    names: dict[str, str] = {}
-    for name, shape in network.inputs.items():
-        builder.input(shape, name)
-        quant = activation_grid(statistics.tensors[name], config)
-        names[name] = builder.node("quantize", "quant", [name], quant)
-    for layer in network.layers:
-        names[layer.name] = _add_layer(builder, layer, names, _grid(network, layer, statistics, config), config)
-    outputs = [builder.node("dequantize", "dequant", [names[name]], None, dtype="float32") for name in network.outputs]
-    graph = builder.finish(outputs, {"frontend": "torch.export"})
-    return FuseResidualAdd()(graph)
-
-
-def _grid(network: FloatNetwork, layer: FloatLayer, statistics: Statistics, config: QuantConfig) -> QuantParams | None:
-    """A layer's own grid, None where it keeps its input's.  What the network returns is never cut."""
-    if layer.keeps_grid:
-        return None
-    return activation_grid(statistics.tensors[layer.name], config, clip=layer.name not in network.outputs)
-
-
-def _add_layer(
-    builder: GraphBuilder, layer: FloatLayer, names: dict[str, str], quant: QuantParams | None, config: QuantConfig
-) -> str:
-    inputs = [names[name] for name in layer.inputs]
-    first = grid(builder.values[inputs[0]])
-    if layer.weight is not None:
-        assert quant is not None  # a layer with weights never keeps its input's grid
-        scales = weight_scales(layer.weight, layer.bias, float(first.scalar), config)
-        codes = weight_codes(layer.weight, scales)
-        return builder.weighted(layer.op, layer.name, inputs[0], codes, scales, layer.bias, quant, layer.attributes)
-    if layer.function is not None:
-        assert quant is not None
-        table = builder.constant(f"{layer.name}.table", lookup_table(layer.function, first, quant), Layout.C, quant)
-        inputs.append(table)
-    return builder.node(layer.op, layer.name, inputs, quant or first, layer.attributes)
-
-
-def lookup_table(function: Callable[[np.ndarray], np.ndarray], source: QuantParams, target: QuantParams) -> np.ndarray:
-    """The target's code of ``function`` at each of the source's 256 codes: uint8 ``(256,)``, nearest, half away."""
-    real = (np.arange(256) - source.zero_point) * float(source.scale)
-    scaled = function(real.astype(np.float64)) / float(target.scale)
-    nearest = np.trunc(scaled + np.copysign(0.5, scaled))
-    return np.clip(nearest + target.zero_point, target.quant_min, target.quant_max).astype(np.uint8)
+    return assemble(network, derive(network, statistics, config))
