@@ -2,13 +2,60 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
 
 from ectoolkit.errors import QuantizationError
+from ectoolkit.quantization.settings import RangeSettings, WeightSettings
 
-METHODS = ("mse", "minmax")
+METHODS = ("mse", "minmax", "percentile", "entropy", "moving_average")
 WEIGHTS = ("per_channel", "per_tensor")
-ACTIVATION_BITS = (8, 7)
+ACTIVATION_BITS = (8, 7, 6, 5, 4)
+WEIGHT_BITS = (8, 7, 6, 5, 4, 3, 2)
+HARDWARE = ("", "dna")
+CORRECTIONS = ("equalization", "bias", "adaround")
+
+
+@dataclass(frozen=True)
+class LayerConfig:
+    """What one layer has of its own; None leaves it to the network's `QuantConfig`.
+
+    Attributes:
+        method, percentile, activation_bits, symmetric: of the layer's output, as in `QuantConfig`.
+        weights, weight_bits: of its weights, as in `QuantConfig`.
+        clip: the output's range by hand, (smallest, largest) in real units; 0 must lie in it.
+        keep_float: run the layer in float.
+    """
+
+    method: str | None = None
+    percentile: float | None = None
+    weights: str | None = None
+    weight_bits: int | None = None
+    activation_bits: int | None = None
+    symmetric: bool | None = None
+    clip: tuple[float, float] | None = None
+    keep_float: bool = False
+
+    def __post_init__(self) -> None:
+        _check(self)
+        if self.clip is not None:
+            clip = tuple(float(end) for end in self.clip)
+            if (
+                len(clip) != 2
+                or not clip[0] <= 0 <= clip[1]
+                or clip[0] == clip[1]
+                or max(map(abs, clip)) == float("inf")
+            ):
+                raise QuantizationError(
+                    f"clip is {self.clip!r}, expected (smallest, largest) around 0, in real units: zero padding and "
+                    "ReLU need a code for 0"
+                )
+            object.__setattr__(self, "clip", clip)
+
+    def __repr__(self) -> str:
+        given = (f"{f.name}={getattr(self, f.name)!r}" for f in fields(self) if getattr(self, f.name) != f.default)
+        return f"LayerConfig({', '.join(given)})"
 
 
 @dataclass(frozen=True)
@@ -17,28 +64,123 @@ class QuantConfig:
 
     Attributes:
         method: how an activation's range is chosen from the calibration images: ``"mse"`` takes the range with the
-            least squared error over a histogram, ``"minmax"`` the smallest and largest value seen.
+            least squared error over a histogram, ``"minmax"`` the smallest and largest value seen, ``"percentile"``
+            cuts the same share at both ends, ``"entropy"`` minimises KL divergence, ``"moving_average"`` averages each
+            image's smallest and largest value.  What the network returns is never cut unless its layer says so.
+        percentile: for ``method="percentile"``, in percent.
         weights: ``"per_channel"`` (one scale for each output channel) or ``"per_tensor"``.
-        activation_bits: 8 spreads the range over all codes 0..255; 7 over half of them, as fbgemm's default does to
-            keep int16 sums of older CPUs from saturating. Values beyond the range still use the codes above 127.
-        fuse: lists of module names to fuse (convolution, batch norm, ReLU), for modules without ``fuse_model`` whose
-            layers do not follow each other in an ``nn.Sequential``.
+        weight_bits: 2 to 8, sign included.
+        activation_bits: 4 to 8.  A module with QuantStubs takes 8 or 7, and 7 is torch's ``reduce_range`` there: the
+            range spreads over half of the codes, and values beyond it still use the others.
+        symmetric: real 0 in the middle of an activation's codes, which are then int8 codes plus 128.
+        hardware: ``"dna"`` keeps to what EdgeCortix's accelerator computes: zero points up to 127 (their simulator is
+            wrong above), its truncating average pool, its residual add; ``""`` computes these as precisely as integers
+            allow.
+        corrections: of ``"equalization"`` (of weights between layers), ``"bias"`` (of the mean error) and
+            ``"adaround"`` (learned rounding; not with ``"bias"``).
+        layers: what single layers have of their own, by name.
+        fuse: lists of module names to fuse (convolution, batch norm, ReLU), for modules with QuantStubs and without
+            ``fuse_model`` whose layers do not follow each other in an ``nn.Sequential``.
     """
 
     method: str = "mse"
+    percentile: float = 99.99
     weights: str = "per_channel"
+    weight_bits: int = 8
     activation_bits: int = 8
+    symmetric: bool = False
+    hardware: str = ""
+    corrections: tuple[str, ...] = ()
+    layers: Mapping[str, LayerConfig] = field(default_factory=dict)
     fuse: tuple[tuple[str, ...], ...] = ()
 
     def __post_init__(self) -> None:
-        for name, allowed in (("method", METHODS), ("weights", WEIGHTS), ("activation_bits", ACTIVATION_BITS)):
-            if getattr(self, name) not in allowed:
-                raise QuantizationError(
-                    f"{name} is {getattr(self, name)!r}, expected {' or '.join(repr(value) for value in allowed)}"
-                )
+        _check(self)
         object.__setattr__(self, "fuse", tuple(tuple(group) for group in self.fuse))
+        given = (self.corrections,) if isinstance(self.corrections, str) else tuple(self.corrections)
+        unknown = [name for name in given if name not in CORRECTIONS]
+        if unknown:
+            raise QuantizationError(f"corrections holds {unknown[0]!r}, expected of {_listed(CORRECTIONS)}")
+        if {"bias", "adaround"} <= set(given):
+            raise QuantizationError(
+                "corrections holds 'bias' and 'adaround', which undo each other; choose one of them"
+            )
+        object.__setattr__(self, "corrections", tuple(name for name in CORRECTIONS if name in given))
 
     @classmethod
     def guide(cls) -> QuantConfig:
         """The U50 guide's setting: ``torch.ao.quantization.get_default_qconfig('fbgemm')``."""
         return cls(method="mse", weights="per_channel", activation_bits=7)
+
+    def tuned(self, layer: str | None = None, **changes: Any) -> QuantConfig:
+        """A copy with some settings changed, of the network or of one layer.
+
+        Raises:
+            QuantizationError: there is no such setting, or the value is none of those allowed.
+        """
+        kind = QuantConfig if layer is None else LayerConfig
+        known = [f.name for f in fields(kind)]
+        unknown = [name for name in changes if name not in known]
+        if unknown:
+            raise QuantizationError(f"there is no setting {unknown[0]!r}; there are {', '.join(known)}")
+        if layer is None:
+            return replace(self, **changes)
+        own = replace(self.layers.get(layer, LayerConfig()), **changes)
+        layers = {**self.layers, layer: own}
+        if own == LayerConfig():
+            del layers[layer]
+        return replace(self, layers=layers)
+
+    def range_settings(self, layer: str, *, output: bool = False) -> RangeSettings:
+        """What decides the grid of a layer; `output`: it is returned by the network, and is cut only on request."""
+        own = self.layers.get(layer, LayerConfig())
+        method = own.method or ("minmax" if output else self.method)
+        return RangeSettings(
+            method,
+            (self.percentile if own.percentile is None else own.percentile) if method == "percentile" else 100.0,
+            own.activation_bits or self.activation_bits,
+            self.symmetric if own.symmetric is None else own.symmetric,
+            own.clip,
+            127 if self.hardware == "dna" else 255,
+        )
+
+    def weight_settings(self, layer: str) -> WeightSettings:
+        """What decides the scales of a layer's weights."""
+        own = self.layers.get(layer, LayerConfig())
+        return WeightSettings(own.weights or self.weights, own.weight_bits or self.weight_bits)
+
+    def keeps_float(self, layer: str) -> bool:
+        """True where the layer is to run in float."""
+        return layer in self.layers and self.layers[layer].keep_float
+
+    def __repr__(self) -> str:
+        defaults = QuantConfig()
+        given = (f.name for f in fields(self) if getattr(self, f.name) != getattr(defaults, f.name))
+        return f"QuantConfig({', '.join(f'{name}={getattr(self, name)!r}' for name in given)})"
+
+
+_ALLOWED: Mapping[str, tuple[Any, ...]] = {
+    "method": METHODS,
+    "weights": WEIGHTS,
+    "weight_bits": WEIGHT_BITS,
+    "activation_bits": ACTIVATION_BITS,
+    "symmetric": (True, False),
+    "hardware": HARDWARE,
+    "keep_float": (True, False),
+}
+
+
+def _check(config: QuantConfig | LayerConfig) -> None:
+    optional = isinstance(config, LayerConfig)
+    for name, allowed in _ALLOWED.items():
+        value = getattr(config, name, allowed[0])
+        if value not in allowed and not (optional and value is None):
+            raise QuantizationError(f"{name} is {value!r}, expected {_listed(allowed)}")
+    percentile = config.percentile
+    if percentile is not None and not 50 < percentile <= 100:
+        raise QuantizationError(f"percentile is {percentile!r}, expected percent above 50 and up to 100, like 99.99")
+
+
+def _listed(values: tuple[Any, ...]) -> str:
+    *most, last = (repr(value) for value in values)
+    return f"{', '.join(most)} or {last}"

@@ -1,39 +1,111 @@
-"""Statistics and settings → scheme."""
+"""Statistics and settings → scheme, keeping what a change does not touch."""
 
 from __future__ import annotations
 
+import difflib
+from typing import Any
+
+from ectoolkit.core.types import QuantParams
+from ectoolkit.errors import QuantizationError
 from ectoolkit.frontends.exported import FloatLayer, FloatNetwork
 from ectoolkit.quantization.config import QuantConfig
-from ectoolkit.quantization.grids import activation_grid, weight_codes, weight_scales
+from ectoolkit.quantization.grids import activation_grid, raised_for_bias, weight_codes, weight_scales
 from ectoolkit.quantization.scheme import LayerScheme, Scheme, WeightScheme
+from ectoolkit.quantization.settings import RangeSettings, WeightSettings
 from ectoolkit.quantization.statistics import Statistics
 
 
+class Deriver:
+    """Chooses every grid and every weight's codes.
+
+    Equal settings of a layer give the very same objects, so that whoever keeps results of a layer can tell by identity
+    what a change touched.
+
+    Attributes:
+        network: what is quantized.
+        statistics: of its tensors.
+    """
+
+    def __init__(self, network: FloatNetwork, statistics: Statistics) -> None:
+        self.network = network
+        self.statistics = statistics
+        self._kept: dict[tuple[Any, ...], Any] = {}
+
+    def derive(self, config: QuantConfig) -> Scheme:
+        """The scheme for these settings; what the network returns is never cut unless its layer says so.
+
+        Raises:
+            QuantizationError: the settings name no layer of the network, or a tensor cannot be quantized.
+        """
+        check_names(self.network, config)
+        chosen = {name: LayerScheme(self._grid(name, config.range_settings(name))) for name in self.network.inputs}
+        for layer in self.network.layers:
+            chosen[layer.name] = self._layer(layer, chosen, config)
+        return Scheme(chosen, config.hardware)
+
+    def _layer(self, layer: FloatLayer, chosen: dict[str, LayerScheme], config: QuantConfig) -> LayerScheme:
+        source = chosen[layer.inputs[0]].grid
+        if layer.keeps_grid or (layer.op == "mean" and config.hardware == "dna"):
+            return self._same(layer.name, source, None, None, False)
+        settings = config.range_settings(layer.name, output=layer.name in self.network.outputs)
+        quant = self._grid(layer.name, settings)
+        if config.keeps_float(layer.name):
+            return self._same(layer.name, quant, None, layer.bias, True)
+        if layer.weight is None or source is None:
+            return self._same(layer.name, quant, None, None, False)
+        weight = self._weight(layer, config.weight_settings(layer.name), float(source.scalar))
+        return self._same(layer.name, quant, weight, layer.bias, False)
+
+    def _same(
+        self, name: str, quant: QuantParams | None, weight: WeightScheme | None, bias: Any, keep_float: bool
+    ) -> LayerScheme:
+        """The layer's scheme, the very same object where its parts are."""
+        key = ("layer", name, quant, id(weight), keep_float)
+        if key not in self._kept:
+            self._kept[key] = LayerScheme(quant, weight, bias, keep_float)
+        return self._kept[key]
+
+    def _grid(self, name: str, settings: RangeSettings) -> QuantParams:
+        key = ("grid", name, settings)
+        if key not in self._kept:
+            try:
+                self._kept[key] = activation_grid(self.statistics.tensors[name], settings)
+            except QuantizationError as error:
+                raise QuantizationError(f"layer {name}: {error}") from error
+        return self._kept[key]
+
+    def _weight(self, layer: FloatLayer, settings: WeightSettings, input_scale: float) -> WeightScheme:
+        assert layer.weight is not None
+        key: tuple[Any, ...] = ("weight", layer.name, settings)
+        if key not in self._kept:
+            scales = weight_scales(layer.weight, settings)
+            self._kept[key] = WeightScheme(weight_codes(layer.weight, scales, settings), scales)
+        weight: WeightScheme = self._kept[key]
+        raised = raised_for_bias(weight.scales, layer.bias, input_scale)
+        if raised is weight.scales:
+            return weight
+        key = (*key, input_scale)
+        if key not in self._kept:
+            self._kept[key] = WeightScheme(weight_codes(layer.weight, raised, settings), raised)
+        return self._kept[key]
+
+
 def derive(network: FloatNetwork, statistics: Statistics, config: QuantConfig) -> Scheme:
-    """Choose every grid and every weight's codes; what the network returns is never cut.
+    """One scheme, without keeping anything; see `Deriver`."""
+    return Deriver(network, statistics).derive(config)
+
+
+def check_names(network: FloatNetwork, config: QuantConfig) -> None:
+    """Require that each layer with settings of its own exists.
 
     Raises:
-        QuantizationError: a tensor's range cannot be quantized.
+        QuantizationError: one does not; lists near names.
     """
-    chosen = {name: LayerScheme(activation_grid(statistics.tensors[name], config)) for name in network.inputs}
-    for layer in network.layers:
-        chosen[layer.name] = _derive_layer(network, layer, chosen, statistics, config)
-    return Scheme(chosen)
-
-
-def _derive_layer(
-    network: FloatNetwork,
-    layer: FloatLayer,
-    chosen: dict[str, LayerScheme],
-    statistics: Statistics,
-    config: QuantConfig,
-) -> LayerScheme:
-    if layer.keeps_grid:
-        return LayerScheme(chosen[layer.inputs[0]].grid)
-    quant = activation_grid(statistics.tensors[layer.name], config, clip=layer.name not in network.outputs)
-    if layer.weight is None:
-        return LayerScheme(quant)
-    source = chosen[layer.inputs[0]].grid
-    assert source is not None
-    scales = weight_scales(layer.weight, layer.bias, float(source.scalar), config)
-    return LayerScheme(quant, WeightScheme(weight_codes(layer.weight, scales), scales), layer.bias)
+    known = [*network.inputs, *(layer.name for layer in network.layers)]
+    for name in config.layers:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, 3, 0.4)
+            raise QuantizationError(
+                f"{network.name} has no layer {name!r}; near names: {', '.join(near) or 'none'}. Names are those in "
+                "the first column of the layer table"
+            )

@@ -12,9 +12,10 @@ from typing import Any
 from ectoolkit._optional import require
 from ectoolkit.core.interpreter import Progress
 from ectoolkit.errors import QuantizationError
+from ectoolkit.quantization.calibrated import calibrate
 from ectoolkit.quantization.config import QuantConfig
 from ectoolkit.quantization.eager import QuantizedModel, quantize_eager
-from ectoolkit.quantization.exported import ExportedModel, quantize_exported
+from ectoolkit.quantization.exported import ExportedModel
 
 
 def has_stubs(module: Any) -> bool:
@@ -31,12 +32,13 @@ def quantize_module(
     name: str | None = None,
     progress: Progress | None = None,
 ) -> QuantizedModel | ExportedModel:
-    """Quantize a float module; arguments and errors as for `quantize_eager` and `quantize_exported`.
+    """Quantize a float module; arguments and errors as for `quantize_eager` and `calibrate`.
 
     Raises:
         QuantizationError: `module` is no ``nn.Module``.
     """
     if not isinstance(module, require("torch", feature="Quantizing a module").nn.Module):
         raise QuantizationError(f"expected an nn.Module to quantize, got {type(module).__name__}")
-    door = quantize_eager if has_stubs(module) else quantize_exported
-    return door(module, calibration, config, name=name, progress=progress)
+    if has_stubs(module):
+        return quantize_eager(module, calibration, config, name=name, progress=progress)
+    return calibrate(module, calibration, name=name, progress=progress).quantize(config, progress=progress)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -55,6 +57,17 @@ class FloatNetwork:
     inputs: Mapping[str, tuple[int, ...]]
     layers: Sequence[FloatLayer]
     outputs: Sequence[str]
+
+    @cached_property
+    def sha256(self) -> str:
+        """Hash of everything that determines the network's results."""
+        digest = hashlib.sha256(f"{dict(self.inputs)};{tuple(self.outputs)}".encode())
+        for layer in self.layers:
+            settings = (layer.name, layer.op, layer.inputs, sorted(layer.attributes.items()), layer.ceiling)
+            digest.update(f"{settings}".encode())
+            for array in (layer.weight, layer.bias):
+                digest.update(b"-" if array is None else np.ascontiguousarray(array).data)
+        return digest.hexdigest()
 
     def __repr__(self) -> str:
         return f"FloatNetwork({self.name!r}, {len(self.layers)} layers)"

@@ -1,0 +1,154 @@
+"""A float network and what calibration left of it: every quantization of the model starts here, in milliseconds."""
+
+from __future__ import annotations
+
+import inspect
+import itertools
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from ectoolkit.core.interpreter import Progress
+from ectoolkit.errors import QuantizationError
+from ectoolkit.frontends.exported import FloatNetwork, capture
+from ectoolkit.quantization.calibration import first_of, samples
+from ectoolkit.quantization.collection import Collector
+from ectoolkit.quantization.config import QuantConfig
+from ectoolkit.quantization.corrections import correct_bias, equalize, round_adaptively
+from ectoolkit.quantization.derivation import Deriver
+from ectoolkit.quantization.exported import ExportedModel
+from ectoolkit.quantization.scheme import Scheme
+from ectoolkit.quantization.statistics import Statistics
+
+#: images that corrections look at; more changes little
+CORRECTION_IMAGES = 32
+
+
+class Calibrated:
+    """A captured network with the statistics of its calibration images.
+
+    Attributes:
+        network: the float network.
+        statistics: of the images.
+        names: of the model's arguments.
+    """
+
+    def __init__(
+        self,
+        network: FloatNetwork,
+        statistics: Statistics,
+        calibration: Iterable[Any] | None = None,
+        *,
+        names: Sequence[str] = ("x",),
+    ) -> None:
+        """`calibration` is what the statistics are of, for corrections, which look at images again.
+
+        Raises:
+            QuantizationError: the statistics are of another network, or of none.
+        """
+        if statistics.network_sha256 != network.sha256:
+            raise QuantizationError(
+                f"the statistics are of another network than {network.name}, or of other weights: they name "
+                f"{statistics.network_sha256[:12]}, the network is {network.sha256[:12]}. Collect them again"
+            )
+        self.network = network
+        self.statistics = statistics
+        self.names = tuple(names)
+        self._calibration = calibration
+        self._deriver = Deriver(network, statistics)
+        self._equalized: Calibrated | None = None
+        self._corrected: tuple[Scheme, tuple[str, ...], Scheme] | None = None
+
+    def quantize(self, config: QuantConfig | None = None, *, progress: Progress | None = None) -> ExportedModel:
+        """The integer model for these settings.
+
+        Args:
+            config: settings, `QuantConfig()` by default.
+            progress: of corrections, which take seconds to minutes; without them nothing is slow.
+
+        Raises:
+            QuantizationError: the settings do not fit the network, or a layer's numbers cannot be quantized.
+        """
+        config = config or QuantConfig()
+        if "equalization" in config.corrections:
+            return self._equal(progress)._quantize(config, progress)
+        return self._quantize(config, progress)
+
+    def _quantize(self, config: QuantConfig, progress: Progress | None) -> ExportedModel:
+        derived = self._deriver.derive(config)
+        scheme = self._correct(derived, config.corrections, progress)
+        return ExportedModel(self.network, self.statistics, config, scheme)
+
+    def _equal(self, progress: Progress | None) -> Calibrated:
+        """The same model with equalized weights, whose activations need statistics of their own."""
+        if self._equalized is None:
+            network = equalize(self.network, self.statistics)
+            statistics = Collector(network).run(self._again("equalization"), progress, names=self.names)
+            self._equalized = Calibrated(network, statistics, self._calibration, names=self.names)
+        return self._equalized
+
+    def _correct(self, scheme: Scheme, corrections: Sequence[str], progress: Progress | None) -> Scheme:
+        wanted = tuple(name for name in corrections if name != "equalization")
+        if not wanted:
+            return scheme
+        if self._corrected is None or not (_same(self._corrected[0], scheme) and self._corrected[1] == wanted):
+            images = list(itertools.islice(samples(self._again(wanted[0]), self.names), CORRECTION_IMAGES))
+            correct = correct_bias if wanted == ("bias",) else round_adaptively
+            self._corrected = scheme, wanted, correct(self.network, scheme, images, progress)
+        return self._corrected[2]
+
+    def _again(self, correction: str) -> Iterable[Any]:
+        if self._calibration is None:
+            raise QuantizationError(
+                f"{correction} looks at calibration images again, and there are only statistics; give the images too"
+            )
+        return self._calibration
+
+
+def _same(first: Scheme, second: Scheme) -> bool:
+    """True where each layer's scheme is the very same object."""
+    return first.hardware == second.hardware and all(
+        second.layers.get(name) is layer for name, layer in first.layers.items()
+    )
+
+
+def calibrate(
+    module: Any,
+    calibration: Iterable[Any],
+    *,
+    name: str | None = None,
+    progress: Progress | None = None,
+    collector: Collector | None = None,
+    statistics: Statistics | None = None,
+) -> Calibrated:
+    """Capture a module and see its calibration images once.
+
+    Args:
+        module: any ``nn.Module`` that ``torch.export`` captures; not changed.
+        calibration: preprocessed images, or for a model with several inputs tuples or dicts of them; see
+            `ectoolkit.quantization.calibration.samples`.
+        name: of the graph, the module's class by default.
+        progress: called after each image; it may raise to cancel.
+        collector: of an earlier run of the same module that was cancelled: goes on from there.
+        statistics: of an earlier session, complete or not: what they saw is not run again.
+
+    Raises:
+        UnsupportedOpError: an operation has no definition; names it, its layer and the remedy.
+        GraphError: torch cannot export the module.
+        InputError: the calibration data are not images for this module.
+    """
+    names = argument_names(module)
+    first, calibration = first_of(calibration, names)
+    if iter(calibration) is calibration:
+        calibration = list(calibration)  # corrections look again
+    network = collector.network if collector else capture(module, [array.shape for array in first], name=name)
+    collector = collector or Collector(network, statistics)
+    found = collector.run(calibration, progress, names=names)
+    return Calibrated(network, found, calibration, names=names)
+
+
+def argument_names(module: Any) -> tuple[str, ...]:
+    """The arguments of a module's ``forward`` that must be given."""
+    parameters = inspect.signature(module.forward).parameters.values()
+    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    needed = [p.name for p in parameters if p.kind in positional and p.default is inspect.Parameter.empty]
+    return tuple(needed) or ("x",)

@@ -1,0 +1,111 @@
+"""One pass over the calibration images, which may be broken off and taken up again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from ectoolkit._optional import require
+from ectoolkit.core.interpreter import Progress
+from ectoolkit.errors import InputError
+from ectoolkit.frontends.exported import FloatNetwork
+from ectoolkit.frontends.exported.execution import run_network
+from ectoolkit.quantization.calibration import image_sha256, samples, size_of
+from ectoolkit.quantization.statistics import Statistics, TensorStatistics
+
+
+class Collector:
+    """Collects statistics image by image; holds one image's tensors at a time.
+
+    Attributes:
+        network: whose layers are watched.
+    """
+
+    def __init__(self, network: FloatNetwork, begun: Statistics | None = None) -> None:
+        """`begun`: statistics of the first images of the same data, to go on from; a collector takes them over."""
+        self.network = network
+        self._tensors: dict[str, TensorStatistics] = {}
+        self._images: list[str] = []
+        self._begin()
+        if begun is not None and begun.network_sha256 == network.sha256:
+            self._tensors.update(begun.tensors)
+            self._images = list(begun.image_sha256)
+
+    def _begin(self) -> None:
+        self._tensors = {name: TensorStatistics() for name in watched(self.network)}
+        self._images = []
+
+    @property
+    def statistics(self) -> Statistics:
+        """What was collected so far."""
+        return Statistics(dict(self._tensors), tuple(self._images), self.network.sha256)
+
+    def run(
+        self, calibration: Iterable[Any], progress: Progress | None = None, *, names: Sequence[str] = ("x",)
+    ) -> Statistics:
+        """See all images that were not seen yet.
+
+        Args:
+            calibration: as for `ectoolkit.quantization.calibration.samples`.  Images that were seen before a cancel
+                are recognised and skipped; where they are others, everything begins anew.
+            progress: called after each image; it may raise to cancel, and the next `run` goes on from there.
+            names: of the model's arguments.
+
+        Raises:
+            InputError: an item is no input for this network.
+            QuantizationError: a layer gives NaN or an infinity.
+        """
+        total, seen = size_of(calibration), list(self._images)
+        for index, arrays in enumerate(samples(calibration, names)):
+            if index < len(seen):
+                if image_sha256(*arrays) != seen[index]:
+                    self._begin()
+                    return self.run(calibration, progress, names=names)
+                continue
+            self._see(arrays)
+            if progress is not None:
+                progress(index + 1, max(total, index + 1), f"image {index + 1}")
+        if len(self._images) < len(seen) or len(seen) > index + 1:  # fewer images than before: begin anew
+            self._begin()
+            return self.run(calibration, progress, names=names)
+        return self.statistics
+
+    def _see(self, arrays: tuple[np.ndarray, ...]) -> None:
+        check_shapes(self.network, arrays)
+        torch = require("torch", feature="Collecting statistics")
+
+        def visit(name: str, value: Any) -> None:
+            if name in self._tensors:
+                self._tensors[name].add(value, name)
+
+        whole = False
+        try:
+            run_network(self.network, [torch.from_numpy(array) for array in arrays], visit)
+            self._images.append(image_sha256(*arrays))
+            whole = True
+        finally:
+            if not whole:  # some layers have seen this image and some have not
+                self._begin()
+
+
+def watched(network: FloatNetwork) -> set[str]:
+    """The inputs, the layers with a grid of their own, and whatever a layer with weights reads."""
+    own = {layer.name for layer in network.layers if not layer.keeps_grid}
+    read = {layer.inputs[0] for layer in network.layers if layer.weight is not None}
+    return {*network.inputs, *own, *read}
+
+
+def check_shapes(network: FloatNetwork, arrays: Sequence[np.ndarray]) -> None:
+    """Require the shapes that the network was captured with, whatever the batch.
+
+    Raises:
+        InputError: another shape.
+    """
+    for (name, shape), array in zip(network.inputs.items(), arrays, strict=True):
+        if array.shape[1:] != shape[1:]:
+            what = "images" if len(network.inputs) == 1 else name
+            raise InputError(
+                f"{network.name} was captured for {what} of shape {shape[1:]}, got {array.shape[1:]}; resize them"
+            )
