@@ -26,7 +26,9 @@ if TYPE_CHECKING:
     from ectoolkit.data import ImageSet, LoadedModel, Preprocess, image_folder, load_model, sample_photos
     from ectoolkit.devices import list_devices, open_device
     from ectoolkit.frontends.torchscript import import_torchscript
-    from ectoolkit.quantization.config import QuantConfig
+    from ectoolkit.quantization.calibrated import Calibrated
+    from ectoolkit.quantization.config import LayerConfig, QuantConfig
+    from ectoolkit.quantization.statistics_file import load_statistics, save_statistics
     from ectoolkit.workflow import (
         BuildStage,
         DevicePanel,
@@ -36,12 +38,13 @@ if TYPE_CHECKING:
         ModelStage,
         QuantizeStage,
     )
-    from ectoolkit.workflow.shortcuts import interpret, quantize
+    from ectoolkit.workflow.shortcuts import calibrate, interpret, quantize
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "BuildStage": "workflow",
+    "Calibrated": "quantization.calibrated",
     "Deployment": "core.deployment",
     "DevicePanel": "workflow",
     "Diff": "analysis",
@@ -50,12 +53,14 @@ _HOMES = {
     "ImageSet": "data",
     "ImportStage": "workflow",
     "InterpretStage": "workflow",
+    "LayerConfig": "quantization.config",
     "LoadedModel": "data",
     "ModelStage": "workflow",
     "Preprocess": "data",
     "QuantConfig": "quantization.config",
     "QuantizeStage": "workflow",
     "build": "builders",
+    "calibrate": "workflow.shortcuts",
     "compare": "analysis",
     "image_folder": "data",
     "import_torchscript": "frontends.torchscript",
@@ -64,14 +69,17 @@ _HOMES = {
     "load_deployment": "core.deployment",
     "load_graph": "core.graph_file",
     "load_model": "data",
+    "load_statistics": "quantization.statistics_file",
     "open_device": "devices",
     "quantize": "workflow.shortcuts",
     "sample_photos": "data",
     "save_graph": "core.graph_file",
+    "save_statistics": "quantization.statistics_file",
 }
 
 __all__ = [
     "BuildStage",
+    "Calibrated",
     "Deployment",
     "DevicePanel",
     "Diff",
@@ -80,6 +88,7 @@ __all__ = [
     "ImageSet",
     "ImportStage",
     "InterpretStage",
+    "LayerConfig",
     "LoadedModel",
     "ModelStage",
     "Preprocess",
@@ -87,6 +96,7 @@ __all__ = [
     "QuantizeStage",
     "__version__",
     "build",
+    "calibrate",
     "compare",
     "image_folder",
     "import_torchscript",
@@ -95,10 +105,12 @@ __all__ = [
     "load_deployment",
     "load_graph",
     "load_model",
+    "load_statistics",
     "open_device",
     "quantize",
     "sample_photos",
     "save_graph",
+    "save_statistics",
 ]
 
 

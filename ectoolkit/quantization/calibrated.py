@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from ectoolkit.core.interpreter import Progress
@@ -119,6 +119,7 @@ def calibrate(
     progress: Progress | None = None,
     collector: Collector | None = None,
     statistics: Statistics | None = None,
+    keep: Callable[[Collector], None] | None = None,
 ) -> Calibrated:
     """Capture a module and see its calibration images once.
 
@@ -130,6 +131,7 @@ def calibrate(
         progress: called after each image; it may raise to cancel.
         collector: of an earlier run of the same module that was cancelled: goes on from there.
         statistics: of an earlier session, complete or not: what they saw is not run again.
+        keep: is given the collector before it begins, to go on with after a cancel.
 
     Raises:
         UnsupportedOpError: an operation has no definition; names it, its layer and the remedy.
@@ -142,6 +144,8 @@ def calibrate(
         calibration = list(calibration)  # corrections look again
     network = collector.network if collector else capture(module, [array.shape for array in first], name=name)
     collector = collector or Collector(network, statistics)
+    if keep is not None:
+        keep(collector)
     found = collector.run(calibration, progress, names=names)
     return Calibrated(network, found, calibration, names=names)
 

@@ -38,7 +38,9 @@ class Deriver:
             QuantizationError: the settings name no layer of the network, or a tensor cannot be quantized.
         """
         check_names(self.network, config)
-        chosen = {name: LayerScheme(self._grid(name, config.range_settings(name))) for name in self.network.inputs}
+        chosen = {}
+        for name in self.network.inputs:
+            chosen[name] = self._same(name, self._grid(name, config.range_settings(name)), None, None, False)
         for layer in self.network.layers:
             chosen[layer.name] = self._layer(layer, chosen, config)
         return Scheme(chosen, config.hardware)

@@ -1,7 +1,7 @@
 """Two ways into the integer graph, and which one a module takes.
 
-Modules with a QuantStub and a DeQuantStub go the U50 guide's way (`eager`), which also gives the traced TorchScript
-file that the guide and EdgeCortix's compiler want; every other module is captured by ``torch.export`` (`exported`).
+A module with a QuantStub and a DeQuantStub can go the U50 guide's way (`eager`), which also gives the guide's traced
+TorchScript file; every module can be captured by ``torch.export`` (`calibrated`), which knows every setting.
 """
 
 from __future__ import annotations
@@ -14,14 +14,10 @@ from ectoolkit.core.interpreter import Progress
 from ectoolkit.errors import QuantizationError
 from ectoolkit.quantization.calibrated import calibrate
 from ectoolkit.quantization.config import QuantConfig
-from ectoolkit.quantization.eager import QuantizedModel, quantize_eager
+from ectoolkit.quantization.eager import QuantizedModel, missing_stubs, quantize_eager, unknown_to_eager
 from ectoolkit.quantization.exported import ExportedModel
 
-
-def has_stubs(module: Any) -> bool:
-    """True where a module says itself where its integer part begins and ends."""
-    kinds = {type(child).__name__ for child in module.modules()}
-    return {"QuantStub", "DeQuantStub"} <= kinds
+DOORS = ("auto", "eager", "export")
 
 
 def quantize_module(
@@ -30,15 +26,38 @@ def quantize_module(
     config: QuantConfig | None = None,
     *,
     name: str | None = None,
+    door: str = "auto",
     progress: Progress | None = None,
 ) -> QuantizedModel | ExportedModel:
     """Quantize a float module; arguments and errors as for `quantize_eager` and `calibrate`.
 
+    Args:
+        door: ``"eager"``, ``"export"``, or ``"auto"``; see `choose_door`.
+
     Raises:
-        QuantizationError: `module` is no ``nn.Module``.
+        QuantizationError: `module` is no ``nn.Module``, or the door is unknown.
+    """
+    config = config or QuantConfig()
+    if choose_door(module, config, door) == "eager":
+        return quantize_eager(module, calibration, config, name=name, progress=progress)
+    return calibrate(module, calibration, name=name, progress=progress).quantize(config, progress=progress)
+
+
+def choose_door(module: Any, config: QuantConfig, door: str = "auto") -> str:
+    """``"eager"`` or ``"export"``.
+
+    Args:
+        module: to be quantized.
+        config: the settings.
+        door: ``"auto"`` takes the guide's way where the module has stubs and torch's flow knows the settings.
+
+    Raises:
+        QuantizationError: `module` is no ``nn.Module``, or the door is unknown.
     """
     if not isinstance(module, require("torch", feature="Quantizing a module").nn.Module):
         raise QuantizationError(f"expected an nn.Module to quantize, got {type(module).__name__}")
-    if has_stubs(module):
-        return quantize_eager(module, calibration, config, name=name, progress=progress)
-    return calibrate(module, calibration, name=name, progress=progress).quantize(config, progress=progress)
+    if door not in DOORS:
+        raise QuantizationError(f"door is {door!r}, expected {' or '.join(map(repr, DOORS))}")
+    if door != "auto":
+        return door
+    return "eager" if not (missing_stubs(module) or unknown_to_eager(config)) else "export"

@@ -135,6 +135,11 @@ def quantize_eager(
     config = config or QuantConfig()
     name = name or type(module).__name__
     _require_stubs(torch, module)
+    unknown = unknown_to_eager(config)
+    if unknown:
+        raise QuantizationError(
+            f"torch's flow for modules with QuantStubs does not know {', '.join(unknown)}; quantize with door='export'"
+        )
     with _quiet(), _engine(torch):
         prepared, cut = _prepare(module, config)
         warn_of_lost_ceilings(name, cut, config)
@@ -144,11 +149,34 @@ def quantize_eager(
     return QuantizedModel(graph, traced, prepared, config, hasher.sha256, count)
 
 
+#: settings of `QuantConfig` that torch's flow knows, and their values; the others must be left as they are
+_SETTINGS: dict[str, tuple[Any, ...]] = {
+    "method": ("mse", "minmax"),
+    "weights": ("per_channel", "per_tensor"),
+    "activation_bits": (8, 7),
+}
+
+
+def unknown_to_eager(config: QuantConfig) -> list[str]:
+    """Settings that torch's flow does not know, as ``name=value``."""
+    plain = QuantConfig()
+    return [
+        f"{name}={getattr(config, name)!r}"
+        for name in config.__dataclass_fields__
+        if name != "fuse" and getattr(config, name) not in _SETTINGS.get(name, (getattr(plain, name),))
+    ]
+
+
+def missing_stubs(module: Any) -> list[str]:
+    """Those of QuantStub and DeQuantStub that a module has not, which say where its integer part begins and ends."""
+    kinds = {type(child).__name__ for child in module.modules()}
+    return [stub for stub in ("QuantStub", "DeQuantStub") if stub not in kinds]
+
+
 def _require_stubs(torch: Any, module: Any) -> None:
     if not isinstance(module, torch.nn.Module):
         raise QuantizationError(f"expected an nn.Module to quantize, got {type(module).__name__}")
-    kinds = {type(child).__name__ for child in module.modules()}
-    missing = [stub for stub in ("QuantStub", "DeQuantStub") if stub not in kinds]
+    missing = missing_stubs(module)
     if missing:
         raise QuantizationError(
             f"{type(module).__name__} has no {' and no '.join(missing)}, so torch does not know where its integer part "

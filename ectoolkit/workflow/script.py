@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from ectoolkit.core.graph import Graph
 from ectoolkit.data import ImageSet, LoadedModel, Preprocess
+from ectoolkit.quantization.config import QuantConfig
 
 if TYPE_CHECKING:
     from ectoolkit.workflow.flow import Flow
@@ -77,5 +78,17 @@ class _Writer:
             return [f"{name} = ect.load_model({value.name!r}{weights})"]
         if self.inline(value):
             return [f"{name} = {self.inline(value)}"]
+        if isinstance(value, QuantConfig):
+            return _config_lines(name, value)
         kind = f"the Graph {value.sha256[:12]}" if isinstance(value, Graph) else f"your {type(value).__name__}"
         return [f"{name} = ...  # {kind}"]
+
+
+def _config_lines(name: str, config: QuantConfig) -> list[str]:
+    """The network's settings, then a line for each layer that has its own."""
+    lines = [f"{name} = ect.{replace(config, layers={})!r}"]
+    for layer, own in config.layers.items():
+        given = {f.name: getattr(own, f.name) for f in fields(own) if getattr(own, f.name) != f.default}
+        changes = ", ".join(f"{key}={value!r}" for key, value in given.items())
+        lines.append(f"{name} = {name}.tuned({layer!r}, {changes})")
+    return lines

@@ -138,6 +138,20 @@ class Stage(ABC, Generic[Result]):
             self._tell(StageEvent(self, "state"))
         return self
 
+    def _adopt(self, result: Result, arguments: tuple[Any, ...], settings: dict[str, Any]) -> Self:
+        """Take a result that was made before, as if the stage had run with these arguments."""
+        if not self._running.acquire(blocking=False):
+            raise StageError(f"{self.title} is running; wait for it, or call .cancel()")
+        try:
+            self.error = None
+            self._result, self.settings = result, settings
+            self.generation += 1
+            self.flow.record(self, arguments, settings)
+        finally:
+            self._running.release()
+            self._tell(StageEvent(self, "state"))
+        return self
+
     def cancel(self) -> None:
         """Ask a running stage to stop at its next step; harmless where none runs."""
         self._cancel.set()

@@ -10,7 +10,7 @@ from ectoolkit.analysis.frames import frame
 from ectoolkit.core.graph import Graph
 from ectoolkit.core.interpreter import Progress
 from ectoolkit.errors import InputError
-from ectoolkit.quantization.doors import has_stubs
+from ectoolkit.quantization.eager import missing_stubs
 from ectoolkit.workflow.stage import Stage
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class ModelStage(Stage[ModelReport]):
         shape = tuple(input_shape or self._shape())
         rows = _layers(module, shape, progress)
         eager = "by its QuantStubs, as in the U50 guide"
-        return ModelReport(rows, shape, eager if has_stubs(module) else "captured by torch.export")
+        return ModelReport(rows, shape, "captured by torch.export" if missing_stubs(module) else eager)
 
     @property
     def module(self) -> Any:

@@ -11,8 +11,8 @@ from torch import nn
 
 import ectoolkit as ect
 from ectoolkit.core.metrics import sqnr_db
-from ectoolkit.errors import Cancelled, InputError, PrecisionWarning, UnsupportedOpError
-from ectoolkit.quantization.exported import quantize_exported
+from ectoolkit.errors import Cancelled, InputError, UnsupportedOpError
+from ectoolkit.quantization.calibrated import calibrate
 
 IMAGES = np.random.default_rng(1).standard_normal((6, 3, 16, 16)).astype(np.float32)
 
@@ -67,7 +67,7 @@ def everything() -> nn.Module:
 
 def test_close_to_float_and_equal_when_compiled(everything: nn.Module, tmp_path: Path) -> None:
     before = {name: value.clone() for name, value in everything.state_dict().items()}
-    model = quantize_exported(everything, IMAGES, ect.QuantConfig(method="minmax"))
+    model = calibrate(everything, IMAGES).quantize(ect.QuantConfig(method="minmax"))
     assert all(torch.equal(before[name], value) for name, value in everything.state_dict().items())
     with torch.no_grad():
         expected = [
@@ -84,7 +84,7 @@ def test_close_to_float_and_equal_when_compiled(everything: nn.Module, tmp_path:
 
 
 def test_layers_keep_their_names_and_batch_norm_is_gone(everything: nn.Module) -> None:
-    graph = quantize_exported(everything, IMAGES).graph
+    graph = calibrate(everything, IMAGES).quantize().graph
     ops = {node.name: node.op for node in graph}
     assert ops["stem.0"] == "conv2d"
     assert "stem.1" not in ops
@@ -98,7 +98,7 @@ def test_layers_keep_their_names_and_batch_norm_is_gone(everything: nn.Module) -
 
 
 def test_float_layers_match_the_graph(everything: nn.Module) -> None:
-    model = quantize_exported(everything, IMAGES, ect.QuantConfig(method="minmax"))
+    model = calibrate(everything, IMAGES).quantize(ect.QuantConfig(method="minmax"))
     _, layers = model.float_layers(IMAGES[:2], [node.name for node in model.graph])
     trace = ect.interpret(model.graph, IMAGES[:2], trace=True)
     assert {"stem.0", "depthwise.1", "head"} <= set(layers)
@@ -122,7 +122,7 @@ def test_unknown_operation_names_layer_and_remedy() -> None:
             return self.norm(x)
 
     with pytest.raises(UnsupportedOpError) as error:
-        quantize_exported(Odd(), IMAGES)
+        calibrate(Odd(), IMAGES)
     assert str(error.value).startswith(
         "layer norm: group_norm has no integer definition here. What to do: replace the layer by one of those known, "
         "or split the model there and keep this part in float. Known: adaptive_avg_pool2d, add, "
@@ -131,27 +131,22 @@ def test_unknown_operation_names_layer_and_remedy() -> None:
 
 def test_wrong_images_and_cancel(everything: nn.Module) -> None:
     with pytest.raises(InputError, match=r"Everything does not run on inputs of shape \[\(1, 4, 16, 16\)\]"):
-        quantize_exported(everything, np.zeros((2, 4, 16, 16), np.float32))
+        calibrate(everything, np.zeros((2, 4, 16, 16), np.float32))
     with pytest.raises(InputError, match=r"was captured for images of shape \(3, 16, 16\), got \(3, 16, 20\)"):
-        quantize_exported(everything, [IMAGES[:1], np.zeros((1, 3, 16, 20), np.float32)])
+        calibrate(everything, [IMAGES[:1], np.zeros((1, 3, 16, 20), np.float32)])
 
     def stop(done: int, total: int, label: str) -> None:
         raise Cancelled("enough")
 
     with pytest.raises(Cancelled):
-        quantize_exported(everything, IMAGES, progress=stop)
-
-
-def test_seven_bits_lose_a_ceiling_and_say_so(everything: nn.Module) -> None:
-    with pytest.warns(PrecisionWarning, match="stem.0"):
-        quantize_exported(everything, IMAGES, ect.QuantConfig(activation_bits=7))
+        calibrate(everything, IMAGES, progress=stop)
 
 
 @pytest.mark.slow
 def test_efficientnet_lite0_with_real_weights() -> None:
     model = ect.load_model("efficientnet_lite0")
     photos = ect.sample_photos(48).with_preprocess(model.preprocess)
-    quantized = quantize_exported(model.module, photos[20:], ect.QuantConfig(method="minmax"), name=model.name)
+    quantized = ect.calibrate(model, photos[20:]).quantize(ect.QuantConfig(method="minmax"))
     images = photos[:8].batch()
     reference, found = quantized.float_outputs(images)[0], ect.interpret(quantized.graph, images)[0]
     assert sqnr_db(reference, found) > 15

@@ -1,0 +1,166 @@
+"""The error of each layer alone, predicted from statistics: before anything is run.
+
+Three parts, as powers: what rounding to the layer's grid adds, what clipping at its ends adds, and what its rounded
+weights add for inputs with the means and variances that were seen.  Errors of weights are taken as independent of each
+other, which is why a prediction may be a decibel off, and why it takes no pass over the images.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ectoolkit.core.types import QuantParams
+from ectoolkit.frontends.exported import FloatLayer, FloatNetwork
+from ectoolkit.quantization.distribution import Distribution
+from ectoolkit.quantization.scheme import Scheme, WeightScheme
+from ectoolkit.quantization.statistics import Statistics, TensorStatistics
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Powers of one layer, mean squares in real units squared.
+
+    Attributes:
+        signal: of the float output.
+        rounding: noise of values within the grid.
+        clipping: noise of values beyond it.
+        weights: noise of the rounded weights, at the output.
+    """
+
+    signal: float
+    rounding: float
+    clipping: float
+    weights: float
+
+    @property
+    def sqnr_db(self) -> float:
+        """All noise together, decibels."""
+        return _decibels(self.signal, self.rounding + self.clipping + self.weights)
+
+    @property
+    def rounding_db(self) -> float:
+        """Decibels if rounding were the only noise."""
+        return _decibels(self.signal, self.rounding)
+
+    @property
+    def clipping_db(self) -> float:
+        """Decibels if clipping were the only noise; +inf where nothing is clipped."""
+        return _decibels(self.signal, self.clipping)
+
+    @property
+    def weights_db(self) -> float:
+        """Decibels if the weights were the only noise; +inf for a layer without."""
+        return _decibels(self.signal, self.weights)
+
+
+def _decibels(signal: float, noise: float) -> float:
+    if noise <= 0:
+        return float("inf")
+    return float(10 * np.log10(signal / noise)) if signal > 0 else float("-inf")
+
+
+class Predictor:
+    """Predicts layers, and keeps what a change does not touch.
+
+    Attributes:
+        network: the float network.
+        statistics: of its tensors.
+    """
+
+    def __init__(self, network: FloatNetwork, statistics: Statistics) -> None:
+        self.network = network
+        self.statistics = statistics
+        self._layers = {layer.name: layer for layer in network.layers}
+        self._kept: dict[tuple[Any, ...], tuple[Any, Any]] = {}
+
+    def predict(self, scheme: Scheme) -> Mapping[str, Prediction]:
+        """A prediction for each input and each layer with a grid of its own, by name."""
+        found = {name: self._input(name, scheme) for name in self.network.inputs}
+        for layer in self.network.layers:
+            if not layer.keeps_grid:
+                found[layer.name] = self.layer(layer.name, scheme)
+        return found
+
+    def layer(self, name: str, scheme: Scheme) -> Prediction:
+        """One layer's prediction."""
+        chosen, layer = scheme[name], self._layers[name]
+        signal = self.statistics.tensors[name].mean_square
+        if chosen.keep_float or chosen.grid is None:
+            return Prediction(signal, 0.0, 0.0, 0.0)
+        weights = 0.0 if chosen.weight is None else self._weights(layer, chosen.weight)
+        return Prediction(signal, *self._grid(name, chosen.grid), weights)
+
+    def _input(self, name: str, scheme: Scheme) -> Prediction:
+        grid = scheme[name].grid
+        noise = (0.0, 0.0) if grid is None else self._grid(name, grid)
+        return Prediction(self.statistics.tensors[name].mean_square, *noise, 0.0)
+
+    def _grid(self, name: str, grid: QuantParams) -> tuple[float, float]:
+        key = ("grid", name, grid)
+        if key not in self._kept:
+            scale = float(grid.scale)
+            low = scale * (grid.quant_min - grid.zero_point)
+            noise = Distribution.of(self.statistics.tensors[name]).noise(
+                np.array([low]), np.array([scale]), grid.quant_max - grid.quant_min
+            )
+            self._kept[key] = grid, (float(noise[0][0]), float(noise[1][0]))
+        return self._kept[key][1]
+
+    def _weights(self, layer: FloatLayer, weight: WeightScheme) -> float:
+        key = ("weights", layer.name, id(weight))
+        if key not in self._kept:  # with the scheme itself, so that its id stays its own
+            source = self.statistics.tensors[layer.inputs[0]]
+            noise = weight_noise(layer, weight, source) * _open_share(layer, self.statistics.tensors[layer.name])
+            self._kept[key] = weight, noise
+        return float(self._kept[key][1])
+
+
+def predict(network: FloatNetwork, statistics: Statistics, scheme: Scheme) -> Mapping[str, Prediction]:
+    """One prediction for each input and each layer with a grid of its own; see `Predictor`."""
+    return Predictor(network, statistics).predict(scheme)
+
+
+def weight_noise(layer: FloatLayer, weight: WeightScheme, source: TensorStatistics) -> float:
+    """Mean square, over output channels, of what the weights' errors make of the inputs seen; real units squared.
+
+    For output o, with the errors ΔW summed and squared over a kernel's positions,
+    ``Σ_i ΔW²[o, i] · var_i + (Σ_i ΔW[o, i] · mean_i)²``.
+    """
+    assert layer.weight is not None
+    error = (layer.weight - weight.real).reshape(*layer.weight.shape[:2], -1)
+    mean, variance = _channel_moments(layer, source)
+    summed, squared = error.sum(axis=2), np.einsum("oik,oik->oi", error, error)
+    groups = len(mean) // layer.weight.shape[1]
+    per_group = (groups, len(error) // groups, -1)
+    inputs = (groups, layer.weight.shape[1], 1)
+    biased = summed.reshape(per_group) @ mean.reshape(inputs)
+    spread = squared.reshape(per_group) @ variance.reshape(inputs)
+    return float((spread + biased**2).mean())
+
+
+def _channel_moments(layer: FloatLayer, source: TensorStatistics) -> tuple[np.ndarray, np.ndarray]:
+    """float64 ``(input channels,)`` mean and variance of a layer's input.
+
+    Where channels lie along another axis than the statistics' (a linear layer over rows), all get those of the whole.
+    """
+    assert layer.weight is not None
+    expected = layer.weight.shape[1] * int(layer.attributes.get("groups", 1))  # type: ignore[call-overload]
+    total, squares, count = source.channel_total, source.channel_squares, source.channel_count
+    if len(total) != expected:
+        total, squares = np.full(expected, total.sum()), np.full(expected, squares.sum())
+        count = source.count
+    mean = total / count
+    return mean, np.maximum(squares / count - mean**2, 0)
+
+
+def _open_share(layer: FloatLayer, output: TensorStatistics) -> float:
+    """Share of outputs that a fused ReLU lets through: where it does not, errors of weights vanish."""
+    if not layer.attributes.get("relu"):
+        return 1.0
+    distribution = Distribution.of(output)
+    top = np.inf if layer.ceiling is None else layer.ceiling - distribution.width
+    return float(distribution.shares[(distribution.centres > 0) & (distribution.centres < top)].sum())
