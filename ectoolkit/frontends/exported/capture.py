@@ -38,8 +38,7 @@ def capture(module: Any, input_shapes: Sequence[Sequence[int]], *, name: str | N
     except (RuntimeError, TypeError, ValueError) as error:
         first = str(error).strip().splitlines()[0]
         raise InputError(
-            f"{name} does not run on inputs of shape {[tuple(s) for s in input_shapes]}: {first}. Expected images that "
-            "went through the model's preprocessing"
+            f"{name} does not run on inputs of shape {[tuple(s) for s in input_shapes]}: {first}. {_cure(input_shapes[0])}"
         ) from error
     with _quiet():
         try:
@@ -53,6 +52,13 @@ def capture(module: Any, input_shapes: Sequence[Sequence[int]], *, name: str | N
         folded = _fold_batch_norm(exported)
     planner = Planner(torch, folded)
     return planner.plan(name, [tuple(shape) for shape in input_shapes])
+
+
+def _cure(shape: Sequence[int]) -> str:
+    """What to do about images that a module does not take."""
+    if len(shape) == 4 and shape[3] in (1, 3, 4) and shape[1] not in (1, 3, 4):
+        return "The channels seem to come last: give images.transpose(0, 3, 1, 2)"
+    return "Expected images that went through the model's preprocessing"
 
 
 def _fold_batch_norm(exported: Any) -> Any:
