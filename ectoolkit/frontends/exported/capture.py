@@ -38,7 +38,8 @@ def capture(module: Any, input_shapes: Sequence[Sequence[int]], *, name: str | N
     except (RuntimeError, TypeError, ValueError) as error:
         first = str(error).strip().splitlines()[0]
         raise InputError(
-            f"{name} does not run on inputs of shape {[tuple(s) for s in input_shapes]}: {first}. {_cure(input_shapes[0])}"
+            f"{name} does not run on inputs of shape {[tuple(s) for s in input_shapes]}: {first}. "
+            f"{_cure(input_shapes[0])}"
         ) from error
     with _quiet():
         try:
