@@ -12,7 +12,7 @@ from typing import Any
 from ectoolkit._optional import require
 from ectoolkit.errors import GraphError, InputError
 from ectoolkit.frontends.exported.plan import FloatNetwork
-from ectoolkit.frontends.exported.rules import Planner
+from ectoolkit.frontends.exported.planner import Planner
 
 
 def capture(module: Any, input_shapes: Sequence[Sequence[int]], *, name: str | None = None) -> FloatNetwork:
@@ -51,7 +51,7 @@ def capture(module: Any, input_shapes: Sequence[Sequence[int]], *, name: str | N
                 "torch.export.export(module, (example,)) shows the same error with torch's advice"
             ) from error
         folded = _fold_batch_norm(exported)
-    planner = Planner(torch, folded)
+    planner = Planner(folded)
     return planner.plan(name, [tuple(shape) for shape in input_shapes])
 
 
