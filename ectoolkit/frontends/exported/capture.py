@@ -33,7 +33,7 @@ def capture(module: Any, input_shapes: Sequence[Sequence[int]], *, name: str | N
     examples = tuple(torch.zeros(tuple(shape)) for shape in input_shapes)
     module = copy.deepcopy(module).eval()
     try:
-        with torch.no_grad():
+        with torch.no_grad(), _quiet():
             module(*examples)
     except (RuntimeError, TypeError, ValueError) as error:
         first = str(error).strip().splitlines()[0]

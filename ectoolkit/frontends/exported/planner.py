@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ectoolkit._optional import require
 from ectoolkit.core.functions import function_of
 from ectoolkit.core.ops import OPS
 from ectoolkit.errors import UnsupportedOpError
@@ -43,6 +44,7 @@ class Planner:
         self.module = module
         self.layers: list[FloatLayer] = []
         self.names: dict[Any, str] = {}
+        self._constants: dict[Any, Any] = {}
         self._taken: set[str] = set()
         self._in_float: set[str] = set()
 
@@ -60,7 +62,9 @@ class Planner:
         self._taken.update(inputs)
         outputs: list[str] = []
         for node in self.module.graph.nodes:
-            if node.op == "call_function" and node not in self.names:
+            if node.op == "get_attr" or (node.op == "call_function" and self._is_constant(node)):
+                self._constants[node] = self._constant(node)
+            elif node.op == "call_function" and node not in self.names:
                 self._call(node)
             elif node.op == "output":
                 outputs = [self.source(node, result) for result in flattened(node.args[0]) if result is not None]
@@ -70,7 +74,8 @@ class Planner:
         from ectoolkit.frontends.exported.rules import RULES  # they need this class
 
         kind = kind_of(node)
-        if kind in CHECKS:
+        in_place = kind.endswith("_")
+        if kind in CHECKS or not (node.users or in_place):
             return
         if kind in IDENTITY:
             if not node.meta["val"].dtype.is_floating_point:
@@ -81,6 +86,23 @@ class Planner:
         if rule is None:
             raise self.unsupported(node)
         rule(self, node)
+        if in_place:  # whoever reads the operand from here on sees what became of it
+            self.names[node.args[0]] = self.names[node]
+
+    def _is_constant(self, node: Any) -> bool:
+        """True where nothing of a node's value comes from the model's input."""
+        return kind_of(node) not in CHECKS and all(operand in self._constants for operand in node.all_input_nodes)
+
+    def _constant(self, node: Any) -> Any:
+        """What a node's parameters make, computed once and for all."""
+        if node.op == "get_attr":
+            value = self.module
+            for part in node.target.split("."):
+                value = getattr(value, part)
+            return value.detach()
+        fx = require("torch.fx", feature="Capturing a module")
+        args, kwargs = fx.node.map_arg((node.args, node.kwargs), lambda operand: self._constants[operand])
+        return node.target(*args, **kwargs)
 
     def unsupported(self, node: Any, why: str = "has no integer definition here") -> UnsupportedOpError:
         """The error for an operation without a rule."""
@@ -177,8 +199,9 @@ class Planner:
             UnsupportedOpError: it is a parameter, a constant or a number.
         """
         if operand not in self.names:
-            given = getattr(operand, "op", None) == "get_attr"
-            what = f"{operand.target!r}, a parameter or constant of the model," if given else f"{operand}"
+            given = hasattr(operand, "op") and operand in self._constants
+            label = operand.target if given and operand.op == "get_attr" else str(operand)
+            what = f"{label!r}, a parameter or constant of the model," if given else f"{operand}"
             raise self.unsupported(node, f"of {what} is not defined; it must be computed from the model's input")
         return self.names[operand]
 
@@ -188,12 +211,9 @@ class Planner:
 
     def array(self, node: Any) -> np.ndarray | None:
         """The parameter that a node stands for, float32; None where it is computed or not there."""
-        if getattr(node, "op", None) != "get_attr":
+        if not hasattr(node, "op") or node not in self._constants:
             return None
-        value = self.module
-        for part in node.target.split("."):
-            value = getattr(value, part)
-        return value.detach().numpy().astype(np.float32)
+        return np.asarray(self._constants[node].detach().numpy(), np.float32)
 
     def fused_relu(self, node: Any) -> Any:
         """The ReLU or ReLU6 that alone uses a node, else None: the range of its output is that of the activation.

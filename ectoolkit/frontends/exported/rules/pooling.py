@@ -107,7 +107,7 @@ def largest(op: str) -> Callable[[Planner, Any], None]:
         if not isinstance(node.meta["val"], tuple | list):
             raise planner.unsupported(node, "over all axes is not defined; leave out the batch axis")
         x, axis, keep = arguments(node, None, None, False)
-        taken = {user.args[1]: user for user in node.users}
+        taken = {user.args[1]: user for user in node.users if user.users}
         if 1 in taken:
             raise planner.unsupported(node, "with the places of what it finds is not defined; use amax or amin")
         settings = {"axes": (axis_of(axis, len(shape_of(x))),), "keep": bool(keep)}
