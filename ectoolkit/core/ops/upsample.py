@@ -28,9 +28,11 @@ class _Upsample2x(Op):
 
 
 class UpsampleNearest(_Upsample2x):
-    """Input: uint8 NCHW.  Output: uint8 NCHW, twice the rows and columns."""
+    """Input: uint8 or float32 NCHW.  Output: the same, twice the rows and columns."""
 
     name = "upsample_nearest"
+    input_dtypes = (("uint8", "float32"),)
+    output_dtypes = ("uint8", "float32")
 
     def evaluate(self, node: Node, inputs: Sequence[Value], output: Value, arrays: Sequence[np.ndarray]) -> np.ndarray:
         return arrays[0].repeat(2, axis=2).repeat(2, axis=3)

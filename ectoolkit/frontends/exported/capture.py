@@ -12,7 +12,7 @@ from typing import Any
 from ectoolkit._optional import require
 from ectoolkit.errors import GraphError, InputError
 from ectoolkit.frontends.exported.plan import FloatNetwork
-from ectoolkit.frontends.exported.rules import Planner
+from ectoolkit.frontends.exported.planner import Planner
 
 
 def capture(module: Any, input_shapes: Sequence[Sequence[int]], *, name: str | None = None) -> FloatNetwork:
@@ -33,7 +33,7 @@ def capture(module: Any, input_shapes: Sequence[Sequence[int]], *, name: str | N
     examples = tuple(torch.zeros(tuple(shape)) for shape in input_shapes)
     module = copy.deepcopy(module).eval()
     try:
-        with torch.no_grad():
+        with torch.no_grad(), _quiet():
             module(*examples)
     except (RuntimeError, TypeError, ValueError) as error:
         first = str(error).strip().splitlines()[0]
@@ -51,7 +51,7 @@ def capture(module: Any, input_shapes: Sequence[Sequence[int]], *, name: str | N
                 "torch.export.export(module, (example,)) shows the same error with torch's advice"
             ) from error
         folded = _fold_batch_norm(exported)
-    planner = Planner(torch, folded)
+    planner = Planner(folded)
     return planner.plan(name, [tuple(shape) for shape in input_shapes])
 
 

@@ -35,7 +35,8 @@ class ConvSpec:
         input_zero_point: code of real 0 in the input, which frames it.
         epilogue: ``"codes"`` (fixed point), ``"accumulator"`` (raw int32) or ``"host"`` (float32 rounding).
         zero_point: of the output.
-        low: smallest output code: the zero point under ReLU, else 0.
+        low: smallest output code: the zero point under ReLU.
+        high: largest output code.
     """
 
     x: tuple[int, int, int, int]
@@ -49,6 +50,7 @@ class ConvSpec:
     epilogue: str
     zero_point: int
     low: int
+    high: int
 
     @property
     def output(self) -> tuple[int, int, int, int]:
@@ -83,9 +85,10 @@ def finish(spec, acc, factors, channel):
     if spec.epilogue == "accumulator":
         return total
     if spec.epilogue == "host":
-        codes = host_requantize_to_code(total, factors[1][lanes], spec.zero_point, spec.low)
+        codes = host_requantize_to_code(total, factors[1][lanes], spec.zero_point, spec.low, spec.high)
     else:
-        codes = requantize_to_code(total, factors[1][lanes], factors[2][lanes], spec.zero_point, spec.low)
+        ends = (spec.zero_point, spec.low, spec.high)
+        codes = requantize_to_code(total, factors[1][lanes], factors[2][lanes], *ends)
     return T.Cast(f"uint8x{LANES}", codes)
 
 

@@ -20,6 +20,7 @@ class AddSpec:
         zero_point: of the output.
         relu: whether the result is cut at the zero point.
         ceiling: where the sum is cut under ReLU.
+        low, high: smallest and largest code of the output.
     """
 
     shape: tuple[int, ...]
@@ -31,6 +32,8 @@ class AddSpec:
     zero_point: int
     relu: bool
     ceiling: int
+    low: int
+    high: int
 
 
 def requantize_scalar(value, multiplier, shift):
@@ -53,6 +56,7 @@ def add(spec: AddSpec):
     factors = channels if spec.main_dtype == "int32" else 1
     shape, main_dtype = spec.shape, spec.main_dtype
     multiplier, shift, zero, relu, ceiling = spec.multiplier, spec.shift, spec.zero_point, spec.relu, spec.ceiling
+    low, high = spec.low, spec.high
 
     @T.prim_func(s_tir=True)
     def kernel(a: T.handle, mu: T.handle, sh: T.handle, b: T.handle, y: T.handle):
@@ -80,16 +84,16 @@ def add(spec: AddSpec):
                 if relu:
                     total: T.let = T.max(T.min(main + other, ceiling), -256)
                     code: T.let = cut(requantize_scalar(total, multiplier, shift), -512, 512) + zero
-                    Y[row * channels + channel] = T.Cast("uint8", T.max(T.min(code, 255), zero))
+                    Y[row * channels + channel] = T.Cast("uint8", T.max(T.min(code, high), zero))
                 else:
                     left: T.let = cut(requantize_scalar(main, multiplier, shift) + T.int64(zero), -256, 255)
                     right: T.let = cut(requantize_scalar(other, multiplier, shift), -256, 255)
-                    Y[row * channels + channel] = T.Cast("uint8", T.max(T.min(left + right, 255), 0))
+                    Y[row * channels + channel] = T.Cast("uint8", T.max(T.min(left + right, high), low))
 
     return kernel
 
 
-def multiply(shape, each, zero_a, zero_b, multiplier, shift, zero_point):
+def multiply(shape, each, zero_a, zero_b, multiplier, shift, zero_point, low, high):
     """Product of two uint8 tensors, the second as large as the first or one value a channel.
 
     Args:
@@ -97,7 +101,7 @@ def multiply(shape, each, zero_a, zero_b, multiplier, shift, zero_point):
         each: whether the second has a value for each element of the first.
         zero_a, zero_b: zero points.
         multiplier, shift: to the output's grid.
-        zero_point: of the output.
+        zero_point, low, high: of the output: code of real 0, smallest, largest.
     """
     batch, channels = shape[0], shape[-1]
     pixels = 1
@@ -121,7 +125,7 @@ def multiply(shape, each, zero_a, zero_b, multiplier, shift, zero_point):
                 left: T.let = T.Cast("int32", A[row * channels + channel]) - zero_a
                 right: T.let = T.Cast("int32", B[(row if each else row // pixels) * channels + channel]) - zero_b
                 moved: T.let = requantize_scalar(left * right, multiplier, shift)
-                Y[row * channels + channel] = T.Cast("uint8", T.max(T.min(cut(moved, -512, 512) + zero_point, 255), 0))
+                Y[row * channels + channel] = T.Cast("uint8", T.max(T.min(cut(moved, -512, 512) + zero_point, high), low))
 
     return kernel
 
@@ -147,7 +151,7 @@ def relu(shape, zero_point):
     return kernel
 
 
-def rescale(shape, input_zero, multiplier, shift, zero_point):
+def rescale(shape, input_zero, multiplier, shift, zero_point, low, high):
     """uint8 to uint8: an input of a concat on the output's grid."""
     rows, channels = 1, shape[-1]
     for extent in shape[:-1]:
@@ -166,7 +170,7 @@ def rescale(shape, input_zero, multiplier, shift, zero_point):
                 moved: T.let = requantize_scalar(
                     T.Cast("int32", X[row * channels + channel]) - input_zero, multiplier, shift
                 )
-                Y[row * channels + channel] = T.Cast("uint8", T.max(T.min(cut(moved, -512, 512) + zero_point, 255), 0))
+                Y[row * channels + channel] = T.Cast("uint8", T.max(T.min(cut(moved, -512, 512) + zero_point, high), low))
 
     return kernel
 
