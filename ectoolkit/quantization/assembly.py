@@ -9,9 +9,8 @@ what it is given.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from types import MappingProxyType
 
 import numpy as np
 
@@ -22,24 +21,10 @@ from ectoolkit.core.ops.base import grid
 from ectoolkit.core.types import Layout, QuantParams
 from ectoolkit.errors import QuantizationError
 from ectoolkit.frontends.exported import FloatLayer, FloatNetwork
+from ectoolkit.frontends.exported.forms import FLOAT_FORMS
 from ectoolkit.passes.precise_add import PreciseResidualAdd
 from ectoolkit.passes.residual_add import FuseResidualAdd
 from ectoolkit.quantization.scheme import LayerScheme, Scheme
-
-#: what a layer that has an integer form becomes when it is kept in float
-FLOAT_FORMS: Mapping[str, str] = MappingProxyType(
-    {
-        "add": "float_add",
-        "concat": "concat",
-        "conv2d": "float_conv2d",
-        "conv_transpose2d": "float_conv_transpose2d",
-        "linear": "float_linear",
-        "lookup": "float_function",
-        "mean": "float_mean",
-        "multiply": "float_multiply",
-        "subtract": "float_subtract",
-    }
-)
 
 
 def assemble(network: FloatNetwork, scheme: Scheme) -> Graph:

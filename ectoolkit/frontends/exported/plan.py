@@ -70,7 +70,7 @@ class FloatNetwork:
         for layer in self.layers:
             settings = (layer.name, layer.op, layer.inputs, sorted(layer.attributes.items()), layer.ceiling)
             digest.update(f"{settings}".encode())
-            for array in (layer.weight, layer.bias):
+            for array in (layer.weight, layer.bias, *(array for _, array in sorted(layer.constants.items()))):
                 digest.update(b"-" if array is None else np.ascontiguousarray(array).data)
         return digest.hexdigest()
 
