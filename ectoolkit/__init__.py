@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from ectoolkit.core.graph_file import load_graph, save_graph
     from ectoolkit.data import ImageSet, LoadedModel, Preprocess, image_folder, load_model, sample_photos
     from ectoolkit.devices import list_devices, open_device
-    from ectoolkit.frontends.torchscript import import_torchscript
+    from ectoolkit.frontends.torchscript import import_torchscript, save_torchscript
     from ectoolkit.quantization.config import QuantConfig
     from ectoolkit.workflow import (
         BuildStage,
@@ -68,6 +68,7 @@ _HOMES = {
     "quantize": "workflow.shortcuts",
     "sample_photos": "data",
     "save_graph": "core.graph_file",
+    "save_torchscript": "frontends.torchscript",
 }
 
 __all__ = [
@@ -99,6 +100,7 @@ __all__ = [
     "quantize",
     "sample_photos",
     "save_graph",
+    "save_torchscript",
 ]
 
 
