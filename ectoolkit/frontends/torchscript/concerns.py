@@ -18,7 +18,7 @@ def concerns(graph: Graph) -> Iterator[str]:
         names = [node.name for node in graph.nodes if applies(graph, node)]
         if names:
             more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-            yield f"{', '.join(names[:5])}{more}: {what}. {remedy}"
+            yield f"{graph.name}: EdgeCortix's compiler (MERA 1.6.0) {what}: {', '.join(names[:5])}{more}. {remedy}"
 
 
 def _high_zero_point(graph: Graph, node: Node) -> bool:
@@ -47,22 +47,22 @@ _Kind = tuple[Callable[[Graph, Node], bool], str, str]
 _KINDS: tuple[_Kind, ...] = (
     (
         _high_zero_point,
-        "zero point above 127, which the Simulator target computes wrongly without a word",
-        "Use the InterpreterHw target to compare, or quantize with activation_bits=7",
+        "is silently wrong in its Simulator target where a zero point is above 127",
+        "Compare with its InterpreterHw target, which is right, or quantize with activation_bits=7",
     ),
     (
         _grouped,
-        "grouped convolution that is not depthwise, which the compiler stops at",
-        "Keep this model off the accelerator, or use groups=1",
+        "stops at grouped convolutions that are not depthwise",
+        "Use groups=1, or keep this model off the accelerator",
     ),
     (
         _moves,
-        "the compiler counts in NHWC order here and takes other elements without a word",
-        "Keep this model off the accelerator, or pool to 1×1 before flattening",
+        "counts in NHWC order and silently takes other elements",
+        "Pool to 1×1 before flattening, or keep this model off the accelerator",
     ),
     (
         _pads,
-        "the compiler pads with code 0 instead of the zero point without a word",
-        "Let a convolution alone use the pad: then it becomes that convolution's padding",
+        "silently pads with code 0 instead of the zero point",
+        "Let only convolutions use the pad: then it becomes their padding",
     ),
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -55,7 +56,8 @@ def _candidates(
     elif name in ("silu", "hardsigmoid", "gelu"):
         yield getattr(nn, name)
         if name == "gelu":
-            yield lambda x: nn.gelu(x, approximate="tanh")
+            # written out: MERA 1.6.0 does not look at aten::gelu's approximation
+            yield lambda x: 0.5 * x * (1 + torch.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x * x * x)))
     elif name == "hardswish":
         # MERA 1.6.0 crashes on aten::hardswish in float, and its quantized::hardswish is a step off in places
         yield lambda x: x * nn.hardtanh(x + 3, 0.0, 6.0) / 6
@@ -78,7 +80,8 @@ def _fitted(torch: Any, name: str, table: np.ndarray, source: QuantParams, targe
     elif name in ("times", "over"):
         yield lambda x: x * factor
     else:
-        yield lambda x: torch.nn.functional.leaky_relu(x, factor)
+        # MERA 1.6.0 makes something else of aten::leaky_relu
+        yield lambda x: torch.relu(x) - factor * torch.relu(-x)
 
 
 def factor_of(shape: np.ndarray, table: np.ndarray, target: QuantParams) -> float | None:

@@ -58,34 +58,39 @@ def _fold(graph: Graph, pad: Node) -> Graph:
     nodes = []
     for node in graph.nodes:
         if node.name in users:
-            weight, padding = _padded(graph, node, wholes(pad, "amounts"))
+            weight, settings = _padded(graph, node, wholes(pad, "amounts"))
             name = node.inputs[1]
             constants[name] = weight
             values[name] = replace(values[name], spec=replace(values[name].spec, shape=weight.shape))
             inputs = (pad.inputs[0], *node.inputs[1:])
-            node = replace(node, inputs=inputs, attributes={**node.attributes, "padding": padding})
+            node = replace(node, inputs=inputs, attributes={**node.attributes, **settings})
         if node.name != pad.name:
             nodes.append(node)
     del values[pad.name]
     return graph.replace(nodes=tuple(nodes), values=values, constants=constants)
 
 
-def _padded(graph: Graph, node: Node, amounts: tuple[int, ...]) -> tuple[np.ndarray, tuple[int, int]]:
-    """The convolution's weight, with zeros where the pad is uneven, and its new padding (rows, columns)."""
+def _padded(graph: Graph, node: Node, amounts: tuple[int, ...]) -> tuple[np.ndarray, dict[str, tuple[int, int]]]:
+    """The convolution's weight, with zeros where the pad is uneven, and its new padding and dilation."""
     weight = graph.constants[node.inputs[1]]
-    paddings, frame = [], [(0, 0), (0, 0)]
+    paddings, dilations, frame = [], [], [(0, 0), (0, 0)]
     for axis in (0, 1):
-        own, dilation, stride = (pair(node, name)[axis] for name in ("padding", "dilation", "stride"))
+        own, dilation = pair(node, "padding")[axis], pair(node, "dilation")[axis]
         before, after = (own + amount for amount in amounts[2 * axis : 2 * axis + 2])
-        taps_before = -(-max(after - before, 0) // dilation)
-        padding = before + taps_before * dilation
-        # what the even padding adds at the end makes further windows, unless the kernel grows there as well
-        extent = graph.values[node.inputs[0]].spec.shape[2 + axis] + 2 * own
-        room = extent - 2 * own - sum(amounts[2 * axis : 2 * axis + 2]) + 2 * padding
-        kernel, windows = weight.shape[2 + axis] + taps_before, graph.values[node.name].spec.shape[2 + axis]
-        taps_after = 0
-        while (room - dilation * (kernel + taps_after - 1) - 1) // stride + 1 > windows:
-            taps_after += 1
-        paddings.append(padding)
-        frame.append((taps_before, taps_after))
-    return np.pad(weight, frame), (paddings[0], paddings[1])
+        if before != after and dilation > 1:  # a zero more at one end must be one position more
+            weight, dilation = _spread(weight, 2 + axis, dilation), 1
+        # the kernel grows by what the even padding adds, so that it stands at the same places and no others
+        frame.append((max(after - before, 0), max(before - after, 0)))
+        paddings.append(max(before, after))
+        dilations.append(dilation)
+    settings = {"padding": (paddings[0], paddings[1]), "dilation": (dilations[0], dilations[1])}
+    return np.pad(weight, frame), settings
+
+
+def _spread(weight: np.ndarray, axis: int, dilation: int) -> np.ndarray:
+    """A dilated kernel with its gaps written out as zeros."""
+    shape = list(weight.shape)
+    shape[axis] = dilation * (shape[axis] - 1) + 1
+    spread = np.zeros(shape, weight.dtype)
+    np.moveaxis(spread, axis, 0)[::dilation] = np.moveaxis(weight, axis, 0)
+    return spread

@@ -19,7 +19,9 @@ def first_difference(first: Graph, second: Graph) -> str | None:
     for mine, theirs in zip(first.nodes, second.nodes, strict=True):
         mapped = tuple(names.get(name, name) for name in first.activations(mine))
         if (mine.op, dict(mine.attributes)) != (theirs.op, dict(theirs.attributes)):
-            return f"layer {mine.name} is {mine.op} {dict(mine.attributes)} against {theirs.op} {dict(theirs.attributes)}"
+            return (
+                f"layer {mine.name} is {mine.op} {dict(mine.attributes)} against {theirs.op} {dict(theirs.attributes)}"
+            )
         if mapped != tuple(second.activations(theirs)):
             return f"layer {mine.name} reads {mapped} against {tuple(second.activations(theirs))}"
         for ours, other in zip([*mine.inputs, mine.name], [*theirs.inputs, theirs.name], strict=True):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import os
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -46,13 +46,14 @@ def save_torchscript(graph: Graph, path: str | os.PathLike[str]) -> Path:
     Warns:
         PrecisionWarning: see `to_torchscript`.
     """
-    script = to_torchscript(graph)
     torch = require("torch", feature="Writing TorchScript")
+    script, cautions = _write(torch, graph)
     buffer = io.BytesIO()  # a file's name would end up inside it
     with _quiet():
         torch.jit.save(script, buffer)
     with replacing_file(path) as temporary:
         temporary.write_bytes(buffer.getvalue())
+    _warn(cautions)
     return Path(path).expanduser()
 
 
@@ -77,23 +78,27 @@ def to_torchscript(graph: Graph) -> Any:
         PrecisionWarning: torch rounds a function's codes differently, or EdgeCortix's compiler is known to make
             something else of a layer.
     """
-    torch = require("torch", feature="Writing TorchScript")
+    script, cautions = _write(require("torch", feature="Writing TorchScript"), graph)
+    _warn(cautions)
+    return script
+
+
+def _write(torch: Any, graph: Graph) -> tuple[Any, list[str]]:
+    """The script module, and what its user should know."""
     verify(graph)
     written = plain(graph)
     for node in written.nodes:
         _require_hardware_form(written, node)
+    exporter = Exporter(torch, written)
+    paths = module_paths(torch, [(node.name, node.op) for node in written.nodes])
+    examples = tuple(torch.zeros(written.values[name].spec.shape) for name in written.inputs)
     with _engine(torch), _quiet(), torch.no_grad():
-        exporter = Exporter(torch, written)
-        paths = module_paths(torch, [(node.name, node.op) for node in written.nodes])
-        network = _network(torch, exporter, paths)
-        examples = tuple(torch.zeros(written.values[name].spec.shape) for name in written.inputs)
-        script = torch.jit.trace(network, examples, check_trace=False)
+        script = torch.jit.trace(_network(torch, exporter, paths), examples, check_trace=False)
     tables = {paths[name]: table for name, table in exporter.tables.items()}
     # tracing keeps no attributes of a module, so this one comes after it
     script._c._register_attribute(ATTRIBUTE, torch._C.StringType.get(), mark_text(graph.sha256, tables))
     _require_same(written, import_torchscript(script, [tuple(example.shape) for example in examples]))
-    _warn(written, exporter.rounded)
-    return script
+    return script, [*_rounding(written, exporter.rounded), *concerns(written)]
 
 
 def _require_hardware_form(graph: Graph, node: Node) -> None:
@@ -101,11 +106,11 @@ def _require_hardware_form(graph: Graph, node: Node) -> None:
         return
     main, other = main_operand(graph, node)
     producer = graph.producer(main)
-    if (main, other) != node.inputs or (producer is not None and fusable(graph, producer)):
+    unrounded = producer is not None and fusable(graph, producer)
+    if (main, other) != node.inputs or unrounded:
         raise GraphError(
-            f"layer {node.name}: the add takes {node.inputs[0]} as its main operand"
-            f"{' after rounding it' if main == node.inputs[0] else ''}, but EdgeCortix's compiler and import_torchscript "
-            f"would take {main}{' before' if main == node.inputs[0] else ''}. Apply "
+            f"layer {node.name}: the add's main operand is {node.inputs[0]}, but EdgeCortix's compiler and "
+            f"import_torchscript would take {main}{', before it is rounded' if unrounded else ''}. Apply "
             "ectoolkit.passes.residual_add.FuseResidualAdd to the graph first; its results change by that"
         )
 
@@ -147,21 +152,19 @@ def _require_same(written: Graph, read: Graph) -> None:
         )
 
 
-def _warn(graph: Graph, rounded: Mapping[str, int]) -> None:
-    if rounded:
-        layers = ", ".join(f"{name} ({count})" for name, count in rounded.items())
-        warnings.warn(
-            f"{graph.name}: torch rounds some of 256 codes to the neighbour in {layers}. import_torchscript gives the "
-            "graph's codes; torch and EdgeCortix's compiler may give their own",
-            PrecisionWarning,
-            stacklevel=3,
-        )
-    for concern in concerns(graph):
-        warnings.warn(
-            f"{graph.name}: EdgeCortix's compiler (MERA 1.6.0) will not give the graph's results. {concern}",
-            PrecisionWarning,
-            stacklevel=3,
-        )
+def _rounding(graph: Graph, rounded: Mapping[str, int]) -> list[str]:
+    if not rounded:
+        return []
+    layers = ", ".join(f"{name} ({count})" for name, count in rounded.items())
+    return [
+        f"{graph.name}: torch rounds some of the 256 codes of a function to the neighbour, in {layers}. "
+        "import_torchscript gives the graph's codes; torch and EdgeCortix's compiler may give their own"
+    ]
+
+
+def _warn(cautions: Sequence[str]) -> None:
+    for caution in cautions:
+        warnings.warn(caution, PrecisionWarning, stacklevel=3)
 
 
 @contextmanager
@@ -171,7 +174,7 @@ def _quiet() -> Iterator[None]:
         for category in (DeprecationWarning, FutureWarning):
             warnings.simplefilter("ignore", category)
         warnings.filterwarnings("ignore", message=".*quantized tensor creation functions.*")
-        warnings.filterwarnings("ignore", message=".*To copy construct from a tensor.*")
+        warnings.filterwarnings("ignore", message=".*Converting a tensor to a Python.*")
         yield
 
 

@@ -166,8 +166,8 @@ class Exporter:
     def pad(self, node: Node) -> Any:
         top, bottom, left, right = wholes(node, "amounts")
         # torch quantizes the value: 0.0 becomes the zero point
-        compute = self.torch.nn.functional.pad
-        return self.leaf("Pad", lambda x: compute(x, (left, right, top, bottom), value=0.0))
+        compute = self.torch.constant_pad_nd
+        return self.leaf("Pad", lambda x: compute(x, [left, right, top, bottom], 0.0))
 
     def slice(self, node: Node) -> Any:
         axis, begin, end = (whole(node, name) for name in ("axis", "begin", "end"))
@@ -189,8 +189,8 @@ class Exporter:
         quant = grid(self.graph.values[name])
         if (quant.quant_min, quant.quant_max) != (0, 255):
             raise QuantizationError(
-                f"{name} uses the codes {quant.quant_min}..{quant.quant_max}, expected 0..255: TorchScript has no place "
-                "for others. Quantize with activation_bits=8 or 7, which keep all codes"
+                f"layer {name} uses the codes {quant.quant_min}..{quant.quant_max}, expected 0..255: TorchScript cannot "
+                "say others. Quantize with activation_bits=8 or 7, which both allow all codes"
             )
         return quant
 
@@ -220,7 +220,7 @@ def real_bias(codes: np.ndarray, steps: np.ndarray, layer: str) -> np.ndarray:
         float32 ``(channels,)``.
 
     Raises:
-        QuantizationError: no float32 has those codes: beyond 2**24 they lie closer than float32 numbers.
+        QuantizationError: no float32 has those codes; from 2**22 on that happens to codes that come from none.
     """
     real = codes.astype(np.float64) * steps.astype(np.float64)
     found = real.astype(np.float32)
@@ -236,7 +236,7 @@ def real_bias(codes: np.ndarray, steps: np.ndarray, layer: str) -> np.ndarray:
     raise QuantizationError(
         f"layer {layer}: no float32 bias gives channel {channel} its bias code {codes[channel]} at scale "
         f"{steps[channel]:g}; TorchScript keeps biases as float32. Give the channel a larger weight scale, so that its "
-        "bias has fewer than 2**24 steps"
+        "bias is fewer than 2**22 steps"
     )
 
 
