@@ -85,7 +85,10 @@ def _fitted(torch: Any, name: str, table: np.ndarray, source: QuantParams, targe
 
 
 def factor_of(shape: np.ndarray, table: np.ndarray, target: QuantParams) -> float | None:
-    """The factor that brings `shape` to the table's codes; the one with the fewest digits, None where none does.
+    """The factor that brings `shape` to the table's codes.
+
+    The one with the fewest digits that gives all of them; where none does, the one with the least squared error; None
+    where the table tells nothing.
 
     Args:
         shape: float64 ``(256,)``; entries of 0 say nothing.
@@ -99,6 +102,7 @@ def factor_of(shape: np.ndarray, table: np.ndarray, target: QuantParams) -> floa
     codes = table[kept].astype(np.float64) - target.zero_point
     ends = np.sort([(codes - 0.5) * steps, (codes + 0.5) * steps], axis=0)
     low, high = float(ends[0].max()), float(ends[1].min())
-    middle = (low + high) / 2
-    nice = (round(middle, digits) for digits in range(1, 8))
-    return next((number for number in nice if low < number < high), middle)
+    if low >= high:
+        return float((shape[kept] * codes).sum() * float(target.scalar) / (shape[kept] ** 2).sum())
+    nice = (round((low + high) / 2, digits) for digits in range(1, 8))
+    return next((number for number in nice if low < number < high), (low + high) / 2)

@@ -189,8 +189,8 @@ class Exporter:
         quant = grid(self.graph.values[name])
         if (quant.quant_min, quant.quant_max) != (0, 255):
             raise QuantizationError(
-                f"layer {name} uses the codes {quant.quant_min}..{quant.quant_max}, expected 0..255: TorchScript cannot "
-                "say others. Quantize with activation_bits=8 or 7, which both allow all codes"
+                f"layer {name} uses the codes {quant.quant_min}..{quant.quant_max}, expected 0..255: TorchScript "
+                "cannot say others. Quantize with activation_bits=8 or 7, which both allow all codes"
             )
         return quant
 
