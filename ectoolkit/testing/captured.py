@@ -74,9 +74,7 @@ def minmax_scheme(
         keep_float: names of layers.
     """
     _, values = float_values(network, inputs)
-    chosen = {
-        name: LayerScheme(_grid(x, bits)) for name, x in zip(network.inputs, inputs, strict=True)
-    }
+    chosen = {name: LayerScheme(_grid(x, bits)) for name, x in zip(network.inputs, inputs, strict=True)}
     for layer in network.layers:
         chosen[layer.name] = _layer_scheme(layer, chosen, values, bits, layer.name in keep_float, hardware)
     return Scheme(chosen, hardware)
@@ -109,7 +107,7 @@ def _grid(x: np.ndarray, bits: int) -> QuantParams:
     low, high = min(float(x.min()), 0.0), max(float(x.max()), 0.0)
     levels = 2**bits - 1
     scale = np.float32(max((high - low) / levels, 1e-8))
-    return QuantParams(scale, int(np.clip(np.rint(-low / float(scale)), 0, levels)), 0, levels)
+    return QuantParams(np.asarray(scale), int(np.clip(np.rint(-low / float(scale)), 0, levels)), 0, levels)
 
 
 def compiled(graph: Graph, layout: str = "NHWC", isa: str = "host") -> Callable[..., list[np.ndarray]]:
