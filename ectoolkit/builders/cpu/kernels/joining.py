@@ -28,8 +28,9 @@ def concat(shapes, axis, factors, zero_point, low, high):
             I.func_name("concat")
             I.func_attr({"tirx.noalias": True})
             handles = [I.arg(f"x{i}", I.handle()) for i in range(len(shapes))]
-            y = _flat(I.arg("y", I.handle()), joined)
-            given = [_flat(handle, shape) for handle, shape in zip(handles, shapes, strict=True)]
+            handles.append(I.arg("y", I.handle()))
+            shaped = [I.match_buffer(*pair, "uint8") for pair in zip(handles, (*shapes, joined), strict=True)]
+            *given, y = [I.decl_buffer((prod(buffer.shape),), "uint8", data=buffer.data) for buffer in shaped]
             I.sblock_alloc_buffer((1,), "uint8", scope="local")
             with I.parallel(0, outer) as row:
                 begin = 0
@@ -40,11 +41,6 @@ def concat(shapes, axis, factors, zero_point, low, high):
                         I.buffer_store(y, value, [row * sum(widths) + begin + i])
                     begin += width
     return builder.get()
-
-
-def _flat(handle, shape):
-    shaped = I.match_buffer(handle, shape, "uint8")
-    return I.decl_buffer((prod(shape),), "uint8", data=shaped.data)
 
 
 def _moved(code, input_zero, multiplier, shift, zero_point, low, high):
