@@ -65,10 +65,10 @@ FUNCTIONS: Mapping[str, Callable[..., np.ndarray]] = MappingProxyType(
         "floor": lambda x: np.floor(x),
         "gelu": gelu,
         "gelu_tanh": gelu_tanh,
-        "hardshrink": lambda x, edge: np.where(np.abs(x) > edge, x, 0.0),
+        "hardshrink": lambda x, edge: np.asarray(np.where(np.abs(x) > edge, x, 0.0)),
         "hardsigmoid": hardsigmoid,
         "hardswish": lambda x: x * hardsigmoid(x),
-        "leaky_relu": lambda x, slope: np.where(x >= 0, x, slope * x),
+        "leaky_relu": lambda x, slope: np.asarray(np.where(x >= 0, x, slope * x)),
         "log": lambda x: np.log(x),
         "log10": lambda x: np.log10(x),
         "log1p": lambda x: np.log1p(x),
@@ -94,7 +94,7 @@ FUNCTIONS: Mapping[str, Callable[..., np.ndarray]] = MappingProxyType(
         "sqrt": lambda x: np.sqrt(x),
         "square": lambda x: x * x,
         "tanh": lambda x: np.tanh(x),
-        "threshold": lambda x, edge, value: np.where(x > edge, x, value),
+        "threshold": lambda x, edge, value: np.asarray(np.where(x > edge, x, value)),
         "times": lambda x, factor: x * factor,
     }
 )

@@ -124,7 +124,7 @@ class _Assembler:
     # --- layers on real numbers ----------------------------------------------------------------------------------
 
     def _add_real(self, layer: FloatLayer) -> str:
-        op = FLOAT_FORMS[layer.op] if layer.op in FLOAT_FORMS else layer.op
+        op = FLOAT_FORMS.get(layer.op, layer.op)
         operands = [self.real(name) for name in layer.inputs]
         for place, array in sorted(layer.constants.items()):
             operands.insert(place, self._real_constant(f"{layer.name}.operand{place}", array))
@@ -172,7 +172,7 @@ class _Assembler:
         weight = chosen.weight
         if weight is None:
             raise QuantizationError(
-                f"layer {layer.name} ({layer.op}) has no integer weights in its scheme; give it some, or keep_float=True"
+                f"layer {layer.name} ({layer.op}) has no weights in its scheme; give it some, or keep_float=True"
             )
         return self.builder.weighted(
             layer.op, layer.name, x, weight.codes, weight.scales, chosen.bias, quant, layer.attributes

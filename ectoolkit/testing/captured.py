@@ -5,7 +5,9 @@ Needs torch and tvm.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,6 +15,8 @@ import numpy as np
 from ectoolkit._optional import require
 from ectoolkit.core.graph import Graph
 from ectoolkit.core.interpreter import interpret
+from ectoolkit.core.metrics import sqnr_db
+from ectoolkit.core.ops.base import grid
 from ectoolkit.core.types import QuantParams
 from ectoolkit.frontends.exported import FloatLayer, FloatNetwork, capture
 from ectoolkit.quantization.assembly import assemble
@@ -74,9 +78,7 @@ def minmax_scheme(
         keep_float: names of layers.
     """
     _, values = float_values(network, inputs)
-    chosen = {
-        name: LayerScheme(_grid(x, bits)) for name, x in zip(network.inputs, inputs, strict=True)
-    }
+    chosen = {name: LayerScheme(_grid(x, bits)) for name, x in zip(network.inputs, inputs, strict=True)}
     for layer in network.layers:
         chosen[layer.name] = _layer_scheme(layer, chosen, values, bits, layer.name in keep_float, hardware)
     return Scheme(chosen, hardware)
@@ -109,7 +111,7 @@ def _grid(x: np.ndarray, bits: int) -> QuantParams:
     low, high = min(float(x.min()), 0.0), max(float(x.max()), 0.0)
     levels = 2**bits - 1
     scale = np.float32(max((high - low) / levels, 1e-8))
-    return QuantParams(scale, int(np.clip(np.rint(-low / float(scale)), 0, levels)), 0, levels)
+    return QuantParams(np.asarray(scale), int(np.clip(np.rint(-low / float(scale)), 0, levels)), 0, levels)
 
 
 def compiled(graph: Graph, layout: str = "NHWC", isa: str = "host") -> Callable[..., list[np.ndarray]]:
@@ -137,6 +139,74 @@ def run_images(run: Callable[..., list[np.ndarray]], inputs: Sequence[np.ndarray
     """A compiled graph of one image, on each image of a batch."""
     parts = [run(*(np.ascontiguousarray(x[i : i + 1]) for x in inputs)) for i in range(len(inputs[0]))]
     return [np.concatenate(arrays) for arrays in zip(*parts, strict=True)]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What became of one model.
+
+    Attributes:
+        model: its name.
+        integer_layers: layers that run on codes, those between two steps included.
+        float_layers: names of those that run in float.
+        sqnr_db: of each output against the float network's.
+        equal: share of output elements in which the compiled graph and the interpreter agree.
+        apart: the most codes that any output element differs by; of outputs that are float, in millionths of its
+            largest value.
+        seconds: wall time of every step.
+    """
+
+    model: str
+    integer_layers: int
+    float_layers: tuple[str, ...]
+    sqnr_db: tuple[float, ...]
+    equal: float
+    apart: float
+    seconds: float
+
+    def __str__(self) -> str:
+        sqnr = " ".join(f"{value:5.1f}" for value in self.sqnr_db)
+        return (
+            f"{self.model:22} {self.integer_layers:7} {len(self.float_layers):6} {sqnr:>12} {self.equal:9.5%} "
+            f"{self.apart:6g} {self.seconds:6.1f}"
+        )
+
+
+HEADER = f"{'model':22} {'integer':>7} {'float':>6} {'SQNR dB':>12} {'equal':>9} {'apart':>6} {'s':>6}"
+
+
+def judge(name: str, module: Any, inputs: Sequence[np.ndarray], **settings: Any) -> Verdict:
+    """Take a model through every stage and say how it went.
+
+    Args:
+        name: of the model.
+        module: ``nn.Module``.
+        inputs: float32, one array an input, all with the same number of images.
+        **settings: of `minmax_scheme`.
+    """
+    begin = time.perf_counter()
+    network = capture(module, [(1, *x.shape[1:]) for x in inputs], name=name)
+    graph = assemble(network, minmax_scheme(network, inputs, **settings))
+    expected, found = float_values(network, inputs)[0], interpret(graph, list(inputs))
+    again = run_images(compiled(graph), inputs)
+    pairs = list(zip(found, again, strict=True))
+    return Verdict(
+        name,
+        sum(graph.runs_in(node) == "integer" for node in graph),
+        tuple(node.name for node in graph if graph.runs_in(node) == "float"),
+        tuple(sqnr_db(reference, output) for reference, output in zip(expected, found, strict=True)),
+        sum(int((a == b).sum()) for a, b in pairs) / sum(a.size for a, _ in pairs),
+        max(_apart(graph, output, a, b) for output, (a, b) in zip(graph.outputs, pairs, strict=True)),
+        time.perf_counter() - begin,
+    )
+
+
+def _apart(graph: Graph, output: str, found: np.ndarray, again: np.ndarray) -> float:
+    producer = graph.producer(output)
+    largest = float(np.abs(found.astype(np.float64) - again).max())
+    if producer is None or producer.op != "dequantize":
+        return 1e6 * largest / max(float(np.abs(found).max()), 1e-30)
+    return round(largest / float(grid(graph.values[producer.inputs[0]]).scalar), 6)
 
 
 def close_and_equal(

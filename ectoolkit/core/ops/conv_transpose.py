@@ -42,7 +42,7 @@ class ConvTranspose2d(Op):
 
     def macs(self, node: Node, inputs: Sequence[Value], output: Value) -> int:
         """Those of torch's form, which skips the zeros."""
-        o, per_group, kh, kw = inputs[1].spec.shape
+        o, _, kh, kw = inputs[1].spec.shape
         return inputs[0].spec.size * kh * kw * (o // whole(node, "groups"))
 
 
@@ -60,7 +60,9 @@ def frame_of(node: Node, kernel: tuple[int, int]) -> tuple[tuple[int, int], tupl
     expect(len(more) == 2 and min(more) >= 0, node, f"output_padding is {more}, expected two numbers from 0")
     top, left = dh * (kernel[0] - 1) - ph, dw * (kernel[1] - 1) - pw
     fits = min(top, left) >= 0
-    expect(fits, node, f"padding {ph, pw} is more than its kernel {kernel} reaches; expected at most {top + ph, left + pw}")
+    expect(
+        fits, node, f"padding {ph, pw} is more than its kernel {kernel} reaches; expected at most {top + ph, left + pw}"
+    )
     return (top, top + more[0]), (left, left + more[1])
 
 

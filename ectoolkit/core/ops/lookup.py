@@ -30,7 +30,9 @@ class Lookup(Op):
         quant = grid(output)
         assert table is not None
         fits = quant.quant_min <= table.min() and table.max() <= quant.quant_max
-        expect(fits, node, f"its table holds {table.min()}..{table.max()}, expected {quant.quant_min}..{quant.quant_max}")
+        expect(
+            fits, node, f"its table holds {table.min()}..{table.max()}, expected {quant.quant_min}..{quant.quant_max}"
+        )
 
     def evaluate(self, node: Node, inputs: Sequence[Value], output: Value, arrays: Sequence[np.ndarray]) -> np.ndarray:
         return arrays[1][arrays[0]]

@@ -74,7 +74,7 @@ class Gather(_Moved):
         expect(min(sizes, default=0) > 0 and total == given, node, f"sizes {sizes} do not divide {given} indices")
         for axis, places in places_of(node).items():
             low, high, extent = min(places), max(places), shape[axis]
-            expect(0 <= low and high < extent, node, f"indices {low}..{high} leave axis {axis}, 0..{extent - 1}")
+            expect(low >= 0 and high < extent, node, f"indices {low}..{high} leave axis {axis}, 0..{extent - 1}")
             shape[axis] = len(places)
         return tuple(shape)
 

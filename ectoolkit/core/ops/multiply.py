@@ -26,7 +26,7 @@ class Multiply(Op):
     def output_shape(self, node: Node, inputs: Sequence[Value]) -> tuple[int, ...]:
         first, second = inputs[0].spec.shape, inputs[1].spec.shape
         fits = len(first) == len(second) and all(a == b or 1 in (a, b) for a, b in zip(first, second, strict=False))
-        expect(fits, node, f"operands of {first} and {second} do not fit: every axis must be equal, or 1 in one of them")
+        expect(fits, node, f"operands of {first} and {second} do not fit: axes must be equal, or 1 in one of them")
         return tuple(max(a, b) for a, b in zip(first, second, strict=True))
 
     def check(self, node: Node, inputs: Sequence[Value], output: Value, constants: Sequence[np.ndarray | None]) -> None:

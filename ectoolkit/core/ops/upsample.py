@@ -7,6 +7,7 @@ integer, half up: ``(near · 3 + far + 2) >> 2``; at the border the outer neighb
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import numpy as np
 
@@ -17,7 +18,7 @@ from ectoolkit.core.ops.base import Op, same_grid
 class _Upsample2x(Op):
     arity = 1
     rank = 4
-    input_dtypes = (("uint8",),)
+    input_dtypes: ClassVar[tuple[tuple[str, ...], ...]] = (("uint8",),)
 
     def output_shape(self, node: Node, inputs: Sequence[Value]) -> tuple[int, ...]:
         n, channels, height, width = inputs[0].spec.shape

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -167,7 +167,7 @@ class Planner:
             return self.source(node, x)
         return self.add(node, "reshape", [x], step=step, attributes={"shape": tuple(shape)}, keeps_grid=True)
 
-    def gathered(self, node: Any, x: Any, places: dict[int, Sequence[int]], step: str = "") -> str:
+    def gathered(self, node: Any, x: Any, places: Mapping[int, Sequence[int]], step: str = "") -> str:
         """Add a layer that takes elements by their places along some axes; returns its name."""
         settings = {
             "axes": tuple(places),

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
-from torch.nn import functional as F
+from torch.nn import functional as F  # noqa: N812
 
 from ectoolkit.core.metrics import sqnr_db
 from ectoolkit.testing.captured import close_and_equal

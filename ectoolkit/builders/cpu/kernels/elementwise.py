@@ -1,4 +1,4 @@
-"""Residual add, ReLU, and moving codes to another grid (concat)."""
+"""Residual add, product and ReLU."""
 
 from __future__ import annotations
 
@@ -125,7 +125,9 @@ def multiply(shape, each, zero_a, zero_b, multiplier, shift, zero_point, low, hi
                 left: T.let = T.Cast("int32", A[row * channels + channel]) - zero_a
                 right: T.let = T.Cast("int32", B[(row if each else row // pixels) * channels + channel]) - zero_b
                 moved: T.let = requantize_scalar(left * right, multiplier, shift)
-                Y[row * channels + channel] = T.Cast("uint8", T.max(T.min(cut(moved, -512, 512) + zero_point, high), low))
+                Y[row * channels + channel] = T.Cast(
+                    "uint8", T.max(T.min(cut(moved, -512, 512) + zero_point, high), low)
+                )
 
     return kernel
 
@@ -147,59 +149,5 @@ def relu(shape, zero_point):
         for row in T.parallel(rows):
             for channel in T.serial(channels):
                 Y[row * channels + channel] = T.max(X[row * channels + channel], T.Cast("uint8", zero_point))
-
-    return kernel
-
-
-def rescale(shape, input_zero, multiplier, shift, zero_point, low, high):
-    """uint8 to uint8: an input of a concat on the output's grid."""
-    rows, channels = 1, shape[-1]
-    for extent in shape[:-1]:
-        rows *= extent
-
-    @T.prim_func(s_tir=True)
-    def kernel(x: T.handle, y: T.handle):
-        T.func_attr({"tirx.noalias": True})
-        x_shaped = T.match_buffer(x, shape, "uint8")
-        y_shaped = T.match_buffer(y, shape, "uint8")
-        X = T.decl_buffer((rows * channels,), "uint8", data=x_shaped.data)
-        Y = T.decl_buffer((rows * channels,), "uint8", data=y_shaped.data)
-        unused = T.sblock_alloc_buffer((1,), "uint8", scope="local")
-        for row in T.parallel(rows):
-            for channel in T.serial(channels):
-                moved: T.let = requantize_scalar(
-                    T.Cast("int32", X[row * channels + channel]) - input_zero, multiplier, shift
-                )
-                Y[row * channels + channel] = T.Cast("uint8", T.max(T.min(cut(moved, -512, 512) + zero_point, high), low))
-
-    return kernel
-
-
-def join(shapes, axis):
-    """Two uint8 tensors joined along an axis (of the shapes given)."""
-    first, second = shapes
-    outer, inner = 1, 1
-    for extent in first[:axis]:
-        outer *= extent
-    for extent in first[axis + 1 :]:
-        inner *= extent
-    left, right = first[axis] * inner, second[axis] * inner
-    joined = (*first[:axis], first[axis] + second[axis], *first[axis + 1 :])
-
-    @T.prim_func(s_tir=True)
-    def kernel(a: T.handle, b: T.handle, y: T.handle):
-        T.func_attr({"tirx.noalias": True})
-        a_shaped = T.match_buffer(a, first, "uint8")
-        b_shaped = T.match_buffer(b, second, "uint8")
-        y_shaped = T.match_buffer(y, joined, "uint8")
-        A = T.decl_buffer((outer * left,), "uint8", data=a_shaped.data)
-        B = T.decl_buffer((outer * right,), "uint8", data=b_shaped.data)
-        Y = T.decl_buffer((outer * (left + right),), "uint8", data=y_shaped.data)
-        unused = T.sblock_alloc_buffer((1,), "uint8", scope="local")
-        for row in T.parallel(outer):
-            for i in T.serial(left):
-                Y[row * (left + right) + i] = A[row * left + i]
-            for i in T.serial(right):
-                Y[row * (left + right) + left + i] = B[row * right + i]
 
     return kernel

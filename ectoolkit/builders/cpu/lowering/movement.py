@@ -6,10 +6,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ectoolkit.builders.cpu.kernels import elementwise, moving, real, spatial
+from ectoolkit.builders.cpu.kernels import joining, moving, real, spatial
 from ectoolkit.builders.cpu.lowering.context import (
     Context,
-    KernelCall,
     Lowered,
     computed,
     inside_axis,
@@ -32,28 +31,15 @@ def lower_concat(context: Context, node: Node) -> Lowered:
         return computed(context, node, real.concat, whole(node, "axis"))
     output = context.value(node.name)
     axis = inside_axis(whole(node, "axis"), len(output.spec.shape))
-    calls, parts = [], []
-    for position, name in enumerate(node.inputs):
-        value = context.value(name)
-        if grid(value) == grid(output):
-            parts.append((name, context.shape(name)))
-            continue
-        ratio = arithmetic.requantize_multiplier(concat_op.input_ratio(value, output), node.name)
-        quant = grid(output)
-        ends = (quant.zero_point, quant.quant_min, quant.quant_max)
-        arguments = (grid(value).zero_point, int(ratio[0]), int(ratio[1]), *ends)
-        moved, shape = f"{node.name}:input{position}", context.shape(name)
-        calls.append(KernelCall(elementwise.rescale, (shape, *arguments), (name,), moved, shape, "uint8"))
-        parts.append((moved, shape))
-    name, shape = parts[0]
-    for position, (other, other_shape) in enumerate(parts[1:], 1):
-        joined = (*shape[:axis], shape[axis] + other_shape[axis], *shape[axis + 1 :])
-        target = node.name if position == len(parts) - 1 else f"{node.name}:joined{position}"
-        calls.append(KernelCall(elementwise.join, ((shape, other_shape), axis), (name, other), target, joined, "uint8"))
-        name, shape = target, joined
-    if len(parts) == 1:
-        calls.append(KernelCall(spatial.reshape, (shape, shape), (name,), node.name, shape, "uint8"))
-    return Lowered(calls)
+    factors = []
+    for value in (context.value(name) for name in node.inputs):
+        multiplier, shift = arithmetic.requantize_multiplier(concat_op.input_ratio(value, output), node.name)
+        same = grid(value) == grid(output)
+        factors.append(None if same else (grid(value).zero_point, int(multiplier), int(shift)))
+    quant = grid(output)
+    ends = (quant.zero_point, quant.quant_min, quant.quant_max)
+    shapes = tuple(context.shape(name) for name in node.inputs)
+    return single(context, node, joining.concat, shapes, axis, tuple(factors), *ends)
 
 
 def lower_max_pool(context: Context, node: Node) -> Lowered:

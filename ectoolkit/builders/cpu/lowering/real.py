@@ -89,9 +89,7 @@ def lower_conv_transpose2d(context: Context, node: Node) -> Lowered:
     n, c, h, w = x.shape
     shape = (n, c, (h - 1) * stride[0] + 1 + top + bottom, (w - 1) * stride[1] + 1 + left + right)
     spread, name = Tensor(shape, tuple(range(4)), "float32"), f"{node.name}:spread"
-    moved = KernelCall(
-        real.spread, ((x,), spread, stride, top, left), node.inputs[:1], name, spread.inside, "float32"
-    )
+    moved = KernelCall(real.spread, ((x,), spread, stride, top, left), node.inputs[:1], name, spread.inside, "float32")
     settings = ((1, 1), (0, 0), pair(node, "dilation"), whole(node, "groups"))
     arguments = ((spread, weight, bias), output, *settings)
     reads = (name, *node.inputs[1:])

@@ -18,7 +18,7 @@ from ectoolkit.core.ops.convolution import accumulator_ratio
 
 
 def lower_conv2d(context: Context, node: Node) -> Lowered:
-    x, weight = context.value(node.inputs[0]), context.value(node.inputs[1])
+    weight = context.value(node.inputs[1])
     output = context.value(node.name)
     codes = output.spec.dtype == "uint8"
     spec = convolution.ConvSpec(
@@ -29,9 +29,7 @@ def lower_conv2d(context: Context, node: Node) -> Lowered:
         dilation=pair(node, "dilation"),
         groups=whole(node, "groups"),
         rank=4,
-        input_zero_point=grid(x).zero_point,
         epilogue="codes" if codes else "accumulator",
-        **_ends(context, node),
     )
     return _convolution(context, node, spec, node.inputs[0], node.name)
 
@@ -65,20 +63,18 @@ def _linear(context: Context, node: Node, rows: int, x: str, made: str) -> Lower
         dilation=(1, 1),
         groups=1,
         rank=2,
-        input_zero_point=grid(context.value(node.inputs[0])).zero_point,
         epilogue="host",
-        **_ends(context, node),
     )
     return _convolution(context, node, spec, x, made)
 
 
-def _ends(context: Context, node: Node) -> dict[str, int]:
-    """Of the output's codes: zero point, smallest and largest."""
-    quant = grid(context.value(node.name))
+def _grids(context: Context, node: Node) -> np.ndarray:
+    """int32 ``(4,)``: the input's code of real 0; the output's, its smallest and largest."""
+    first, quant = grid(context.value(node.inputs[0])), grid(context.value(node.name))
     if context.value(node.name).spec.dtype == "int32":
-        return {"zero_point": 0, "low": 0, "high": 255}
+        return np.array([first.zero_point, 0, 0, 255], np.int32)
     low = quant.zero_point if node.attributes["relu"] else quant.quant_min
-    return {"zero_point": quant.zero_point, "low": low, "high": quant.quant_max}
+    return np.array([first.zero_point, quant.zero_point, low, quant.quant_max], np.int32)
 
 
 def lower_conv_transpose2d(context: Context, node: Node) -> Lowered:
@@ -100,9 +96,7 @@ def lower_conv_transpose2d(context: Context, node: Node) -> Lowered:
         dilation=pair(node, "dilation"),
         groups=whole(node, "groups"),
         rank=4,
-        input_zero_point=quant.zero_point,
         epilogue="codes",
-        **_ends(context, node),
     )
     lowered = _convolution(context, node, spec, spread, node.name)
     return Lowered([moved, *lowered.calls], lowered.prepare, lowered.parameters)
@@ -112,7 +106,8 @@ def _convolution(context: Context, node: Node, spec: convolution.ConvSpec, x: st
     """Weights packed at load, per-channel arrays padded to whole vectors, one kernel a run, from `x` to `made`."""
     weight = node.inputs[1]
     factors, parameters = _epilogue_arrays(context, node, spec)
-    packed = f"{weight}:packed"
+    grids, packed = f"{node.name}:grids", f"{weight}:packed"
+    parameters[grids] = _grids(context, node)
     template: Callable[..., Any]
     arguments: tuple[Any, ...]
     if spec.groups == 1:
@@ -125,7 +120,9 @@ def _convolution(context: Context, node: Node, spec: convolution.ConvSpec, x: st
         pack = KernelCall(packing.pack_depthwise, (spec.weight,), (weight,), packed, shape, "int16")
     else:
         template, arguments, packed, pack = depthwise.grouped, (spec,), weight, None
-    call = KernelCall(template, arguments, (x, packed, *factors), made, spec.shaped(spec.output), spec.output_dtype)
+    call = KernelCall(
+        template, arguments, (x, packed, *factors, grids), made, spec.shaped(spec.output), spec.output_dtype
+    )
     return Lowered([call], [pack] if pack else [], parameters)
 
 
@@ -135,7 +132,7 @@ def _epilogue_arrays(
     """The three per-channel arrays of a convolution's end, padded to LANES; unused places repeat the bias."""
     weight = context.graph.constants[node.inputs[1]].astype(np.int64)
     bias = context.graph.constants[node.inputs[2]].astype(np.int64)
-    folded = bias - spec.input_zero_point * weight.reshape(len(weight), -1).sum(axis=1)
+    folded = bias - grid(context.value(node.inputs[0])).zero_point * weight.reshape(len(weight), -1).sum(axis=1)
     bias_name = f"{node.name}:folded_bias"
     arrays = {bias_name: folded.astype(np.int32)}
     names = [bias_name]

@@ -1,6 +1,6 @@
 """float_layer_norm and float_group_norm: mean 0 and variance 1 over some axes, then a factor and a shift.
 
-    y = (x - mean) / sqrt(variance + epsilon) · weight + bias        variance = mean((x - mean)²)
+y = (x - mean) / sqrt(variance + epsilon) · weight + bias        variance = mean((x - mean)²)
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """float_softmax: shares of a whole along an axis, or their logarithms.
 
-    e = exp(x - max(x));  y = e / Σe,  or  y = x - max(x) - log(Σe)
+e = exp(x - max(x));  y = e / Σe,  or  y = x - max(x) - log(Σe)
 """
 
 from __future__ import annotations

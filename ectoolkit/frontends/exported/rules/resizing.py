@@ -25,7 +25,9 @@ def upsample_nearest(planner: Planner, node: Any) -> None:
         2: sampling.nearest(height, rows, factors[0], exact),
         3: sampling.nearest(width, columns, factors[1], exact),
     }
-    doubled = all(along == [i // 2 for i in range(2 * e)] for along, e in zip(places.values(), (height, width), strict=True))
+    doubled = all(
+        along == [i // 2 for i in range(2 * e)] for along, e in zip(places.values(), (height, width), strict=True)
+    )
     if doubled:
         planner.add(node, "upsample_nearest", [x], keeps_grid=True)
     else:
