@@ -22,7 +22,7 @@ from ectoolkit.core.types import Layout, QuantParams
 from ectoolkit.errors import QuantizationError
 from ectoolkit.frontends.exported import FloatLayer, FloatNetwork
 from ectoolkit.frontends.exported.forms import FLOAT_FORMS
-from ectoolkit.passes.precise_add import PreciseResidualAdd
+from ectoolkit.passes.precise_add import PreciseAdds
 from ectoolkit.passes.residual_add import FuseResidualAdd
 from ectoolkit.quantization.scheme import LayerScheme, Scheme
 
@@ -41,7 +41,7 @@ def assemble(network: FloatNetwork, scheme: Scheme) -> Graph:
     for layer in network.layers:
         assembler.add(layer)
     graph = assembler.builder.finish([assembler.output(name) for name in network.outputs], {"frontend": "torch.export"})
-    return FuseResidualAdd()(graph) if scheme.hardware == "dna" else PreciseResidualAdd()(graph)
+    return FuseResidualAdd()(graph) if scheme.hardware == "dna" else PreciseAdds()(graph)
 
 
 @dataclass

@@ -18,6 +18,7 @@ from ectoolkit.core.ops.mean import Mean
 from ectoolkit.core.ops.movement import Gather, Slice, Transpose
 from ectoolkit.core.ops.multiply import Multiply
 from ectoolkit.core.ops.pad import Pad
+from ectoolkit.core.ops.precise_add import PreciseAdd
 from ectoolkit.core.ops.quantization import Dequantize, Quantize
 from ectoolkit.core.ops.real import REAL_OPS
 from ectoolkit.core.ops.relu import Relu
@@ -42,6 +43,7 @@ OPS: Mapping[str, Op] = MappingProxyType(
             Mean(),
             Multiply(),
             Pad(),
+            PreciseAdd(),
             Quantize(),
             Relu(),
             Reshape(),

@@ -6,12 +6,13 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ectoolkit.builders.cpu.kernels import borders, codes, elementwise, moving, spatial
+from ectoolkit.builders.cpu.kernels import borders, codes, elementwise, moving, precise_add, spatial
 from ectoolkit.builders.cpu.lowering.context import Context, KernelCall, Lowered, computed, single
 from ectoolkit.core import arithmetic
 from ectoolkit.core.graph import Node
 from ectoolkit.core.ops import add as add_op
 from ectoolkit.core.ops import multiply as multiply_op
+from ectoolkit.core.ops import precise_add as precise_add_op
 from ectoolkit.core.ops.base import grid
 from ectoolkit.core.ops.mean import mean_ratio
 
@@ -64,6 +65,34 @@ def lower_add(context: Context, node: Node) -> Lowered:
     return Lowered(lowered.calls, [], arrays)
 
 
+def lower_precise_add(context: Context, node: Node) -> Lowered:
+    values = [context.value(name) for name in node.inputs]
+    output = context.value(node.name)
+    terms = [precise_add_op.term_multiplier(node, value, output) for value in values]
+    arrays: dict[str, np.ndarray] = {}
+    inputs: list[str] = []
+    for place, (name, factors) in enumerate(zip(node.inputs, terms, strict=True)):
+        named = zip((f"{node.name}:multiplier{place}", f"{node.name}:shift{place}"), factors, strict=True)
+        own = {label: np.atleast_1d(array).astype(np.int32) for label, array in named}
+        arrays |= own
+        inputs += [name, *own]
+    quant = grid(output)
+    first, second = values
+    spec = precise_add.PreciseAddSpec(
+        shape=context.shape(node.name),
+        dtypes=(first.spec.dtype, second.spec.dtype),
+        zeros=(grid(first).zero_point, grid(second).zero_point),
+        factors=(max(terms[0][0].size, 1), max(terms[1][0].size, 1)),
+        fraction=precise_add_op.FRACTION,
+        limit=precise_add_op.LIMIT,
+        zero_point=quant.zero_point,
+        low=quant.zero_point if node.attributes["relu"] else quant.quant_min,
+        high=quant.quant_max,
+    )
+    lowered = single(context, node, precise_add.precise_add, spec, inputs=tuple(inputs))
+    return Lowered(lowered.calls, [], arrays)
+
+
 def lower_relu(context: Context, node: Node) -> Lowered:
     return single(context, node, elementwise.relu, context.shape(node.name), grid(context.value(node.name)).zero_point)
 
@@ -110,6 +139,7 @@ RULES: dict[str, Callable[[Context, Node], Lowered]] = {
     "lookup": lower_lookup,
     "mean": lower_mean,
     "multiply": lower_multiply,
+    "precise_add": lower_precise_add,
     "quantize": lower_quantize,
     "relu": lower_relu,
 }
