@@ -65,9 +65,8 @@ def _row(graph: Graph, node: Node) -> dict[str, object]:
         row["scale"] = scale
         row["range_min"] = scale * (quant.quant_min - quant.zero_point)
         row["range_max"] = scale * (quant.quant_max - quant.zero_point)
-    if constants:
-        weight = graph.values[constants[0]].quant
-        assert weight is not None  # the verifier requires it
+    weight = graph.values[constants[0]].quant if constants else None
+    if weight is not None:
         row["weight_scale_min"] = float(np.min(weight.scale))
         row["weight_scale_max"] = float(np.max(weight.scale))
     return row

@@ -15,10 +15,12 @@ import numpy as np
 
 Function = Callable[[np.ndarray], np.ndarray]
 _erf = np.vectorize(math.erf, otypes=[np.float64])
+_erfc = np.vectorize(math.erfc, otypes=[np.float64])
 
 
 def sigmoid(x: np.ndarray) -> np.ndarray:
-    return 0.5 * (1 + np.tanh(0.5 * x))  # no overflow, unlike 1 / (1 + exp(-x))
+    power = np.exp(-np.abs(x))  # neither overflow nor the loss of 1 + tanh(x / 2) far below 0
+    return np.where(x >= 0, 1.0, power) / (1 + power)
 
 
 def hardsigmoid(x: np.ndarray) -> np.ndarray:
@@ -32,11 +34,11 @@ def softplus(x: np.ndarray, beta: float, threshold: float) -> np.ndarray:
 
 
 def gelu(x: np.ndarray) -> np.ndarray:
-    return 0.5 * x * (1 + _erf(x / math.sqrt(2)))
+    return 0.5 * x * _erfc(-x / math.sqrt(2))
 
 
 def gelu_tanh(x: np.ndarray) -> np.ndarray:
-    return 0.5 * x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
+    return x * sigmoid(2 * math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))
 
 
 def elu(x: np.ndarray, alpha: float, scale: float, input_scale: float) -> np.ndarray:

@@ -6,7 +6,7 @@ import numpy as np
 
 from ectoolkit.core.graph import Graph
 from ectoolkit.core.graph_builder import GraphBuilder
-from ectoolkit.core.types import QuantParams
+from ectoolkit.core.types import Layout, QuantParams
 from ectoolkit.passes.residual_add import FuseResidualAdd
 
 #: a convolution that keeps rows and columns, by the size of its kernel
@@ -64,6 +64,26 @@ def two_ended_graph() -> Graph:
         for name, value in (("image", image), ("scores", flat))
     ]
     return builder.finish(outputs)
+
+
+def island_graph() -> Graph:
+    """Codes, an island in float, codes again, and a float output; a 4-D and a 2-D input, outputs likewise."""
+    builder = GraphBuilder("island")
+    image = builder.node("quantize", "quant", [builder.input((1, 3, 4, 5), "image")], QuantParams.uint8(0.02, 128))
+    block = convolution(builder, "conv", image, 6)
+    real = builder.node("dequantize", "conv:real", [block], None, dtype="float32")
+    ones = np.ones(6, np.float32)
+    factors = [builder.constant(name, ones * i, Layout.C, None) for i, name in ((2, "norm.weight"), (0.5, "norm.bias"))]
+    settings = {"groups": 2, "epsilon": 1e-5}
+    norm = builder.node("float_group_norm", "norm", [real, *factors], None, settings, dtype="float32")
+    scores = builder.node("float_softmax", "scores", [norm], None, {"axis": 1, "log": False}, dtype="float32")
+    codes = builder.node("quantize", "norm:codes", [norm], QuantParams.uint8(0.03, 110))
+    gate = builder.node("quantize", "gate", [builder.input((1, 6), "vector")], QuantParams.uint8(0.02, 100))
+    gate = builder.node("reshape", "gate:rank", [gate], builder.values[gate].quant, {"shape": (1, 6, 1, 1)})
+    product = builder.node("multiply", "gated", [codes, gate], QuantParams(np.asarray(0.1, np.float32), 30, 0, 63))
+    pooled = builder.node("mean", "mean", [product], QuantParams.uint8(0.05, 100))
+    flat = builder.node("reshape", "flatten", [pooled], builder.values[pooled].quant, {"shape": (1, 6)})
+    return builder.finish([scores, builder.node("dequantize", "dequant", [flat], None, dtype="float32")])
 
 
 def example_input(graph: Graph, seed: int = 0, batch: int = 1) -> dict[str, np.ndarray]:

@@ -6,47 +6,31 @@ the structure of the network.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from hypothesis import strategies as st
 
 from ectoolkit.core.graph import Graph
 from ectoolkit.core.graph_builder import GraphBuilder
-from ectoolkit.core.types import QuantParams
+from ectoolkit.passes.precise_add import PreciseResidualAdd
 from ectoolkit.passes.residual_add import FuseResidualAdd
+from ectoolkit.testing import more_layers
+from ectoolkit.testing.draws import Draw, scale_of
 
 #: operations that `graphs` draws from, by how often
 BODY = ("conv", "conv", "depthwise", "grouped", "add", "add", "concat", "relu", "max_pool", "bilinear", "nearest")
-
-
-@dataclass(frozen=True)
-class Draw:
-    """Choices of one random graph: hypothesis decides structure, a seeded generator the numbers."""
-
-    draw: st.DrawFn
-    numbers: np.random.Generator
-
-    def integer(self, low: int, high: int) -> int:
-        return self.draw(st.integers(low, high))
-
-    def chance(self) -> bool:
-        return self.draw(st.booleans())
-
-    def grid(self, scale: float) -> QuantParams:
-        """A grid of about this scale, and any zero point: the ends, the middle or between."""
-        zero_point = self.draw(st.sampled_from((0, 255, 128, int(self.numbers.integers(256)))))
-        return QuantParams.uint8(scale * float(self.numbers.uniform(0.5, 2)), zero_point)
+#: operations of ectoolkit's own, beyond the accelerator's
+MORE = ("enlarging", "gather", "island", "lookup", "mean", "multiply", "transpose")
 
 
 @st.composite
-def graphs(draw: st.DrawFn, max_layers: int = 5, max_channels: int = 19) -> Graph:
+def graphs(draw: st.DrawFn, max_layers: int = 5, max_channels: int = 19, own: bool = False) -> Graph:
     """Graphs in hardware form: a quantized input, up to `max_layers` random layers, sometimes a linear head.
 
     Args:
         draw: hypothesis.
         max_layers: in the body.
         max_channels: of any tensor that a convolution makes.
+        own: whether ectoolkit's own operations take part, islands in float and the precise form of adds.
     """
     source = Draw(draw, np.random.default_rng(draw(st.integers(0, 2**32 - 1))))
     builder = GraphBuilder("random")
@@ -54,7 +38,7 @@ def graphs(draw: st.DrawFn, max_layers: int = 5, max_channels: int = 19) -> Grap
     x = builder.node("quantize", "quantize", [builder.input(shape)], source.grid(0.02))
     made = [x]
     for number in range(source.integer(1, max_layers)):
-        kind = draw(st.sampled_from(BODY))
+        kind = draw(st.sampled_from((*BODY, *MORE) if own else BODY))
         made.append(_layer(source, builder, kind, f"{kind}{number}", draw(st.sampled_from(made)), made, max_channels))
     ends = [made[-1]]
     if source.chance():
@@ -62,7 +46,8 @@ def graphs(draw: st.DrawFn, max_layers: int = 5, max_channels: int = 19) -> Grap
     if len(made) > 2 and source.chance():
         ends.append(made[len(made) // 2])
     outputs = [builder.node("dequantize", f"out{i}", [end], None, dtype="float32") for i, end in enumerate(ends)]
-    return FuseResidualAdd()(builder.finish(outputs))
+    graph = builder.finish(outputs)
+    return PreciseResidualAdd()(graph) if own and source.chance() else FuseResidualAdd()(graph)
 
 
 def inputs_of(graph: Graph, seed: int, batch: int = 1) -> np.ndarray:
@@ -83,12 +68,6 @@ def inputs_of(graph: Graph, seed: int, batch: int = 1) -> np.ndarray:
     return (steps * quant.scale).astype(np.float32)
 
 
-def _scale(builder: GraphBuilder, name: str) -> float:
-    quant = builder.values[name].quant
-    assert quant is not None
-    return float(quant.scale)
-
-
 def _layer(
     source: Draw, builder: GraphBuilder, kind: str, name: str, x: str, made: list[str], max_channels: int
 ) -> str:
@@ -96,6 +75,8 @@ def _layer(
         return _convolution(source, builder, kind, name, x, max_channels)
     if kind in ("add", "concat"):
         return _joined(source, builder, kind, name, x, made)
+    if kind in MORE:
+        return more_layers.add(source, builder, kind, name, x)
     quant = builder.values[x].quant
     if kind == "max_pool":
         return builder.node("max_pool2d", name, [x], quant, _pool_settings(source, builder, x))
@@ -156,7 +137,7 @@ def _weighted(
     fan_in = int(np.prod(shape[1:]))
     weight_scale = (numbers.uniform(0.5, 2, shape[0]) * 0.01).astype(np.float32)
     # sums have about 128 · 74 · sqrt(fan in) steps of input scale × weight scale; 100 codes should hold them
-    fitting = _scale(builder, x) * 0.01 * 128 * 74 * fan_in**0.5 / 100
+    fitting = scale_of(builder, x) * 0.01 * 128 * 74 * fan_in**0.5 / 100
     off = source.draw(st.sampled_from((1.0, 1.0, 1.0, 1e-3, 300.0)))
     bias = numbers.normal(0, 20 * fitting, shape[0]).astype(np.float32) if source.chance() else None
     return builder.weighted(op, name, x, weight, weight_scale, bias, source.grid(fitting * off), attributes)
@@ -172,7 +153,7 @@ def _joined(source: Draw, builder: GraphBuilder, kind: str, name: str, x: str, m
         weight = (shape[1], shape[1], 1, 1)
         other = _weighted(source, builder, "conv2d", f"{name}.conv", x, weight, attributes)
     operands = [x, other] if source.chance() else [other, x]
-    quant = source.grid(_scale(builder, x) * 2)
+    quant = source.grid(scale_of(builder, x) * 2)
     if kind == "add":
         return builder.node("add", name, operands, quant, {"relu": source.chance()})
     if source.chance():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from ectoolkit.builders import build
 from ectoolkit.core.deployment import Deployment
 from ectoolkit.core.graph import Graph
-from ectoolkit.testing.networks import example_input, residual_graph, two_ended_graph
+from ectoolkit.testing.networks import example_input, island_graph, residual_graph, two_ended_graph
 
 DEVICES = ["cpu", "interpreter"]
 BUILDS = [
@@ -19,6 +20,8 @@ BUILDS = [
     ("batch of two", "NHWC"),
     ("two ends", "NHWC"),
     ("two ends", "NCHW"),
+    ("island", "NHWC"),
+    ("island", "NCHW"),
 ]
 
 
@@ -32,7 +35,8 @@ class Built:
 
 
 def make(name: str, layout: str, factory: pytest.TempPathFactory) -> Built:
-    graph = {"residual": residual_graph(), "batch of two": residual_graph(2), "two ends": two_ended_graph()}[name]
+    graphs = {"residual": residual_graph, "batch of two": partial(residual_graph, 2), "two ends": two_ended_graph}
+    graph = {**graphs, "island": island_graph}[name]()
     x = example_input(graph)
     out = factory.mktemp("built") / "deploy"
     return Built(build(graph, out, reference_input=x, layout=layout), graph, x)

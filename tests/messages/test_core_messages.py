@@ -284,8 +284,8 @@ BROKEN: list[tuple[str, Callable[[], Graph], str]] = [
     ),
     (
         "the wrong rank",
-        lambda: node_changed("fc", inputs=("pool", "fc.weight", "fc.bias")),
-        "layer fc (linear): takes an input of 2 axes, got pool: uint8 1×6×1×1 NCHW",
+        lambda: node_changed("fc", op="global_avg_pool", inputs=("flatten",)),
+        "layer fc (global_avg_pool): takes an input of 4 axes, got flatten: uint8 1×6 NC",
     ),
     (
         "no pair",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,38 +11,19 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
-from ectoolkit.builders.cpu.compiler import compile_module
-from ectoolkit.builders.cpu.importer import import_graph
-from ectoolkit.core.deployment import from_layout, to_layout
 from ectoolkit.core.graph import Graph
 from ectoolkit.core.graph_builder import GraphBuilder
 from ectoolkit.core.graph_file import load_graph, save_graph
 from ectoolkit.core.interpreter import interpret, trace
-from ectoolkit.core.types import Layout, QuantParams
+from ectoolkit.core.types import QuantParams
+from ectoolkit.passes.precise_add import PreciseResidualAdd
 from ectoolkit.passes.residual_add import FuseResidualAdd
+from ectoolkit.testing.captured import compiled
 from ectoolkit.testing.strategies import graphs, inputs_of
 
 # the pass warns of each ReLU that it drops; here any graph will do
 pytestmark = pytest.mark.filterwarnings("ignore::ectoolkit.errors.PrecisionWarning")
 SLOW = settings(deadline=None, database=None, derandomize=True, suppress_health_check=list(HealthCheck))
-
-
-def compiled(graph: Graph, layout: str, isa: str) -> Callable[[np.ndarray], list[np.ndarray]]:
-    """Runs the graph by TVM; NCHW where 4-D."""
-    import tvm
-    from tvm import relax
-
-    imported = import_graph(graph, layout=layout, isa=isa)
-    machine = relax.VirtualMachine(compile_module(imported), tvm.cpu())
-    prepared = machine["prepare"]([tvm.runtime.tensor(array) for array in imported.parameters.values()])
-    outside = Layout(layout)
-
-    def run(x: np.ndarray) -> list[np.ndarray]:
-        found = machine["main"](tvm.runtime.tensor(to_layout(x, outside) if x.ndim == 4 else x), prepared)
-        arrays = [output.numpy() for output in found]
-        return [from_layout(array, outside) if array.ndim == 4 else array for array in arrays]
-
-    return run
 
 
 def check_compiled(graph: Graph, layout: str, isa: str, seed: int) -> None:
@@ -64,6 +44,12 @@ def test_avx2_equals_interpreter(graph: Graph, layout: str, seed: int) -> None:
 @given(graph=graphs(max_channels=33), layout=st.sampled_from(["NHWC", "NCHW"]), seed=st.integers(0, 1000))
 def test_generic_equals_interpreter(graph: Graph, layout: str, seed: int) -> None:
     check_compiled(graph, layout, "generic", seed)
+
+
+@settings(SLOW, max_examples=12)
+@given(graph=graphs(own=True), layout=st.sampled_from(["NHWC", "NCHW"]), seed=st.integers(0, 1000))
+def test_own_operations_equal_the_interpreter(graph: Graph, layout: str, seed: int) -> None:
+    check_compiled(graph, layout, "host", seed)
 
 
 @pytest.mark.parametrize("layout", ["NHWC", "NCHW"])
@@ -89,7 +75,7 @@ def test_ends_of_any_rank(given_shape: tuple[int, ...], made: tuple[int, ...], l
 
 
 @settings(SLOW, max_examples=60)
-@given(graph=graphs(max_layers=8), seed=st.integers(0, 1000), batch=st.integers(1, 3))
+@given(graph=graphs(max_layers=8, own=True), seed=st.integers(0, 1000), batch=st.integers(1, 3))
 def test_interpreter_keeps_its_promises(graph: Graph, seed: int, batch: int) -> None:
     x = inputs_of(graph, seed, batch)
     whole = trace(graph, x)
@@ -108,7 +94,7 @@ def test_interpreter_keeps_its_promises(graph: Graph, seed: int, batch: int) -> 
 
 
 @settings(SLOW, max_examples=60)
-@given(graph=graphs(max_layers=8), seed=st.integers(0, 1000))
+@given(graph=graphs(max_layers=8, own=True), seed=st.integers(0, 1000))
 def test_saved_graph_is_the_same(graph: Graph, seed: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         first, second = save_graph(graph, Path(folder) / "a"), save_graph(graph, Path(folder) / "b")
@@ -119,6 +105,13 @@ def test_saved_graph_is_the_same(graph: Graph, seed: int) -> None:
     x = inputs_of(graph, seed)
     for found, expected in zip(interpret(loaded, x), interpret(graph, x), strict=True):
         assert_array_equal(found, expected)
+
+
+@settings(SLOW, max_examples=60)
+@given(graph=graphs(max_layers=8, own=True))
+def test_precise_residual_add_twice_is_once(graph: Graph) -> None:
+    once = PreciseResidualAdd()(graph)
+    assert PreciseResidualAdd()(once).sha256 == once.sha256
 
 
 @settings(SLOW, max_examples=60)

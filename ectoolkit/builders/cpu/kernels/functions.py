@@ -16,7 +16,8 @@ def positive_part(x):
 
 
 def sigmoid(x):
-    return const(0.5) * (const(1) + tirx.tanh(const(0.5) * x))
+    power = tirx.exp(-tirx.abs(x))
+    return tirx.Select(x >= const(0), const(1), power) / (const(1) + power)
 
 
 def hardsigmoid(x):
@@ -47,8 +48,7 @@ def expm1(x):
 
 
 def gelu_tanh(x):
-    inner = const(math.sqrt(2 / math.pi)) * (x + const(0.044715) * x * x * x)
-    return const(0.5) * x * (const(1) + tirx.tanh(inner))
+    return x * sigmoid(const(2 * math.sqrt(2 / math.pi)) * (x + const(0.044715) * x * x * x))
 
 
 def elu(x, alpha, scale, input_scale):
@@ -78,7 +78,7 @@ FUNCTIONS = {
     "exp": tirx.exp,
     "expm1": expm1,
     "floor": tirx.floor,
-    "gelu": lambda x: const(0.5) * x * (const(1) + erf(x / const(math.sqrt(2)))),
+    "gelu": lambda x: const(0.5) * x * tirx.call_pure_extern("float64", "erfc", -x / const(math.sqrt(2))),
     "gelu_tanh": gelu_tanh,
     "hardshrink": lambda x, edge: tirx.Select(tirx.abs(x) > const(edge), x, const(0)),
     "hardsigmoid": hardsigmoid,

@@ -76,6 +76,7 @@ class FloatAttention(RealOp):
         fits = len(ranks) == 1 and len(query) > 1 and query[:-2] == key[:-2] == value[:-2]
         fits = fits and query[-1] == key[-1] and key[-2] == value[-2]
         expect(fits, node, f"query {query}, key {key} and value {value} do not fit")
+        number(node, "scale")
         return (*query[:-1], value[-1])
 
     def compute(self, node: Node, arrays: Sequence[np.ndarray]) -> np.ndarray:

@@ -34,6 +34,7 @@ class FloatLayerNorm(RealOp):
         shape, weight, bias = (value.spec.shape for value in inputs)
         fits = weight == bias and 0 < len(weight) <= len(shape) and shape[len(shape) - len(weight) :] == weight
         expect(fits, node, f"weight {weight} and bias {bias} do not fit the last axes of {shape}")
+        number(node, "epsilon")
         return shape
 
     def compute(self, node: Node, arrays: Sequence[np.ndarray]) -> np.ndarray:
@@ -58,6 +59,7 @@ class FloatGroupNorm(RealOp):
         groups = whole(node, "groups")
         fits = len(shape) > 1 and weight == bias == (shape[1],) and groups > 0 and shape[1] % groups == 0
         expect(fits, node, f"weight {weight}, bias {bias} and {groups} groups do not fit the channels of {shape}")
+        number(node, "epsilon")
         return shape
 
     def compute(self, node: Node, arrays: Sequence[np.ndarray]) -> np.ndarray:

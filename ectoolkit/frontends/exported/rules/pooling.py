@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ectoolkit.frontends.exported.nodes import arguments, axis_of, pair, shape_of
+from ectoolkit.frontends.exported.nodes import arguments, axis_of, named, pair, shape_of
 from ectoolkit.frontends.exported.planner import Planner
 from ectoolkit.frontends.exported.rules import sampling
 from ectoolkit.frontends.exported.rules.weights import depthwise
@@ -75,7 +75,8 @@ def mean(planner: Planner, node: Any) -> None:
 
 
 def _axes(planner: Planner, node: Any) -> tuple[Any, tuple[int, ...], bool]:
-    x, axes, keep = arguments(node, None, None, False)
+    given = named(node)
+    x, axes, keep = node.args[0], given.get("dim"), given.get("keepdim", False)
     rank = len(shape_of(x))
     if not isinstance(axes, list | tuple | int) or axes == []:
         axes = range(rank)
