@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from ectoolkit.analysis.measurement import Measurement, changes
 from ectoolkit.analysis.rerunning import output_after
-from ectoolkit.frontends.exported import FloatLayer
+from ectoolkit.frontends.exported import FloatNetwork
 from ectoolkit.quantization.calibrated import Calibrated
 from ectoolkit.quantization.config import METHODS, QuantConfig
 from ectoolkit.quantization.scheme import Scheme
@@ -61,13 +61,22 @@ class Suggestion:
         return config.tuned(self.layer, **{self.setting: self.value})
 
 
-def alternatives(layer: FloatLayer, config: QuantConfig, *, output: bool) -> Iterator[tuple[str, Value]]:
-    """Settings that may help a layer, as (setting, value); `output`: the network returns it."""
-    if layer.keeps_grid or config.keeps_float(layer.name):
+def grid_owner(network: FloatNetwork, name: str) -> str:
+    """The layer or input whose grid a layer's values lie on: itself, or of those that keep grids the first before."""
+    layers = {layer.name: layer for layer in network.layers}
+    while name in layers and layers[name].keeps_grid:
+        name = layers[name].inputs[0]
+    return name
+
+
+def alternatives(network: FloatNetwork, name: str, config: QuantConfig) -> Iterator[tuple[str, Value]]:
+    """Settings that may help a layer or input with a grid of its own, as (setting, value)."""
+    layer = next((layer for layer in network.layers if layer.name == name), None)
+    if config.keeps_float(name):
         return
-    activation = config.range_settings(layer.name, output=output)
-    if layer.weight is not None:
-        weight = config.weight_settings(layer.name)
+    activation = config.range_settings(name, output=name in network.outputs)
+    if layer is not None and layer.weight is not None:
+        weight = config.weight_settings(name)
         if weight.granularity != "per_channel":
             yield "weights", "per_channel"
         if weight.bits < 8:
@@ -76,7 +85,8 @@ def alternatives(layer: FloatLayer, config: QuantConfig, *, output: bool) -> Ite
         yield "activation_bits", 8
     if activation.clip is None:
         yield from (("method", method) for method in METHODS if method != activation.method)
-    yield "keep_float", True
+    if layer is not None:
+        yield "keep_float", True
 
 
 def tried(
@@ -88,12 +98,13 @@ def tried(
         calibrated: that the measurement's model came from.
         config: its settings.
         measurement: of the model as it is.
-        layer: name.
+        layer: name; where it keeps its input's grid, whatever decides that grid is changed.
         floats: try to keep it in float as well.
     """
     found, before = [], measurement.output_sqnr_db
-    output = layer in measurement.model.network.outputs
-    for setting, value in alternatives(measurement.floats.layer(layer), config, output=output):
+    network = measurement.model.network
+    layer = grid_owner(network, layer)
+    for setting, value in alternatives(network, layer, config):
         if setting == "keep_float" and not floats:
             continue
         model = calibrated.quantize(config.tuned(layer, **{setting: value}))

@@ -40,12 +40,12 @@ class FloatValues:
         references: for each image, sums that depend on the float values alone.
     """
 
-    def __init__(self, network: FloatNetwork, batches: list[Values]) -> None:
+    def __init__(self, network: FloatNetwork, batches: list[Values], references: list[Sums]) -> None:
         self.network = network
         self.batches = batches
+        self.references = references
         first = next(iter(network.inputs))
         self._sizes = [len(values[first]) for values in batches]
-        self.references: list[Sums] = [{} for _ in range(sum(self._sizes))]
         self._layers = {layer.name: layer for layer in network.layers}
 
     def __len__(self) -> int:
@@ -59,6 +59,13 @@ class FloatValues:
     def values(self, name: str) -> list[Any]:
         """Each image's value, torch float32 ``(1, ...)``, sharing memory."""
         return [row for values in self.batches for row in values[name].split(1)]
+
+    def one(self, image: int) -> FloatValues:
+        """One image's values, sharing memory."""
+        batch = next(batch for batch in range(len(self.batches)) if image in self.rows(batch))
+        row = image - self.rows(batch)[0]
+        values = {name: value[row : row + 1] for name, value in self.batches[batch].items()}
+        return FloatValues(self.network, [values], [self.references[image]])
 
     def layer(self, name: str) -> FloatLayer:
         """A layer by name.
@@ -110,11 +117,12 @@ def float_values(
                 values[layer.name] = run_layer(layer, [values[name] for name in layer.inputs])
             if progress is not None:
                 progress(index + 1, len(network.layers), layer.name)
-    found = FloatValues(network, batches)
-    for name in (*network.inputs, *(layer.name for layer in network.layers)):
-        for known, value in zip(found.references, found.values(name), strict=True):
-            known[name] = reference_sums(value)
-    return found
+    references = [
+        {name: reference_sums(value[row : row + 1]) for name, value in values.items()}
+        for values in batches
+        for row in range(len(values[next(iter(network.inputs))]))
+    ]
+    return FloatValues(network, batches, references)
 
 
 def channels_last(x: Any) -> Any:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ectoolkit.analysis.frames import frame
 from ectoolkit.analysis.impact import Impact, measure_impact
 from ectoolkit.analysis.measurement import Measurement, measure
-from ectoolkit.analysis.suggestions import LEAST_GAIN_DB, Suggestion, best, tried, without_corrections
+from ectoolkit.analysis.suggestions import LEAST_GAIN_DB, Suggestion, best, grid_owner, tried, without_corrections
 from ectoolkit.analysis.values import DEFAULT_IMAGES
 from ectoolkit.core.interpreter import Progress
 from ectoolkit.errors import QuantizationError
@@ -121,7 +121,8 @@ class _Search:
         in_float = sum(own.keep_float for own in self.config.layers.values())
         floats = in_float < self.budget.max_float_layers
         found: list[Suggestion] = []
-        for index, name in enumerate(filter(self.allowed, impact.ranking)):
+        owners = dict.fromkeys(grid_owner(impact.model.network, name) for name in impact.ranking)
+        for index, name in enumerate(filter(self.allowed, owners)):
             if index >= top and best(found) is not None:
                 break
             found += tried(self.calibrated, self.config, self.measurement, name, floats=floats)
@@ -175,23 +176,34 @@ def auto(
         QuantizationError: the settings do not fit the network.
         InputError: an item is no input for this network, or there is none.
     """
+    corrected = measure(calibrated.quantize(config, progress=progress), images, limit=limit)
+    if corrected.output_sqnr_db >= budget.sqnr_db:
+        return AutoResult((), config, corrected.model, budget, corrected.output_sqnr_db, "")
     plain = without_corrections(config)
-    first = measure(calibrated.quantize(plain), images, limit=limit)
-    search, reason, impact = _Search(calibrated, plain, budget, first), "", None
-    while search.measurement.output_sqnr_db < budget.sqnr_db:
+    first = corrected if plain == config else corrected.update(calibrated.quantize(plain))
+    search = _Search(calibrated, plain, budget, first)
+    reason = _run(search, top, progress)
+    if plain == config:
+        return AutoResult(tuple(search.steps), search.config, *_ends(search.measurement, budget), reason)
+    final = search.config.tuned(corrections=config.corrections)
+    found = search.measurement.update(calibrated.quantize(final, progress=progress))
+    if not reason and found.output_sqnr_db < budget.sqnr_db:
+        reason = f"corrections {', '.join(config.corrections)} take from what was reached without them; leave them out"
+    return AutoResult(tuple(search.steps), final, *_ends(found, budget), reason)
+
+
+def _ends(found: Measurement, budget: Budget) -> tuple[ExportedModel, Budget, float]:
+    return found.model, budget, found.output_sqnr_db
+
+
+def _run(search: _Search, top: int, progress: Progress | None) -> str:
+    """Take steps until the target is met; otherwise gives the reason why there are no more."""
+    impact = None
+    while search.measurement.output_sqnr_db < search.budget.sqnr_db:
         model = search.measurement.model
         impact = measure_impact(model, search.measurement) if impact is None else impact.update(model)
         step = search.step(impact, top, progress)
         if step is None:
-            reason = search.reason()
-            break
+            return search.reason()
         search.apply(step)
-    final, measurement = search.config, search.measurement
-    if plain.corrections != config.corrections:
-        final = final.tuned(corrections=config.corrections)
-        measurement = measurement.update(calibrated.quantize(final, progress=progress))
-        if not reason and measurement.output_sqnr_db < budget.sqnr_db:
-            reason = (
-                f"corrections {', '.join(config.corrections)} take from what was reached without them; leave them out"
-            )
-    return AutoResult(tuple(search.steps), final, measurement.model, budget, measurement.output_sqnr_db, reason)
+    return ""

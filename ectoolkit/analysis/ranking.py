@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ectoolkit.analysis.frames import frame
 from ectoolkit.analysis.impact import Impact, measure_impact
 from ectoolkit.analysis.measurement import Measurement, measure
-from ectoolkit.analysis.suggestions import Suggestion, best, tried, without_corrections
+from ectoolkit.analysis.suggestions import Suggestion, best, grid_owner, tried, without_corrections
 from ectoolkit.analysis.values import DEFAULT_IMAGES
 from ectoolkit.core.interpreter import Progress
 from ectoolkit.quantization.calibrated import Calibrated
@@ -48,7 +48,8 @@ class Sensitivity:
     @property
     def suggestions(self) -> list[Suggestion]:
         """The best for each layer where anything helps; what gains most comes first."""
-        chosen = (best(one for one in self.trials if one.layer == layer) for layer in self.impact.ranking)
+        layers = dict.fromkeys(one.layer for one in self.trials)
+        chosen = (best(one for one in self.trials if one.layer == layer) for layer in layers)
         return sorted((one for one in chosen if one is not None), key=lambda one: -one.gain_db)
 
     def to_frame(self) -> pd.DataFrame:
@@ -56,13 +57,13 @@ class Sensitivity:
 
         Columns: ``layer``; ``op``; ``impact_sqnr_db`` SQNR of the network's result where this layer alone is
         quantized; ``setting`` and ``value`` of the suggestion as in `LayerConfig`, as text, empty where nothing was
-        tried or nothing helps; ``before_db`` and ``after_db`` SQNR of the network's result with everything quantized,
+        tried or nothing helps, of the layer whose grid it is where this one has none of its own; ``before_db`` and ``after_db`` SQNR of the network's result with everything quantized,
         ``gain_db`` their difference, NaN where there is no suggestion; ``suggestion`` in words.  All decibels.
         """
         suggestions = {one.layer: one for one in self.suggestions}
         rows = []
         for name in self.impact.ranking:
-            one = suggestions.get(name)
+            one = suggestions.get(grid_owner(self.impact.model.network, name))
             rows.append(
                 {
                     "layer": name,
@@ -115,7 +116,8 @@ def sensitivity(
     steps = None if progress is None else lambda done, _, name: progress(done, layers + top, name)
     impact = measure_impact(measurement.model, measurement, progress=steps)
     trials: list[Suggestion] = []
-    for index, name in enumerate(impact.ranking[:top]):
+    owners = dict.fromkeys(grid_owner(measurement.model.network, name) for name in impact.ranking)
+    for index, name in enumerate(list(owners)[:top]):
         trials += tried(calibrated, plain, measurement, name)
         if progress is not None:
             progress(layers + index + 1, layers + top, f"trying {name}")
