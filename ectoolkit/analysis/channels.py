@@ -9,7 +9,7 @@ import numpy as np
 from ectoolkit._optional import require
 from ectoolkit.analysis.frames import frame
 from ectoolkit.analysis.impact import isolated
-from ectoolkit.analysis.measurement import Measurement
+from ectoolkit.analysis.measurement import Measurement, require_same
 from ectoolkit.analysis.weights import channel_powers
 from ectoolkit.core.types import QuantParams
 from ectoolkit.errors import GraphError
@@ -50,6 +50,7 @@ def channel_table(model: ExportedModel, layer: str, measurement: Measurement | N
 
     Raises:
         GraphError: the network has no such layer.
+        QuantizationError: the measurement is of another network.
     """
     known = {one.name: one for one in model.network.layers}
     if layer not in known:
@@ -59,6 +60,8 @@ def channel_table(model: ExportedModel, layer: str, measurement: Measurement | N
     columns: dict[str, np.ndarray] = _seen(model, layer) | _weights(model, known[layer])
     types = dict(COLUMNS)
     if measurement is not None:
+        if measurement.floats.network is not model.network:
+            require_same(model, measurement.model, "measurement")
         columns["isolated_sqnr_db"] = _isolated(model, known[layer], measurement)
         types["isolated_sqnr_db"] = "float64"
     count = max((len(values) for values in columns.values()), default=0)

@@ -56,7 +56,7 @@ def warn_of_collapse(
         f"{model.network.name} does not survive this quantization: {found} on {measurement.images} images. Worst "
         f"layers, each quantized alone: {worst}. {_remedy(measurement, names)}",
         PrecisionWarning,
-        stacklevel=stacklevel + 1,
+        stacklevel=stacklevel,
     )
     return True
 

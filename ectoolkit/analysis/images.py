@@ -9,7 +9,7 @@ import numpy as np
 
 from ectoolkit.analysis.frames import frame
 from ectoolkit.analysis.impact import measure_impact
-from ectoolkit.analysis.measurement import Measurement, measure
+from ectoolkit.analysis.measurement import Measurement, measure, require_same
 from ectoolkit.analysis.values import BATCH
 from ectoolkit.core.interpreter import Progress
 from ectoolkit.errors import InputError
@@ -62,8 +62,11 @@ def image_table(
     quantized runs again), ``worst_layer_sqnr_db`` the SQNR of that; empty and NaN where nobody looked.
 
     Raises:
+        QuantizationError: the measurement is of another quantization.
         InputError: an item is no input for this network, or names or labels are not one an image.
     """
+    if measurement is not None:
+        require_same(model, measurement.model, "measurement")
     rows: list[dict[str, object]] = []
     for part in [measurement] if measurement is not None else _measured(model, images):
         rows += _rows(part, explain_all)

@@ -9,12 +9,11 @@ import numpy as np
 
 from ectoolkit.analysis.frames import frame
 from ectoolkit.analysis.impact import Impact
-from ectoolkit.analysis.measurement import Measurement, changes
+from ectoolkit.analysis.measurement import Measurement, require_same
 from ectoolkit.analysis.weights import weight_sums
 from ectoolkit.core.graph import Graph, Node
 from ectoolkit.core.metrics import ErrorSums
 from ectoolkit.core.verifier import op_of
-from ectoolkit.errors import QuantizationError
 from ectoolkit.frontends.exported import FloatLayer
 from ectoolkit.quantization.distribution import Distribution
 from ectoolkit.quantization.exported import ExportedModel
@@ -101,16 +100,17 @@ def layer_table(
     NaN: there is no such thing, or it was not measured.
 
     Raises:
-        QuantizationError: the measurement or the impact is of another quantization.
+        QuantizationError: the measurement or the impact is of another quantization, or `model` is a graph.
     """
     graph = model if isinstance(model, Graph) else model.graph
     rows = [_row(graph, node) for node in graph.nodes]
     columns = dict(GRAPH_COLUMNS)
+    for known in (measurement, impact):
+        if known is not None:
+            require_same(model, known.model, type(known).__name__.lower())
     if isinstance(model, ExportedModel):
         columns |= MODEL_COLUMNS
         _add_settings(rows, graph, model)
-        for known in (measurement, impact):
-            _require_same(model, known)
     sources = {node.name: node.inputs[0] if node.op == "quantize" else node.name for node in graph.nodes}
     if measurement is not None:
         columns |= MEASURED_COLUMNS
@@ -125,16 +125,6 @@ def layer_table(
         for row in rows:
             row |= _predicted(predictions.get(sources[str(row["layer"])]))
     return frame(rows, {**columns, "note": "str"})
-
-
-def _require_same(model: ExportedModel, known: Measurement | Impact | None) -> None:
-    if known is None or (known.model.network is model.network and not changes(known.model.scheme, model.scheme)):
-        return
-    what = type(known).__name__.lower()
-    raise QuantizationError(
-        f"the {what} is of another quantization of {known.model.network.name} ({known.model.config}) than the model "
-        f"({model.config}); take {what}.update(model)"
-    )
 
 
 def _row(graph: Graph, node: Node) -> dict[str, object]:

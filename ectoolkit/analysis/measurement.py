@@ -11,11 +11,13 @@ import numpy as np
 from ectoolkit._optional import require
 from ectoolkit.analysis.sums import error_sums
 from ectoolkit.analysis.values import DEFAULT_IMAGES, FloatValues, Sums, Values, downstream, float_values, merged
+from ectoolkit.core.graph import Graph
 from ectoolkit.core.interpreter import Progress
 from ectoolkit.core.types import QuantParams
+from ectoolkit.errors import QuantizationError
 from ectoolkit.frontends.exported import FloatLayer
 from ectoolkit.quantization.exported import ExportedModel
-from ectoolkit.quantization.scheme import Scheme
+from ectoolkit.quantization.scheme import LayerScheme, Scheme
 from ectoolkit.quantization.simulation import Simulator
 
 
@@ -169,7 +171,31 @@ def changes(old: Scheme, new: Scheme) -> set[str]:
     """Inputs and layers that are quantized otherwise."""
     if old.hardware != new.hardware:
         return set(new.layers)
-    return {name for name, chosen in new.layers.items() if old.layers.get(name) is not chosen}
+    return {name for name, chosen in new.layers.items() if not _same(old.layers.get(name), chosen)}
+
+
+def _same(old: LayerScheme | None, new: LayerScheme) -> bool:
+    """By identity of the object, or of its parts."""
+    if old is None or old is new:
+        return old is new
+    parts = (old.weight is new.weight, old.bias is new.bias, old.keep_float == new.keep_float)
+    return all(parts) and old.grid == new.grid
+
+
+def require_same(model: ExportedModel | Graph, measured: ExportedModel, what: str) -> None:
+    """Require that what was measured is this very quantization; `what`: measurement or impact, for the error.
+
+    Raises:
+        QuantizationError: it is another one, or nobody can tell.
+    """
+    if isinstance(model, Graph):
+        raise QuantizationError(f"a graph alone has no {what} to show; give layer_table the model that the graph is of")
+    if measured.network is model.network and not changes(measured.scheme, model.scheme):
+        return
+    raise QuantizationError(
+        f"the {what} is of another quantization of {measured.network.name} ({measured.config}) than the model "
+        f"({model.config}); take {what}.update(model)"
+    )
 
 
 def measure(

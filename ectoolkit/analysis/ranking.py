@@ -57,8 +57,9 @@ class Sensitivity:
 
         Columns: ``layer``; ``op``; ``impact_sqnr_db`` SQNR of the network's result where this layer alone is
         quantized; ``setting`` and ``value`` of the suggestion as in `LayerConfig`, as text, empty where nothing was
-        tried or nothing helps, of the layer whose grid it is where this one has none of its own; ``before_db`` and ``after_db`` SQNR of the network's result with everything quantized,
-        ``gain_db`` their difference, NaN where there is no suggestion; ``suggestion`` in words.  All decibels.
+        tried or nothing helps, and of the layer whose grid it is where this one has none of its own; ``before_db`` and
+        ``after_db`` SQNR of the network's result with everything quantized, ``gain_db`` their difference, NaN where
+        there is no suggestion; ``suggestion`` in words.  All decibels.
         """
         suggestions = {one.layer: one for one in self.suggestions}
         rows = []
