@@ -25,7 +25,9 @@ class WeightScheme:
     @property
     def real(self) -> np.ndarray:
         """float32 ``codes * scales``: the weights that the integer layer computes with."""
-        return (self.codes * self.scales.reshape(-1, *[1] * (self.codes.ndim - 1))).astype(np.float32)
+        real = self.codes.astype(np.float32)  # first, so that the product needs no conversion on the way
+        real *= self.scales.reshape(-1, *[1] * (self.codes.ndim - 1))
+        return real
 
 
 @dataclass(frozen=True, eq=False)

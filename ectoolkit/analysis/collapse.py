@@ -1,0 +1,90 @@
+"""Says so where quantization broke the model."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable
+from typing import Any
+
+from ectoolkit.analysis.measurement import Measurement, measure
+from ectoolkit.core.metrics import agreement
+from ectoolkit.errors import PrecisionWarning
+from ectoolkit.quantization.exported import ExportedModel
+
+#: below, a third of the result and more is noise
+LEAST_SQNR_DB = 3.0
+#: of a classifier's images, the share whose top-1 must stay
+LEAST_AGREEMENT = 0.5
+#: fewer images say nothing about agreement
+AGREEMENT_IMAGES = 4
+#: how many layers are named
+NAMED = 3
+
+
+def warn_of_collapse(
+    model: ExportedModel,
+    images: Iterable[Any] | Measurement,
+    *,
+    least_sqnr_db: float = LEAST_SQNR_DB,
+    least_agreement: float = LEAST_AGREEMENT,
+    stacklevel: int = 2,
+) -> bool:
+    """Warn where the quantized model gives next to nothing of what the float model does.
+
+    Args:
+        model: what calibration and settings gave.
+        images: a few of the calibration images; or a measurement of this model.
+        least_sqnr_db: of the network's result, decibels.
+        least_agreement: share of images whose top-1 must be the float model's; looked at for classifiers (one row of
+            scores an image) and from 4 images on.
+        stacklevel: of the warning.
+
+    Returns:
+        True where it warned.
+
+    Warns:
+        PrecisionWarning: names the worst layers and a remedy.
+    """
+    measurement = images if isinstance(images, Measurement) else measure(model, images)
+    found = _found(measurement, least_sqnr_db, least_agreement)
+    if not found:
+        return False
+    layers = {name: sums.sqnr_db for name, sums in measurement.isolated.items() if name not in model.network.inputs}
+    names = sorted(layers, key=layers.__getitem__)[:NAMED]
+    worst = ", ".join(f"{name} ({layers[name]:.1f} dB)" for name in names)
+    warnings.warn(
+        f"{model.network.name} does not survive this quantization: {found} on {measurement.images} images. Worst "
+        f"layers, each quantized alone: {worst}. {_remedy(measurement, names)}",
+        PrecisionWarning,
+        stacklevel=stacklevel,
+    )
+    return True
+
+
+def _found(measurement: Measurement, least_sqnr_db: float, least_agreement: float) -> str:
+    sqnr_db = measurement.output_sqnr_db
+    if sqnr_db < least_sqnr_db:
+        return f"its result is at {sqnr_db:.1f} dB, expected {least_sqnr_db:g} dB or more"
+    output = measurement.model.network.outputs[0]
+    scores = measurement.floats.batches[0][output]
+    if scores.ndim == 2 and scores.shape[1] > 1 and measurement.images >= AGREEMENT_IMAGES:
+        share = agreement(measurement.float_scores, measurement.simulated_scores)
+        if share < least_agreement:
+            return f"the top class stays for {share:.0%}, expected {least_agreement:.0%} or more,"
+    return ""
+
+
+def _remedy(measurement: Measurement, worst: list[str]) -> str:
+    config = measurement.model.config
+    if any(config.weight_settings(name).granularity == "per_tensor" for name in worst):
+        return "Quantize with weights='per_channel'"
+    settings = [config.weight_settings(name).bits for name in worst]
+    settings += [config.range_settings(name).bits for name in worst]
+    if min(settings, default=8) < 8:
+        return "Give these layers 8 bits, or all of them"
+    if any(config.range_settings(name).method == "percentile" for name in worst):
+        return "Quantize with method='mse', which cuts less than a percentile"
+    return (
+        "Calibrate with images that look like yours and went through the model's preprocessing; if they did, keep "
+        "these layers in float (keep_float=True), or let ectoolkit.analysis.sensitivity try what helps"
+    )

@@ -1,0 +1,122 @@
+"""The full text of every error and warning of ectoolkit.analysis, so that each one is known to render."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from plain_numpy import IMAGES, small
+
+from ectoolkit.analysis import (
+    Budget,
+    channel_table,
+    image_table,
+    layer_table,
+    measure,
+    measure_impact,
+    warn_of_collapse,
+)
+from ectoolkit.errors import EctoolkitError, GraphError, InputError, PrecisionWarning, QuantizationError
+from ectoolkit.quantization.calibrated import Calibrated
+from ectoolkit.quantization.config import QuantConfig
+
+
+def message_of(call: Callable[[], object], kind: type[EctoolkitError]) -> str:
+    with pytest.raises(kind) as caught:
+        call()
+    assert type(caught.value) is kind
+    return str(caught.value)
+
+
+@pytest.fixture(scope="module")
+def calibrated() -> Calibrated:
+    return small()
+
+
+def test_no_such_layer(calibrated: Calibrated) -> None:
+    model = calibrated.quantize()
+    expected = "Small has no layer 'third'; names are those in the first column of the layer table"
+    assert message_of(lambda: channel_table(model, "third"), GraphError) == expected
+    assert message_of(lambda: measure_impact(model, IMAGES, ["third"]), GraphError) == expected
+
+
+def test_another_quantization(calibrated: Calibrated) -> None:
+    model, other = calibrated.quantize(), calibrated.quantize(QuantConfig(weight_bits=4))
+    measurement, impact = measure(other, IMAGES), measure_impact(other, IMAGES)
+    assert message_of(lambda: layer_table(model, measurement), QuantizationError) == (
+        "the measurement is of another quantization of Small (QuantConfig(weight_bits=4)) than the model "
+        "(QuantConfig()); take measurement.update(model)"
+    )
+    assert message_of(lambda: layer_table(model, None, impact), QuantizationError) == (
+        "the impact is of another quantization of Small (QuantConfig(weight_bits=4)) than the model (QuantConfig()); "
+        "take impact.update(model)"
+    )
+
+
+def test_measured_columns_of_a_graph(calibrated: Calibrated) -> None:
+    model = calibrated.quantize()
+    measurement, impact = measure(model, IMAGES), measure_impact(model, IMAGES)
+    expected = "a graph alone has no {} to show; give layer_table the model that the graph is of"
+    assert message_of(lambda: layer_table(model.graph, measurement), QuantizationError) == expected.format(
+        "measurement"
+    )
+    assert message_of(lambda: layer_table(model.graph, None, impact), QuantizationError) == expected.format("impact")
+
+
+def test_not_one_name_an_image(calibrated: Calibrated) -> None:
+    model = calibrated.quantize()
+    assert message_of(lambda: image_table(model, IMAGES[:2], names=["a"]), InputError) == (
+        "got 1 names for 2 images, expected one for each"
+    )
+    assert message_of(lambda: image_table(model, IMAGES[:2], labels=[1, 2, 3]), InputError) == (
+        "got 3 labels for 2 images, expected one for each"
+    )
+    measurement = measure(calibrated.quantize(QuantConfig(weight_bits=4)), IMAGES)
+    assert message_of(lambda: image_table(model, IMAGES, measurement=measurement), QuantizationError) == (
+        "the measurement is of another quantization of Small (QuantConfig(weight_bits=4)) than the model "
+        "(QuantConfig()); take measurement.update(model)"
+    )
+
+
+def test_images_of_another_shape(calibrated: Calibrated) -> None:
+    images = np.zeros((1, 3, 8, 8), np.float32)
+    assert message_of(lambda: measure(calibrated.quantize(), images), InputError) == (
+        "Small was captured for images of shape (3, 12, 12), got (3, 8, 8); resize them"
+    )
+
+
+@pytest.mark.parametrize("name", ["max_layers", "max_float_layers"])
+def test_budget(name: str) -> None:
+    assert message_of(lambda: Budget(10, **{name: -1}), QuantizationError) == f"{name} is -1, expected 0 or more layers"
+
+
+@pytest.mark.parametrize(
+    ("config", "remedy"),
+    [
+        (QuantConfig(weights="per_tensor"), "Quantize with weights='per_channel'"),
+        (QuantConfig(weight_bits=4), "Give these layers 8 bits, or all of them"),
+        (QuantConfig(method="percentile"), "Quantize with method='mse', which cuts less than a percentile"),
+        (
+            QuantConfig(method="minmax"),
+            "Calibrate with images that look like yours and went through the model's preprocessing; if they did, keep "
+            "these layers in float (keep_float=True), or let ectoolkit.analysis.sensitivity try what helps",
+        ),
+    ],
+)
+def test_collapse(calibrated: Calibrated, config: QuantConfig, remedy: str) -> None:
+    measurement = measure(calibrated.quantize(config), IMAGES)
+    known = {name: sums.sqnr_db for name, sums in measurement.isolated.items() if name != "input0"}
+    worst = ", ".join(f"{name} ({known[name]:.1f} dB)" for name in sorted(known, key=known.__getitem__)[:3])
+    with pytest.warns(PrecisionWarning) as caught:
+        assert warn_of_collapse(measurement.model, measurement, least_sqnr_db=90)
+    assert str(caught[0].message) == (
+        f"Small does not survive this quantization: its result is at {measurement.output_sqnr_db:.1f} dB, expected 90 "
+        f"dB or more on 4 images. Worst layers, each quantized alone: {worst}. {remedy}"
+    )
+    with pytest.warns(PrecisionWarning) as caught:
+        assert warn_of_collapse(measurement.model, measurement, least_agreement=1.1)
+    start = "Small does not survive this quantization: the top class stays for "
+    text = str(caught[0].message)
+    assert text.startswith(start)
+    assert text.removeprefix(start).partition("%")[2].startswith(", expected 110% or more, on 4 images. Worst layers, ")
