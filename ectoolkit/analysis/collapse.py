@@ -6,7 +6,10 @@ import warnings
 from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
+
 from ectoolkit.analysis.measurement import Measurement, measure
+from ectoolkit.core import metrics
 from ectoolkit.core.metrics import agreement
 from ectoolkit.errors import PrecisionWarning
 from ectoolkit.quantization.exported import ExportedModel
@@ -55,6 +58,26 @@ def warn_of_collapse(
     warnings.warn(
         f"{model.network.name} does not survive this quantization: {found} on {measurement.images} images. Worst "
         f"layers, each quantized alone: {worst}. {_remedy(measurement, names)}",
+        PrecisionWarning,
+        stacklevel=stacklevel,
+    )
+    return True
+
+
+def warn_of_collapsed_outputs(
+    name: str, reference: np.ndarray, found: np.ndarray, *, least_sqnr_db: float = LEAST_SQNR_DB, stacklevel: int = 2
+) -> bool:
+    """`warn_of_collapse` for a model of which only the results are known: float32 of the float and the other model.
+
+    Warns:
+        PrecisionWarning: says how far off the results are, and how to find out why.
+    """
+    sqnr_db = metrics.sqnr_db(reference, found)
+    if sqnr_db >= least_sqnr_db:
+        return False
+    warnings.warn(
+        f"{name} does not survive this quantization: its result is at {sqnr_db:.1f} dB, expected {least_sqnr_db:g} dB "
+        f"or more on {len(reference)} images. Quantize with door='export' to see what each layer costs",
         PrecisionWarning,
         stacklevel=stacklevel,
     )

@@ -7,6 +7,8 @@ import itertools
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+import numpy as np
+
 from ectoolkit.core.interpreter import Progress
 from ectoolkit.errors import QuantizationError
 from ectoolkit.frontends.exported import FloatNetwork, capture
@@ -17,6 +19,7 @@ from ectoolkit.quantization.corrections import correct_bias, equalize, round_ada
 from ectoolkit.quantization.derivation import Deriver
 from ectoolkit.quantization.exported import ExportedModel
 from ectoolkit.quantization.network_check import check_weights, warn_of_few_images
+from ectoolkit.quantization.prediction import Predictor
 from ectoolkit.quantization.scheme import Scheme
 from ectoolkit.quantization.statistics import Statistics
 
@@ -56,6 +59,7 @@ class Calibrated:
         self.names = tuple(names)
         self._calibration = calibration
         self._deriver = Deriver(network, statistics)
+        self._predictor = Predictor(network, statistics)
         self._equalized: Calibrated | None = None
         self._corrected: tuple[Scheme, tuple[str, ...], Scheme] | None = None
 
@@ -77,7 +81,7 @@ class Calibrated:
     def _quantize(self, config: QuantConfig, progress: Progress | None) -> ExportedModel:
         derived = self._deriver.derive(config)
         scheme = self._correct(derived, config.corrections, progress)
-        return ExportedModel(self.network, self.statistics, config, scheme)
+        return ExportedModel(self.network, self.statistics, config, scheme, self._predictor)
 
     def _equal(self, progress: Progress | None) -> Calibrated:
         """The same model with equalized weights, whose activations need statistics of their own."""
@@ -92,10 +96,19 @@ class Calibrated:
         if not wanted:
             return scheme
         if self._corrected is None or not (_same(self._corrected[0], scheme) and self._corrected[1] == wanted):
-            images = list(itertools.islice(samples(self._again(wanted[0]), self.names), CORRECTION_IMAGES))
+            self._again(wanted[0])
+            images = list(self.images(CORRECTION_IMAGES))
             correct = correct_bias if wanted == ("bias",) else round_adaptively
             self._corrected = scheme, wanted, correct(self.network, scheme, images, progress)
         return self._corrected[2]
+
+    def images(self, count: int) -> Iterable[tuple[np.ndarray, ...]]:
+        """The first images once more: the inputs of one run each, float32 ``(1, ...)``.
+
+        Raises:
+            QuantizationError: there are only statistics.
+        """
+        return itertools.islice(samples(self._again("a look"), self.names), count)
 
     def _again(self, correction: str) -> Iterable[Any]:
         if self._calibration is None:

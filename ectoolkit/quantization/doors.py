@@ -6,41 +6,14 @@ TorchScript file; every module can be captured by ``torch.export`` (`calibrated`
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 from ectoolkit._optional import require
-from ectoolkit.core.interpreter import Progress
 from ectoolkit.errors import QuantizationError
-from ectoolkit.quantization.calibrated import calibrate
 from ectoolkit.quantization.config import QuantConfig
-from ectoolkit.quantization.eager import QuantizedModel, missing_stubs, quantize_eager, unknown_to_eager
-from ectoolkit.quantization.exported import ExportedModel
+from ectoolkit.quantization.eager import missing_stubs, unknown_to_eager
 
 DOORS = ("auto", "eager", "export")
-
-
-def quantize_module(
-    module: Any,
-    calibration: Iterable[Any],
-    config: QuantConfig | None = None,
-    *,
-    name: str | None = None,
-    door: str = "auto",
-    progress: Progress | None = None,
-) -> QuantizedModel | ExportedModel:
-    """Quantize a float module; arguments and errors as for `quantize_eager` and `calibrate`.
-
-    Args:
-        door: ``"eager"``, ``"export"``, or ``"auto"``; see `choose_door`.
-
-    Raises:
-        QuantizationError: `module` is no ``nn.Module``, or the door is unknown.
-    """
-    config = config or QuantConfig()
-    if choose_door(module, config, door) == "eager":
-        return quantize_eager(module, calibration, config, name=name, progress=progress)
-    return calibrate(module, calibration, name=name, progress=progress).quantize(config, progress=progress)
 
 
 def choose_door(module: Any, config: QuantConfig, door: str = "auto") -> str:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -16,6 +16,7 @@ from ectoolkit.frontends.exported.execution import run_network
 from ectoolkit.quantization.assembly import assemble
 from ectoolkit.quantization.collection import check_shapes
 from ectoolkit.quantization.config import QuantConfig
+from ectoolkit.quantization.prediction import Prediction, Predictor
 from ectoolkit.quantization.scheme import Scheme
 from ectoolkit.quantization.statistics import Statistics
 
@@ -29,12 +30,14 @@ class ExportedModel:
         statistics: of the calibration images.
         config: the settings.
         scheme: every grid and every weight's codes, after corrections.
+        predictor: that keeps predictions of layers which a change did not touch; None for a fresh one.
     """
 
     network: FloatNetwork
     statistics: Statistics
     config: QuantConfig
     scheme: Scheme
+    predictor: Predictor | None = field(default=None, repr=False)
 
     @cached_property
     def graph(self) -> Graph:
@@ -44,6 +47,11 @@ class ExportedModel:
             QuantizationError: a layer's numbers cannot be represented.
         """
         return assemble(self.network, self.scheme)
+
+    @cached_property
+    def predictions(self) -> Mapping[str, Prediction]:
+        """The isolated error of each input and each layer with a grid of its own, from statistics alone."""
+        return (self.predictor or Predictor(self.network, self.statistics)).predict(self.scheme)
 
     @property
     def calibration_sha256(self) -> str:

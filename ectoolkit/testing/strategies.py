@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from ectoolkit.core.graph import Graph
 from ectoolkit.core.graph_builder import GraphBuilder
-from ectoolkit.passes.precise_add import PreciseResidualAdd
+from ectoolkit.passes.precise_add import PreciseAdds
 from ectoolkit.passes.residual_add import FuseResidualAdd
 from ectoolkit.testing import more_layers
 from ectoolkit.testing.draws import Draw, scale_of
@@ -47,7 +47,7 @@ def graphs(draw: st.DrawFn, max_layers: int = 5, max_channels: int = 19, own: bo
         ends.append(made[len(made) // 2])
     outputs = [builder.node("dequantize", f"out{i}", [end], None, dtype="float32") for i, end in enumerate(ends)]
     graph = builder.finish(outputs)
-    return PreciseResidualAdd()(graph) if own and source.chance() else FuseResidualAdd()(graph)
+    return PreciseAdds()(graph) if own and source.chance() else FuseResidualAdd()(graph)
 
 
 def inputs_of(graph: Graph, seed: int, batch: int = 1) -> np.ndarray:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, Literal, overload
 
 import numpy as np
 
+from ectoolkit.analysis.collapse import warn_of_collapse
+from ectoolkit.analysis.measurement import measure
 from ectoolkit.core import interpreter
 from ectoolkit.core.graph import Graph
 from ectoolkit.core.inputs import Inputs
@@ -15,8 +17,10 @@ from ectoolkit.data import ImageSet
 from ectoolkit.quantization import calibrated
 from ectoolkit.quantization.calibrated import Calibrated
 from ectoolkit.quantization.config import QuantConfig
-from ectoolkit.quantization.doors import quantize_module
+from ectoolkit.quantization.doors import choose_door
+from ectoolkit.quantization.eager import quantize_eager
 from ectoolkit.quantization.statistics import Statistics
+from ectoolkit.workflow.collapse_check import LOOKED_AT, warn_of_collapsed_eager
 from ectoolkit.workflow.image_check import warn_of_odd_images
 
 
@@ -46,9 +50,22 @@ def quantize(
     Raises:
         QuantizationError: the module cannot be quantized; says why.
         InputError: the calibration data do not fit.
+
+    Warns:
+        PrecisionWarning: the quantized model gives next to nothing of what the float model does; names the worst
+            layers and a remedy.  Or the images do not look like the model's.
     """
     module, calibration, name = _plain(module, calibration)
-    return quantize_module(module, calibration, config, name=name, door=door, progress=progress).graph
+    config = config or QuantConfig()
+    if choose_door(module, config, door) == "eager":
+        calibration = calibration if not isinstance(calibration, Iterator) else list(calibration)
+        eager = quantize_eager(module, calibration, config, name=name, progress=progress)
+        warn_of_collapsed_eager(eager, calibration, stacklevel=2)
+        return eager.graph
+    prepared = calibrated.calibrate(module, calibration, name=name, progress=progress)
+    model = prepared.quantize(config, progress=progress)
+    warn_of_collapse(model, measure(model, prepared.images(LOOKED_AT)), stacklevel=3)
+    return model.graph
 
 
 def calibrate(

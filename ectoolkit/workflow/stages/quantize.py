@@ -1,12 +1,23 @@
-"""2 · calibrate, quantize, trace; then tune."""
+"""2 · calibrate, quantize, trace; then look into it and tune."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
+from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
+from ectoolkit.analysis.channels import channel_table
+from ectoolkit.analysis.collapse import warn_of_collapse
+from ectoolkit.analysis.images import image_table
+from ectoolkit.analysis.impact import Impact, measure_impact
 from ectoolkit.analysis.layers import layer_table
+from ectoolkit.analysis.measurement import Measurement, measure
+from ectoolkit.analysis.ranking import Sensitivity, sensitivity
+from ectoolkit.analysis.search import AutoResult, Budget, auto
+from ectoolkit.analysis.states import compare_states
+from ectoolkit.analysis.sufficiency import sufficiency_table
 from ectoolkit.core.graph import Graph
 from ectoolkit.core.interpreter import Progress
 from ectoolkit.errors import StageError
@@ -14,21 +25,19 @@ from ectoolkit.quantization.calibrated import Calibrated, calibrate
 from ectoolkit.quantization.collection import Collector
 from ectoolkit.quantization.config import QuantConfig
 from ectoolkit.quantization.doors import choose_door
-from ectoolkit.quantization.eager import QuantizedModel, quantize_eager
+from ectoolkit.quantization.eager import quantize_eager
 from ectoolkit.quantization.exported import ExportedModel
 from ectoolkit.quantization.statistics import Statistics
 from ectoolkit.quantization.statistics_file import load_statistics, save_statistics
-from ectoolkit.quantization.tuning import History, State, TuningStep
+from ectoolkit.workflow.collapse_check import LOOKED_AT, warn_of_collapsed_eager
 from ectoolkit.workflow.image_check import warn_of_odd_images
-from ectoolkit.workflow.stage import Stage
+from ectoolkit.workflow.tuned_stage import Quantized, TunedStage
 
 if TYPE_CHECKING:
     import pandas as pd
 
-Quantized = QuantizedModel | ExportedModel
 
-
-class QuantizeStage(Stage[Quantized]):
+class QuantizeStage(TunedStage):
     """Makes the integer graph.
 
     ``run(method="mse", weights="per_channel", activation_bits=8)``: the fields of `QuantConfig`, or one
@@ -45,7 +54,8 @@ class QuantizeStage(Stage[Quantized]):
         super().__init__(flow)
         self._calibrated: Calibrated | None = None
         self._collector: Collector | None = None
-        self._history: History[Quantized] | None = None
+        self._measurement: Measurement | None = None
+        self._impact: Impact | None = None
 
     # --- running -------------------------------------------------------------------------------------------------
 
@@ -67,12 +77,13 @@ class QuantizeStage(Stage[Quantized]):
         result: Quantized
         if choose_door(module, config, door) == "eager":
             result = quantize_eager(module, self._images(), config, name=self.flow.name, progress=progress)
+            warn_of_collapsed_eager(result, self._images(), stacklevel=4)
         else:
-            if isinstance(statistics, str | os.PathLike):
-                statistics = load_statistics(statistics)
             result = self._calibrate(progress, statistics).quantize(config, progress=progress)
             _ = result.graph  # what cannot be represented is found now, not later
-        self._history = History(config, result)
+            self._measurement = self._looked_into(result)
+            warn_of_collapse(result, self._measurement, stacklevel=4)
+        self._begin(config, result)
         return result
 
     def _images(self) -> Any:
@@ -80,83 +91,127 @@ class QuantizeStage(Stage[Quantized]):
             raise StageError("there are no calibration images; make the flow with ect.Flow(model, calibration=photos)")
         return self.flow.calibration
 
-    def _calibrate(self, progress: Progress, statistics: Statistics | None) -> Calibrated:
+    def _calibrate(self, progress: Progress, statistics: str | os.PathLike[str] | Statistics | None) -> Calibrated:
         """The images are seen once; a pass that was cancelled goes on where it stopped."""
+        if isinstance(statistics, str | os.PathLike):
+            statistics = load_statistics(statistics)
         if self._calibrated is None or statistics is not None:
-            images = self._images()
-            prepared = calibrate(
+            self._calibrated = calibrate(
                 self.flow.model.module,
-                images,
+                self._images(),
                 name=self.flow.name,
                 progress=progress,
                 collector=None if statistics is not None else self._collector,
                 statistics=statistics,
                 keep=self._keep,
             )
-            self._calibrated, self._collector = prepared, None
+            self._collector = self._measurement = None
         return self._calibrated
 
     def _keep(self, collector: Collector) -> None:
         self._collector = collector
 
-    # --- tuning --------------------------------------------------------------------------------------------------
+    def _looked_into(self, result: ExportedModel) -> Measurement:
+        """Only layers that a change touched, and those after them, run again."""
+        if self._measurement is not None:
+            return self._measurement.update(result)
+        return measure(result, islice(self._images(), LOOKED_AT), limit=LOOKED_AT)
 
-    def tune(self, layer: str | None = None, *, progress: Progress | None = None, **changes: Any) -> Self:
-        """Change some settings, of one layer or of the network; only what they touch is made anew.
+    # --- looking into it -----------------------------------------------------------------------------------------
+
+    def measure(self, images: Iterable[Any] | None = None, *, progress: Progress | None = None) -> Measurement:
+        """Measure every layer's error on images of one's own; `table` and every step of tuning then show these.
 
         Args:
-            layer: a name of the first column of `table`; None for the network.
-            progress: of corrections, the only part that takes long.
-            **changes: fields of `ectoolkit.LayerConfig`, or of `QuantConfig` for the network.
-
-        Returns:
-            The stage, so that it displays as a card.
+            images: preprocessed, or an image set; a few of the calibration images where None.
+            progress: called after each layer; it may raise to cancel.
 
         Raises:
-            QuantizationError: there is no such layer or setting, or the value is none of those allowed.
-            StageError: the stage has not run.
+            StageError: the stage has not run, or went the U50 guide's way.
         """
-        history, step = self._tuned(), TuningStep(layer, changes)
-        config = history.changed(step)
-        self.run(config, door="export", progress=progress)
-        history.add(step, config, self.result)
-        self._history = history
-        return self
+        model = self._exported()
+        if images is not None:
+            images = self.flow.preprocessed(images)
+            self._measurement = measure(model, images, progress, limit=None)
+        elif self._measurement is None:
+            self._measurement = self._looked_into(model)
+        else:
+            self._measurement = self._measurement.update(model)
+        self._impact = None
+        self._frame = None
+        return self._measurement
 
-    def undo(self) -> Self:
-        """Take the last step of tuning back.
+    def measure_impact(self, *, progress: Progress | None = None) -> Impact:
+        """Measure what each layer alone costs at the outputs; `table` then shows it.
 
         Raises:
-            QuantizationError: there is none.
+            StageError: the stage has not run, or went the U50 guide's way.
         """
-        return self._show(self._tuned().undo())
+        self._impact = measure_impact(self._exported(), self.measure(), progress=progress)
+        self._frame = None
+        return self._impact
 
-    def redo(self) -> Self:
-        """Make the step again that was undone last.
+    def sensitivity(self, *, top: int = 3, progress: Progress | None = None) -> Sensitivity:
+        """The layers by what they cost, and what helps the worst `top`, tried out; see `ectoolkit.analysis`.
 
         Raises:
-            QuantizationError: there is none.
+            StageError: the stage has not run, or went the U50 guide's way.
         """
-        return self._show(self._tuned().redo())
+        self._exported()
+        images = islice(self._images(), LOOKED_AT)
+        return sensitivity(self.calibrated, self.states[-1].config, images, progress, top=top)
 
-    @property
-    def states(self) -> tuple[State[Quantized], ...]:
-        """Where the tuning stood: the last run, then every step up to now."""
-        return self._tuned().states
+    def auto(self, budget: Budget, *, progress: Progress | None = None) -> AutoResult:
+        """Tune layer after layer until the target is met; each step goes into the log and can be undone.
 
-    @property
-    def log(self) -> list[str]:
-        """The steps of tuning in words, in order."""
-        return [str(state.step) for state in self.states[1:]]
+        Raises:
+            StageError: the stage has not run, or went the U50 guide's way.
+        """
+        self._exported()
+        found = auto(
+            self.calibrated, self.states[-1].config, budget, islice(self._images(), LOOKED_AT), progress=progress
+        )
+        for step in found.steps:
+            change: dict[str, Any] = {step.setting: step.value}
+            self.tune(step.layer, **change)
+        return found
 
-    def _show(self, state: State[Quantized]) -> Self:
-        door = "export" if isinstance(state.result, ExportedModel) else "eager"
-        return self._adopt(state.result, (state.config,), {"door": door})
+    def channels(self, layer: str) -> pd.DataFrame:
+        """One row an output channel of a layer; see `ectoolkit.analysis.channel_table`."""
+        return channel_table(self._exported(), layer, self.measure())
 
-    def _tuned(self) -> History[Quantized]:
-        if self._history is None:
-            raise StageError(f"{self.title} has not run; call flow.{self.attribute}.run() first")
-        return self._history
+    def image_table(self, images: Any = None, *, progress: Progress | None = None) -> pd.DataFrame:
+        """One row an image: which flip, and the layer that explains it; see `ectoolkit.analysis.image_table`.
+
+        Args:
+            images: preprocessed, or an image set; the calibration images where None.
+            progress: called after each few images; it may raise to cancel.
+        """
+        images = self._images() if images is None else self.flow.preprocessed(images)
+        names, labels = getattr(images, "names", None), getattr(images, "labels", None)
+        return image_table(self._exported(), images, names, labels, progress=progress)
+
+    def sufficiency(self) -> pd.DataFrame:
+        """How much each scale still moved as images were added; see `ectoolkit.analysis.sufficiency_table`."""
+        return sufficiency_table(self.calibrated.statistics)
+
+    def compare(self, first: int = -2, second: int = -1) -> pd.DataFrame:
+        """Two of `states` side by side; see `ectoolkit.analysis.compare_states`."""
+        chosen = [self.states[index].result for index in (first, second)]
+        models = [model for model in chosen if isinstance(model, ExportedModel)]
+        if len(models) < 2:
+            raise StageError("one of the states went the U50 guide's way; call flow.quantize.run(door='export') first")
+        before, after = models
+        measured = self.measure()
+        return compare_states(before, after, measured.update(before), measured.update(after))
+
+    def _exported(self) -> ExportedModel:
+        if not isinstance(self.result, ExportedModel):
+            raise StageError(
+                "this model went the U50 guide's way, which keeps no statistics; call "
+                "flow.quantize.run(door='export') first"
+            )
+        return self.result
 
     # --- what is known -------------------------------------------------------------------------------------------
 
@@ -196,13 +251,19 @@ class QuantizeStage(Stage[Quantized]):
 
     @property
     def table(self) -> pd.DataFrame:
-        return layer_table(self.graph)
+        return layer_table(self.graph) if isinstance(self.flow.source, Graph) else super().table
 
     def _table(self, result: Quantized) -> pd.DataFrame:
-        return layer_table(result.graph)
+        if not isinstance(result, ExportedModel):
+            return layer_table(result.graph)
+        if self._measurement is not None:
+            self._measurement = self._measurement.update(result)
+        impact = self._impact.update(result) if self._impact is not None else None
+        return layer_table(result, self._measurement, impact, result.predictions)
 
     def summary(self) -> str:
-        graph = self.graph
-        macs = int(self.table["macs"].sum())
+        graph, table = self.graph, self.table
+        floating = int((table["kind"] == "float").sum())
+        kinds = "all integer" if not floating else f"{len(graph) - floating} integer, {floating} float"
         images = "" if isinstance(self.flow.source, Graph) else f", {self.result.calibration_images} images"
-        return f"{len(graph)} layers, all integer, {macs / 1e9:.2f} GMAC{images}"
+        return f"{len(graph)} layers, {kinds}, {table['macs'].sum() / 1e9:.2f} GMAC{images}"

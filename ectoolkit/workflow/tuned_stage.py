@@ -1,0 +1,82 @@
+"""A stage whose settings are changed step by step: tune, undo, redo, and the log of it."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+from ectoolkit.core.interpreter import Progress
+from ectoolkit.errors import StageError
+from ectoolkit.quantization.config import QuantConfig
+from ectoolkit.quantization.eager import QuantizedModel
+from ectoolkit.quantization.exported import ExportedModel
+from ectoolkit.quantization.tuning import History, State, TuningStep
+from ectoolkit.workflow.stage import Stage
+
+Quantized = QuantizedModel | ExportedModel
+
+
+class TunedStage(Stage[Quantized]):
+    """Keeps every state since the last run; a subclass calls `_begin` where it has a first one."""
+
+    _history: History[Quantized] | None = None
+
+    def _begin(self, config: QuantConfig, result: Quantized) -> None:
+        """A run gave a first state; what was tuned before is forgotten."""
+        self._history = History(config, result)
+
+    def tune(self, layer: str | None = None, *, progress: Progress | None = None, **changes: Any) -> Self:
+        """Change some settings, of one layer or of the network; only what they touch is made anew.
+
+        Args:
+            layer: a name of the first column of `table`; None for the network.
+            progress: of corrections, the only part that takes long.
+            **changes: fields of `ectoolkit.LayerConfig`, or of `ectoolkit.QuantConfig` for the network.
+
+        Returns:
+            The stage, so that it displays as a card.
+
+        Raises:
+            QuantizationError: there is no such layer or setting, or the value is none of those allowed.
+            StageError: the stage has not run.
+        """
+        history, step = self._tuned(), TuningStep(layer, changes)
+        config = history.changed(step)
+        self.run(config, door="export", progress=progress)
+        history.add(step, config, self.result)
+        self._history = history
+        return self
+
+    def undo(self) -> Self:
+        """Take the last step of tuning back.
+
+        Raises:
+            QuantizationError: there is none.
+        """
+        return self._show(self._tuned().undo())
+
+    def redo(self) -> Self:
+        """Make the step again that was undone last.
+
+        Raises:
+            QuantizationError: there is none.
+        """
+        return self._show(self._tuned().redo())
+
+    @property
+    def states(self) -> tuple[State[Quantized], ...]:
+        """Where the tuning stood: the last run, then every step up to now."""
+        return self._tuned().states
+
+    @property
+    def log(self) -> list[str]:
+        """The steps of tuning in words, in order."""
+        return [str(state.step) for state in self.states[1:]]
+
+    def _show(self, state: State[Quantized]) -> Self:
+        door = "export" if isinstance(state.result, ExportedModel) else "eager"
+        return self._adopt(state.result, (state.config,), {"door": door})
+
+    def _tuned(self) -> History[Quantized]:
+        if self._history is None:
+            raise StageError(f"{self.title} has not run; call flow.{self.attribute}.run() first")
+        return self._history
