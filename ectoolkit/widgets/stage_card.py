@@ -173,7 +173,7 @@ class StageCard:
         if stage.ready:
             try:
                 self._summary = stage.summary()
-                self.table.show(stage.table, f"{stage.title}: result")
+                self.table.show(stage.overview, f"{stage.title}: result")
                 shown = bool(self.table.columns)
             except EctoolkitError as error:  # pandas is missing, for one
                 self._show_error(error)

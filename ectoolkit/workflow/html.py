@@ -55,7 +55,7 @@ def error_html(error: BaseException) -> str:
 def table_html(stage: Stage[Any]) -> str:
     """The stage's table, or a line that says why there is none."""
     try:
-        table = stage.table
+        table = stage.overview
     except Exception as error:  # a table that cannot be made must not take the rest of the box with it
         return error_html(error)
     if not len(table):

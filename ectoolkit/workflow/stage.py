@@ -68,6 +68,8 @@ class Stage(ABC, Generic[Result]):
     number: ClassVar[int]
     title: ClassVar[str]
     attribute: ClassVar[str]
+    #: columns that a card shows; all where empty
+    shown: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, flow: Flow) -> None:
         self.flow = flow
@@ -209,6 +211,13 @@ class Stage(ABC, Generic[Result]):
         if self._frame is None or self._frame[0] != self.generation:  # made once a run: it may take seconds
             self._frame = self.generation, self._table(self.result)
         return self._frame[1].copy()
+
+    @property
+    def overview(self) -> pd.DataFrame:
+        """The columns of `table` that a card has room for."""
+        table = self.table
+        shown = [name for name in self.shown if name in table.columns]
+        return table[shown] if shown else table
 
     def observe(self, listener: Callable[[StageEvent], None]) -> Callable[[], None]:
         """Call `listener` on every event, in the thread that runs the stage; returns what stops it."""

@@ -49,6 +49,26 @@ class QuantizeStage(TunedStage):
     number = 2
     title = "Quantize"
     attribute = "quantize"
+    shown = (
+        "layer",
+        "op",
+        "kind",
+        "output",
+        "bits",
+        "macs",
+        "scale",
+        "zero_point",
+        "range_min",
+        "range_max",
+        "method",
+        "clip",
+        "predicted_sqnr_db",
+        "isolated_sqnr_db",
+        "cumulative_sqnr_db",
+        "impact_sqnr_db",
+        "saturated_high",
+        "note",
+    )
 
     def __init__(self, flow: Any) -> None:
         super().__init__(flow)
