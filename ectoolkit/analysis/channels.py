@@ -8,8 +8,7 @@ import numpy as np
 
 from ectoolkit._optional import require
 from ectoolkit.analysis.frames import frame
-from ectoolkit.analysis.impact import isolated
-from ectoolkit.analysis.measurement import Measurement, require_same
+from ectoolkit.analysis.measurement import Measurement, isolated, require_same
 from ectoolkit.analysis.weights import channel_powers
 from ectoolkit.core.types import QuantParams
 from ectoolkit.errors import GraphError

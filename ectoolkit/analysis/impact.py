@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Any
 
 from ectoolkit._optional import require
-from ectoolkit.analysis.measurement import Measurement, changes
+from ectoolkit.analysis.measurement import Measurement, changes, isolated
 from ectoolkit.analysis.rerunning import output_sums, rerun, worst
 from ectoolkit.analysis.values import DEFAULT_IMAGES, FloatValues, float_values
 from ectoolkit.core.interpreter import Progress
@@ -123,10 +123,3 @@ def _of_layer(simulator: Simulator, floats: FloatValues, layer: FloatLayer) -> O
         outputs = rerun(floats.network, values, replaced, run_layer)
         found += output_sums(floats, batch, outputs)
     return found
-
-
-def isolated(simulator: Simulator, layer: FloatLayer, values: dict[str, Any]) -> Any:
-    """The layer's simulated result for the float model's inputs; the float value itself where nothing is rounded."""
-    if simulator.scheme[layer.name].weight is None:
-        return simulator.rounded(layer, values[layer.name])
-    return simulator.run(layer, [values[name] for name in layer.inputs])

@@ -133,12 +133,11 @@ class Measurement:
                 self.isolated_by_image[image][name] = self.cumulative_by_image[image][name]
 
     def _measure_layer(self, simulator: Simulator, layer: FloatLayer, batch: int, changed: bool) -> None:
-        values, name = self.batches[batch], layer.name
-        cumulative, alone = _both(simulator, layer, values, self.floats.batches[batch], changed)
-        values[name] = simulator.rounded(layer, cumulative)
+        values, floats, name = self.batches[batch], self.floats.batches[batch], layer.name
+        values[name] = simulator.run(layer, [values[source] for source in layer.inputs])
         self._note(self.cumulative_by_image, name, batch, values[name], self.model.scheme[name].grid)
         if changed:
-            self._note(self.isolated_by_image, name, batch, simulator.rounded(layer, alone), None)
+            self._note(self.isolated_by_image, name, batch, isolated(simulator, layer, floats), None)
 
     def _note(self, sums: list[Sums], name: str, batch: int, value: Any, grid: QuantParams | None) -> None:
         reference = self.floats.batches[batch][name]
@@ -154,17 +153,11 @@ class Measurement:
         )
 
 
-def _both(simulator: Simulator, layer: FloatLayer, values: Values, floats: Values, isolated: bool) -> tuple[Any, Any]:
-    """A layer's results before rounding: for simulated inputs, and for the float model's where `isolated`."""
-    inputs = [values[name] for name in layer.inputs]
-    if not isolated:
-        return simulator.accumulate(layer, inputs), None
+def isolated(simulator: Simulator, layer: FloatLayer, floats: Values) -> Any:
+    """The layer's simulated result for the float model's inputs; the float value itself where nothing is rounded."""
     if simulator.scheme[layer.name].weight is None:  # computes as the float layer does
-        return simulator.accumulate(layer, inputs), floats[layer.name]
-    torch = require("torch", feature="Measuring layers")
-    # one run of both reads the weights once
-    both = simulator.accumulate(layer, [torch.cat([inputs[0], floats[layer.inputs[0]]])])
-    return both.chunk(2)
+        return simulator.rounded(layer, floats[layer.name])
+    return simulator.run(layer, [floats[name] for name in layer.inputs])
 
 
 def changes(old: Scheme, new: Scheme) -> set[str]:
