@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from ectoolkit.core.graph_file import load_graph, save_graph
     from ectoolkit.data import ImageSet, LoadedModel, Preprocess, image_folder, load_model, sample_photos
     from ectoolkit.devices import list_devices, open_device
-    from ectoolkit.frontends.torchscript import import_torchscript
+    from ectoolkit.frontends.torchscript import import_torchscript, save_torchscript
     from ectoolkit.quantization.calibrated import Calibrated
     from ectoolkit.quantization.config import LayerConfig, QuantConfig
     from ectoolkit.quantization.statistics_file import load_statistics, save_statistics
@@ -75,6 +75,7 @@ _HOMES = {
     "sample_photos": "data",
     "save_graph": "core.graph_file",
     "save_statistics": "quantization.statistics_file",
+    "save_torchscript": "frontends.torchscript",
 }
 
 __all__ = [
@@ -111,6 +112,7 @@ __all__ = [
     "sample_photos",
     "save_graph",
     "save_statistics",
+    "save_torchscript",
 ]
 
 

@@ -1,4 +1,4 @@
-"""The integer graph: nodes in execution order, each producing the one value that carries its name."""
+"""The graph: nodes in execution order, each producing the one value that carries its name."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Node:
         name: the layer's name in its model, and the name of the value it produces.
         op: name of the operation, a key of `ectoolkit.core.ops.OPS`.
         inputs: names of values and constants, in the operation's order.
-        attributes: its settings; int, bool, str, or tuples of int.
+        attributes: its settings; int, float, bool, str, or tuples of int or of float.
     """
 
     name: str
@@ -51,7 +51,7 @@ class Node:
 
 @dataclass(frozen=True)
 class Graph:
-    """A whole network on integers, immutable.
+    """A whole network, on integers but for the layers marked float, immutable.
 
     Attributes:
         name: of the model.
@@ -121,6 +121,12 @@ class Graph:
     def activations(self, node: Node) -> list[str]:
         """A node's inputs that are not constants."""
         return [name for name in node.inputs if name not in self.constants]
+
+    def runs_in(self, node: Node) -> str:
+        """``"float"`` where a layer makes real numbers, ``"integer"`` where codes or sums; ``""`` between the two."""
+        if node.op in ("quantize", "dequantize"):
+            return ""
+        return "float" if self.values[node.name].spec.dtype == "float32" else "integer"
 
     def replace(self, **changes: object) -> Graph:
         """A copy with some fields changed."""

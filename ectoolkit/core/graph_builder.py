@@ -40,8 +40,8 @@ class GraphBuilder:
         self._inputs.append(name)
         return name
 
-    def constant(self, name: str, array: np.ndarray, layout: Layout, quant: QuantParams) -> str:
-        """Add an array of the model; returns its name."""
+    def constant(self, name: str, array: np.ndarray, layout: Layout, quant: QuantParams | None) -> str:
+        """Add an array of the model, on a grid or (None) float32; returns its name."""
         name = self.unique(name)
         array = np.ascontiguousarray(array)
         self._constants[name] = array
@@ -87,7 +87,7 @@ class GraphBuilder:
         """Add a conv2d or linear with its constants; the bias is put on the accumulator's grid.
 
         Args:
-            op: ``"conv2d"`` or ``"linear"``.
+            op: ``"conv2d"``, ``"conv_transpose2d"`` or ``"linear"``.
             name: the layer's name.
             x: input value.
             weight: int8, OIHW or OI.

@@ -51,7 +51,7 @@ class _NodeFile(msgspec.Struct, forbid_unknown_fields=True):
     name: str
     op: str
     inputs: list[str]
-    attributes: dict[str, bool | int | str | list[int]]
+    attributes: dict[str, bool | int | float | str | list[int | float]]
 
 
 class _GraphFile(msgspec.Struct, forbid_unknown_fields=True):

@@ -58,6 +58,12 @@ class Preprocess:
         if self.interpolation not in INTERPOLATIONS:
             raise InputError(f"interpolation={self.interpolation!r} is unknown. Expected 'bilinear' or 'bicubic'.")
 
+    @property
+    def value_range(self) -> tuple[float, float]:
+        """Smallest and largest value that a pixel can become, over all channels; unit: standard deviations."""
+        ends = [((end - mean) / std) for mean, std in zip(self.mean, self.std, strict=True) for end in (0.0, 1.0)]
+        return min(ends), max(ends)
+
     def __call__(self, image: Image) -> np.ndarray:
         """Turn one photo into a model's input.
 

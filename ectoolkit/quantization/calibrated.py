@@ -16,6 +16,7 @@ from ectoolkit.quantization.config import QuantConfig
 from ectoolkit.quantization.corrections import correct_bias, equalize, round_adaptively
 from ectoolkit.quantization.derivation import Deriver
 from ectoolkit.quantization.exported import ExportedModel
+from ectoolkit.quantization.network_check import check_weights, warn_of_few_images
 from ectoolkit.quantization.scheme import Scheme
 from ectoolkit.quantization.statistics import Statistics
 
@@ -143,10 +144,12 @@ def calibrate(
     if iter(calibration) is calibration:
         calibration = list(calibration)  # corrections look again
     network = collector.network if collector else capture(module, [array.shape for array in first], name=name)
+    check_weights(network)
     collector = collector or Collector(network, statistics)
     if keep is not None:
         keep(collector)
     found = collector.run(calibration, progress, names=names)
+    warn_of_few_images(network.name, found.images)
     return Calibrated(network, found, calibration, names=names)
 
 

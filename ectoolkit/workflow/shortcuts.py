@@ -17,6 +17,7 @@ from ectoolkit.quantization.calibrated import Calibrated
 from ectoolkit.quantization.config import QuantConfig
 from ectoolkit.quantization.doors import quantize_module
 from ectoolkit.quantization.statistics import Statistics
+from ectoolkit.workflow.image_check import warn_of_odd_images
 
 
 def quantize(
@@ -77,6 +78,7 @@ def _plain(module: Any, calibration: Iterable[Any]) -> tuple[Any, Iterable[Any],
     name = getattr(module, "name", None)
     if isinstance(calibration, ImageSet) and not calibration.is_ready and hasattr(module, "preprocess"):
         calibration = calibration.with_preprocess(module.preprocess)
+    warn_of_odd_images(str(name), getattr(module, "preprocess", None), calibration, stacklevel=3)
     return getattr(module, "module", module), calibration, name
 
 

@@ -32,9 +32,9 @@ def good() -> nn.Module:
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        ({"method": "kl"}, "method is 'kl', expected 'mse' or 'minmax'"),
+        ({"method": "kl"}, "method is 'kl', expected 'mse', 'minmax', 'percentile', 'entropy' or 'moving_average'"),
         ({"weights": "per_layer"}, "weights is 'per_layer', expected 'per_channel' or 'per_tensor'"),
-        ({"activation_bits": 4}, "activation_bits is 4, expected 8 or 7"),
+        ({"activation_bits": 3}, "activation_bits is 3, expected 8, 7, 6, 5 or 4"),
     ],
 )
 def test_config(changes: dict[str, Any], expected: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -157,7 +158,7 @@ class _Emitter:
         key = (call.template, call.arguments)
         if key not in self._kernels:
             name = f"{call.template.__name__}_{'x'.join(map(str, call.shape))}_{len(self._kernels)}"
-            function = call.template(*call.arguments).with_attr("global_symbol", name)
+            function = _made(call.template, call.arguments).with_attr("global_symbol", name)
             self._kernels[key] = self.builder.add_func(function, name)
         return self._kernels[key]
 
@@ -167,6 +168,12 @@ class _Emitter:
 
     def _type(self, shape: tuple[int, ...], dtype: str) -> Any:
         return self.relax.TensorType(shape, dtype)
+
+
+@functools.lru_cache(maxsize=1024)
+def _made(template: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
+    """A kernel; TVMScript takes tens of milliseconds to parse one, and networks have many alike."""
+    return template(*arguments)
 
 
 def _identifier(name: str) -> str:

@@ -7,6 +7,8 @@ The first input is the main operand X, the second the other Y; the order matters
     relu: q = clip(R(clip(p + q_Y - z_Y, -256, hi), m) + z_out, z_out, 255)
           hi = min(255, floor((255 - z_out) / m + 0.5))
     else: q = clip(S9(R(p, m) + z_out) + S9(R(q_Y - z_Y, m)), 0, 255)      S9 = clip to [-256, 255]
+
+The last clip ends at the output's largest code where it uses fewer than 8 bits; the 255s before it are the adder's.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ import numpy as np
 
 from ectoolkit.core import arithmetic
 from ectoolkit.core.graph import Node, Value
-from ectoolkit.core.ops.base import Op, expect, grid
+from ectoolkit.core.ops.base import Op, codes, expect, grid
 
 
 class Add(Op):
@@ -50,13 +52,14 @@ class Add(Op):
         main = arithmetic.saturate9(main)
         other = arrays[1].astype(np.int64) - grid(inputs[1]).zero_point
         scale_out = arithmetic.requantize_multiplier(ratio, node.name)
-        zero_point = grid(output).zero_point
+        quant = grid(output)
+        zero_point = quant.zero_point
         if node.attributes["relu"]:
             total = np.clip(main + other, arithmetic.ADD_MIN, relu_ceiling(zero_point, ratio))
-            return np.clip(arithmetic.requantize(total, *scale_out) + zero_point, zero_point, 255).astype(np.uint8)
+            return codes(arithmetic.requantize(total, *scale_out), quant, relu=True)
         left = arithmetic.saturate9(arithmetic.requantize(main, *scale_out) + zero_point)
         right = arithmetic.saturate9(arithmetic.requantize(other, *scale_out))
-        return np.clip(left + right, 0, 255).astype(np.uint8)
+        return np.clip(left + right, quant.quant_min, quant.quant_max).astype(np.uint8)
 
 
 def main_ratio(inputs: Sequence[Value]) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""What every operation offers: a shape rule, a check of its own laws and the integer reference."""
+"""What every operation offers: a shape rule, a check of its own laws and the reference."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ class Op(ABC):
         attributes: names of the settings a node must carry.
         rank: of the first input; None where any will do.
         output_dtypes: the dtypes the result may have.
+        real: True where the operation computes on real numbers, so that its layer runs in float.
     """
 
     name: ClassVar[str]
@@ -31,6 +32,7 @@ class Op(ABC):
     attributes: ClassVar[tuple[str, ...]] = ()
     rank: ClassVar[int | None] = None
     output_dtypes: ClassVar[tuple[str, ...]] = ("uint8",)
+    real: ClassVar[bool] = False
 
     @abstractmethod
     def output_shape(self, node: Node, inputs: Sequence[Value]) -> tuple[int, ...]:
@@ -79,12 +81,25 @@ def expect(condition: bool, node: Node, what: str) -> None:
 
 
 def same_grid(node: Node, first: Value, second: Value) -> None:
-    """Require that an operation which only moves or selects codes leaves their meaning alone."""
+    """Require that an operation which only moves or selects elements leaves their meaning alone."""
+    expect(
+        first.spec.dtype == second.spec.dtype,
+        node,
+        f"{first.name} and {second.name} must have one dtype, got {first.spec.dtype} and {second.spec.dtype}",
+    )
+    if first.spec.dtype == "float32":
+        return
     expect(
         grid(first) == grid(second),
         node,
         f"{first.name} and {second.name} must share scale and zero point, got {first.quant} and {second.quant}",
     )
+
+
+def codes(moved: np.ndarray, quant: QuantParams, relu: bool = False) -> np.ndarray:
+    """Steps from the zero point as codes of a grid: uint8, cut at the grid's ends, under ReLU at its zero point."""
+    low = quant.zero_point if relu else quant.quant_min
+    return np.clip(moved + quant.zero_point, low, quant.quant_max).astype(np.uint8)
 
 
 def pair(node: Node, name: str) -> tuple[int, int]:
@@ -123,3 +138,26 @@ def wholes(node: Node, name: str) -> tuple[int, ...]:
     expect(ok, node, f"{name} is {value!r}, expected whole numbers")
     assert isinstance(value, tuple)
     return value
+
+
+def numbers(node: Node, name: str, count: int) -> tuple[float, ...]:
+    """A setting that holds `count` finite numbers.
+
+    Raises:
+        VerificationError: it is something else.
+    """
+    value = node.attributes[name]
+    ok = isinstance(value, tuple) and all(isinstance(v, int | float) and np.isfinite(v) for v in value)
+    expect(ok and len(value) == count, node, f"{name} is {value!r}, expected {count} finite numbers")  # type: ignore[arg-type]
+    return tuple(float(v) for v in value)  # type: ignore[attr-defined]
+
+
+def number(node: Node, name: str) -> float:
+    """A setting that is one finite number.
+
+    Raises:
+        VerificationError: it is something else.
+    """
+    value = node.attributes[name]
+    expect(isinstance(value, int | float) and bool(np.isfinite(value)), node, f"{name} is {value!r}, expected a number")
+    return float(value)  # type: ignore[arg-type]

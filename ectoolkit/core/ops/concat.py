@@ -1,6 +1,8 @@
 """concat: each input moved to the output's grid, then joined along an axis.
 
-q = clip(R(q_in - z_in, s_in / s_out) + z_out, 0, 255)
+    q = clip(R(q_in - z_in, s_in / s_out) + z_out, 0, quant_max)
+
+Real numbers are joined as they are.
 """
 
 from __future__ import annotations
@@ -11,16 +13,17 @@ import numpy as np
 
 from ectoolkit.core import arithmetic
 from ectoolkit.core.graph import Node, Value
-from ectoolkit.core.ops.base import Op, expect, grid, whole
+from ectoolkit.core.ops.base import Op, codes, expect, grid, whole
 
 
 class Concat(Op):
-    """Inputs: uint8, any number, equal but for `axis`.  Output: uint8."""
+    """Inputs: all uint8 or all float32, any number, equal but for `axis`.  Output: of their dtype."""
 
     name = "concat"
     arity = None
-    input_dtypes = (("uint8",),)
+    input_dtypes = (("uint8", "float32"),)
     attributes = ("axis",)
+    output_dtypes = ("uint8", "float32")
 
     def output_shape(self, node: Node, inputs: Sequence[Value]) -> tuple[int, ...]:
         axis = whole(node, "axis")
@@ -34,15 +37,19 @@ class Concat(Op):
         return (*first[:axis], sum(v.spec.shape[axis] for v in inputs), *first[axis + 1 :])
 
     def check(self, node: Node, inputs: Sequence[Value], output: Value, constants: Sequence[np.ndarray | None]) -> None:
-        for value in inputs:
+        dtypes = {value.spec.dtype for value in (*inputs, output)}
+        expect(len(dtypes) == 1, node, f"joins tensors of one dtype, got {', '.join(sorted(dtypes))}")
+        for value in inputs if dtypes == {"uint8"} else ():
             arithmetic.requantize_multiplier(input_ratio(value, output), node.name)
 
     def evaluate(self, node: Node, inputs: Sequence[Value], output: Value, arrays: Sequence[np.ndarray]) -> np.ndarray:
+        if output.spec.dtype == "float32":
+            return np.concatenate(arrays, axis=whole(node, "axis"))
         parts = []
         for value, array in zip(inputs, arrays, strict=True):
             multiplier = arithmetic.requantize_multiplier(input_ratio(value, output), node.name)
             moved = arithmetic.requantize(array.astype(np.int64) - grid(value).zero_point, *multiplier)
-            parts.append(np.clip(moved + grid(output).zero_point, 0, 255).astype(np.uint8))
+            parts.append(codes(moved, grid(output)))
         return np.concatenate(parts, axis=whole(node, "axis"))
 
 

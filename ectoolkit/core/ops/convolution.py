@@ -1,7 +1,7 @@
 """conv2d: dense, grouped and depthwise convolution with ReLU in its clamp.
 
     acc = Σ w · (x - z_in) + bias                        int32, padding has the value z_in
-    q   = clip(R(acc, s_in · s_w / s_out) + z_out, lo, 255)    lo = z_out under ReLU, else 0
+    q   = clip(R(acc, s_in · s_w / s_out) + z_out, lo, quant_max)    lo = z_out under ReLU, else 0
 
 R is `ectoolkit.core.arithmetic.requantize`.  An output of dtype int32 is the raw accumulator: so a convolution that
 feeds a residual add hands over its sum before any rounding, as the accelerator does.
@@ -15,7 +15,7 @@ import numpy as np
 
 from ectoolkit.core import arithmetic
 from ectoolkit.core.graph import Node, Value
-from ectoolkit.core.ops.base import Op, expect, grid, pair, whole
+from ectoolkit.core.ops.base import Op, codes, expect, grid, pair, whole
 from ectoolkit.errors import VerificationError
 
 
@@ -63,10 +63,7 @@ class Conv2d(Op):
         acc = accumulate(node, x, weight, grid(inputs[0]).zero_point) + bias[:, None, None].astype(np.int64)
         if output.spec.dtype == "int32":
             return acc.astype(np.int32)
-        low = grid(output).zero_point if node.attributes["relu"] else 0
-        multiplier, shift = arithmetic.requantize_multiplier(accumulator_ratio(inputs[2], output), node.name)
-        rounded = arithmetic.requantize(acc, multiplier[:, None, None], shift[:, None, None])
-        return np.clip(rounded + grid(output).zero_point, low, 255).astype(np.uint8)
+        return requantized(node, acc, inputs[2], output)
 
     def macs(self, node: Node, inputs: Sequence[Value], output: Value) -> int:
         return output.spec.size * int(np.prod(inputs[1].spec.shape[1:]))
@@ -109,8 +106,15 @@ def accumulator_ratio(bias: Value, output: Value) -> np.ndarray:
     return grid(bias).scale.astype(np.float64) / np.float64(grid(output).scale)
 
 
+def requantized(node: Node, acc: np.ndarray, bias: Value, output: Value) -> np.ndarray:
+    """Sums ``(N, O, rows, columns)`` as the output's codes, cut at its ends, under ReLU at its zero point."""
+    multiplier, shift = arithmetic.requantize_multiplier(accumulator_ratio(bias, output), node.name)
+    rounded = arithmetic.requantize(acc, multiplier[:, None, None], shift[:, None, None])
+    return codes(rounded, grid(output), relu=bool(node.attributes["relu"]))
+
+
 def accumulate(node: Node, x: np.ndarray, weight: np.ndarray, zero_point: int) -> np.ndarray:
-    """Σ w·(x - z), one kernel tap at a time.
+    """Σ w·(x - z).
 
     Args:
         node: the convolution, for its stride, padding, dilation and groups.
@@ -121,15 +125,35 @@ def accumulate(node: Node, x: np.ndarray, weight: np.ndarray, zero_point: int) -
     Returns:
         int64 ``(N, O, rows, columns)``.  Exact: float64 sums of integers below 2**53 (the verifier proves 2**31).
     """
-    (sh, sw), (ph, pw), (dh, dw) = pair(node, "stride"), pair(node, "padding"), pair(node, "dilation")
-    groups = whole(node, "groups")
+    centred = x.astype(np.float64) - zero_point
+    steps = (pair(node, "stride"), pair(node, "padding"), pair(node, "dilation"))
+    return convolve(centred, weight.astype(np.float64), *steps, whole(node, "groups")).astype(np.int64)
+
+
+def convolve(
+    x: np.ndarray,
+    weight: np.ndarray,
+    stride: tuple[int, int],
+    padding: tuple[int, int],
+    dilation: tuple[int, int],
+    groups: int,
+) -> np.ndarray:
+    """A convolution in float64, one kernel tap at a time, padded with zeros.
+
+    Args:
+        x: float64 ``(N, C, H, W)``.
+        weight: float64 ``(O, C / groups, KH, KW)``.
+        stride, padding, dilation: rows, columns.
+        groups: of channels.
+    """
+    (sh, sw), (ph, pw), (dh, dw) = stride, padding, dilation
     n, channels, height, width = x.shape
     out_channels, per_group, kernel_h, kernel_w = weight.shape
     rows = (height + 2 * ph - dh * (kernel_h - 1) - 1) // sh + 1
     columns = (width + 2 * pw - dw * (kernel_w - 1) - 1) // sw + 1
     centred = np.zeros((n, channels, height + 2 * ph, width + 2 * pw), np.float64)
-    centred[:, :, ph : ph + height, pw : pw + width] = x.astype(np.float64) - zero_point
-    taps = weight.astype(np.float64).reshape(1, groups, out_channels // groups, per_group, kernel_h, kernel_w)
+    centred[:, :, ph : ph + height, pw : pw + width] = x
+    taps = weight.reshape(1, groups, out_channels // groups, per_group, kernel_h, kernel_w)
     acc = np.zeros((n, groups, out_channels // groups, rows * columns), np.float64)
     for i in range(kernel_h):
         for j in range(kernel_w):
@@ -138,4 +162,4 @@ def accumulate(node: Node, x: np.ndarray, weight: np.ndarray, zero_point: int) -
             window = window.reshape(n, groups, per_group, rows * columns)
             tap = taps[..., i, j]
             acc += tap * window if per_group == 1 else tap @ window
-    return acc.reshape(n, out_channels, rows, columns).astype(np.int64)
+    return acc.reshape(n, out_channels, rows, columns)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ectoolkit.core.graph import Node, Value
-from ectoolkit.core.ops.base import Op, expect
+from ectoolkit.core.ops.base import Op, expect, grid
 
 
 class Lookup(Op):
@@ -27,6 +27,12 @@ class Lookup(Op):
     def check(self, node: Node, inputs: Sequence[Value], output: Value, constants: Sequence[np.ndarray | None]) -> None:
         table = constants[1]
         expect(table is not None and table.shape == (256,), node, "needs a constant table of 256 codes")
+        quant = grid(output)
+        assert table is not None
+        fits = quant.quant_min <= table.min() and table.max() <= quant.quant_max
+        expect(
+            fits, node, f"its table holds {table.min()}..{table.max()}, expected {quant.quant_min}..{quant.quant_max}"
+        )
 
     def evaluate(self, node: Node, inputs: Sequence[Value], output: Value, arrays: Sequence[np.ndarray]) -> np.ndarray:
         return arrays[1][arrays[0]]

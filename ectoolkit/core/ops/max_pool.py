@@ -1,4 +1,4 @@
-"""max_pool2d: the largest code of each window; positions outside the input do not take part."""
+"""max_pool2d: the largest element of each window; positions outside the input do not take part."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ from ectoolkit.core.ops.base import Op, expect, pair, same_grid
 
 
 class MaxPool2d(Op):
-    """Input: uint8 NCHW.  Output: uint8 NCHW on the same grid."""
+    """Input: uint8 or float32 NCHW.  Output: the same on the same grid."""
 
     name = "max_pool2d"
     arity = 1
     rank = 4
-    input_dtypes = (("uint8",),)
+    input_dtypes = (("uint8", "float32"),)
+    output_dtypes = ("uint8", "float32")
     attributes = ("kernel", "stride", "padding", "dilation", "ceil_mode")
 
     def output_shape(self, node: Node, inputs: Sequence[Value]) -> tuple[int, ...]:
@@ -51,10 +52,11 @@ class MaxPool2d(Op):
         n, channels, height, width = x.shape
         _, _, rows, columns = self.output_shape(node, inputs)
         # 0 never wins a maximum of unsigned codes; wide enough for the windows that ceil_mode adds
+        least = 0 if x.dtype == np.uint8 else -np.inf
         tall, wide = sh * (rows - 1) + dh * (kh - 1) + 1, sw * (columns - 1) + dw * (kw - 1) + 1
-        padded = np.zeros((n, channels, max(tall, height + ph), max(wide, width + pw)), np.uint8)
+        padded = np.full((n, channels, max(tall, height + ph), max(wide, width + pw)), least, x.dtype)
         padded[:, :, ph : ph + height, pw : pw + width] = x
-        result = np.zeros((n, channels, rows, columns), np.uint8)
+        result = np.full((n, channels, rows, columns), least, x.dtype)
         for i in range(kh):
             for j in range(kw):
                 top, left = i * dh, j * dw

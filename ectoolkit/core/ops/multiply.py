@@ -1,6 +1,6 @@
-"""multiply: product of two tensors, the second as large as the first or one value a channel.
+"""multiply: product of two tensors, either of them repeated along axes where it has one element.
 
-    q = clip(R((q_a - z_a) · (q_b - z_b), s_a · s_b / s_out) + z_out, 0, 255)
+    q = clip(R((q_a - z_a) · (q_b - z_b), s_a · s_b / s_out) + z_out, 0, quant_max)
 
 ectoolkit's own rule: what EdgeCortix's compiler does with a product is not settled.
 """
@@ -13,11 +13,11 @@ import numpy as np
 
 from ectoolkit.core import arithmetic
 from ectoolkit.core.graph import Node, Value
-from ectoolkit.core.ops.base import Op, expect, grid
+from ectoolkit.core.ops.base import Op, codes, expect, grid
 
 
 class Multiply(Op):
-    """Inputs: uint8, and uint8 of the same shape or ``(N, C, 1, 1)``.  Output: uint8."""
+    """Inputs: uint8 of one rank, each axis equal or 1.  Output: uint8, the larger extent of each axis."""
 
     name = "multiply"
     arity = 2
@@ -25,9 +25,9 @@ class Multiply(Op):
 
     def output_shape(self, node: Node, inputs: Sequence[Value]) -> tuple[int, ...]:
         first, second = inputs[0].spec.shape, inputs[1].spec.shape
-        fits = second == first or (len(first) == 4 and second == (*first[:2], 1, 1))
-        expect(fits, node, f"the second operand is {second}, expected {first} or one value a channel")
-        return first
+        fits = len(first) == len(second) and all(a == b or 1 in (a, b) for a, b in zip(first, second, strict=False))
+        expect(fits, node, f"operands of {first} and {second} do not fit: axes must be equal, or 1 in one of them")
+        return tuple(max(a, b) for a, b in zip(first, second, strict=True))
 
     def check(self, node: Node, inputs: Sequence[Value], output: Value, constants: Sequence[np.ndarray | None]) -> None:
         arithmetic.requantize_multiplier(product_ratio(inputs, output), node.name)
@@ -36,7 +36,7 @@ class Multiply(Op):
         left, right = (a.astype(np.int64) - grid(v).zero_point for a, v in zip(arrays, inputs, strict=True))
         multiplier = arithmetic.requantize_multiplier(product_ratio(inputs, output), node.name)
         rounded = arithmetic.requantize(left * right, *multiplier)
-        return np.clip(rounded + grid(output).zero_point, 0, 255).astype(np.uint8)
+        return codes(rounded, grid(output))
 
 
 def product_ratio(inputs: Sequence[Value], output: Value) -> float:

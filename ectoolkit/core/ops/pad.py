@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from ectoolkit.core.graph import Node, Value
-from ectoolkit.core.ops.base import Op, expect, grid, same_grid, wholes
+from ectoolkit.core.ops.base import Op, expect, same_grid, wholes
 
 
 class Pad(Op):
-    """Input: uint8 NCHW.  Output: uint8 NCHW on the same grid; the frame has the code of real 0.
+    """Input: uint8 or float32 NCHW.  Output: the same on the same grid; the frame has the code of real 0.
 
     Attributes of a node: ``amounts`` = (top, bottom, left, right).
     """
@@ -19,7 +19,8 @@ class Pad(Op):
     name = "pad"
     arity = 1
     rank = 4
-    input_dtypes = (("uint8",),)
+    input_dtypes = (("uint8", "float32"),)
+    output_dtypes = ("uint8", "float32")
     attributes = ("amounts",)
 
     def output_shape(self, node: Node, inputs: Sequence[Value]) -> tuple[int, ...]:
@@ -35,4 +36,5 @@ class Pad(Op):
     def evaluate(self, node: Node, inputs: Sequence[Value], output: Value, arrays: Sequence[np.ndarray]) -> np.ndarray:
         top, bottom, left, right = wholes(node, "amounts")
         frame = ((0, 0), (0, 0), (top, bottom), (left, right))
-        return np.pad(arrays[0], frame, constant_values=grid(output).zero_point)
+        zero = 0 if output.quant is None else output.quant.zero_point
+        return np.pad(arrays[0], frame, constant_values=zero)

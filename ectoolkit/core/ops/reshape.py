@@ -1,4 +1,4 @@
-"""reshape: the same codes in another shape, counted in NCHW order; the grid stays."""
+"""reshape: the same elements in another shape, counted in NCHW order; the grid stays."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from ectoolkit.core.ops.base import Op, expect, same_grid
 
 
 class Reshape(Op):
-    """Input: uint8, any shape.  Output: uint8 of shape `shape`."""
+    """Input: uint8 or float32, any shape.  Output: the same, of shape `shape`."""
 
     name = "reshape"
     arity = 1
-    input_dtypes = (("uint8",),)
+    input_dtypes = (("uint8", "float32"),)
+    output_dtypes = ("uint8", "float32")
     attributes = ("shape",)
 
     def output_shape(self, node: Node, inputs: Sequence[Value]) -> tuple[int, ...]:

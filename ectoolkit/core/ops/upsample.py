@@ -7,6 +7,7 @@ integer, half up: ``(near · 3 + far + 2) >> 2``; at the border the outer neighb
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import numpy as np
 
@@ -17,7 +18,7 @@ from ectoolkit.core.ops.base import Op, same_grid
 class _Upsample2x(Op):
     arity = 1
     rank = 4
-    input_dtypes = (("uint8",),)
+    input_dtypes: ClassVar[tuple[tuple[str, ...], ...]] = (("uint8",),)
 
     def output_shape(self, node: Node, inputs: Sequence[Value]) -> tuple[int, ...]:
         n, channels, height, width = inputs[0].spec.shape
@@ -28,9 +29,11 @@ class _Upsample2x(Op):
 
 
 class UpsampleNearest(_Upsample2x):
-    """Input: uint8 NCHW.  Output: uint8 NCHW, twice the rows and columns."""
+    """Input: uint8 or float32 NCHW.  Output: the same, twice the rows and columns."""
 
     name = "upsample_nearest"
+    input_dtypes = (("uint8", "float32"),)
+    output_dtypes = ("uint8", "float32")
 
     def evaluate(self, node: Node, inputs: Sequence[Value], output: Value, arrays: Sequence[np.ndarray]) -> np.ndarray:
         return arrays[0].repeat(2, axis=2).repeat(2, axis=3)

@@ -12,7 +12,7 @@ from typing import Any
 from ectoolkit._optional import require
 from ectoolkit.errors import GraphError, InputError
 from ectoolkit.frontends.exported.plan import FloatNetwork
-from ectoolkit.frontends.exported.rules import Planner
+from ectoolkit.frontends.exported.planner import Planner
 
 
 def capture(module: Any, input_shapes: Sequence[Sequence[int]], *, name: str | None = None) -> FloatNetwork:
@@ -33,13 +33,13 @@ def capture(module: Any, input_shapes: Sequence[Sequence[int]], *, name: str | N
     examples = tuple(torch.zeros(tuple(shape)) for shape in input_shapes)
     module = copy.deepcopy(module).eval()
     try:
-        with torch.no_grad():
+        with torch.no_grad(), _quiet():
             module(*examples)
     except (RuntimeError, TypeError, ValueError) as error:
         first = str(error).strip().splitlines()[0]
         raise InputError(
-            f"{name} does not run on inputs of shape {[tuple(s) for s in input_shapes]}: {first}. Expected images that "
-            "went through the model's preprocessing"
+            f"{name} does not run on inputs of shape {[tuple(s) for s in input_shapes]}: {first}. "
+            f"{_cure(input_shapes[0])}"
         ) from error
     with _quiet():
         try:
@@ -51,8 +51,15 @@ def capture(module: Any, input_shapes: Sequence[Sequence[int]], *, name: str | N
                 "torch.export.export(module, (example,)) shows the same error with torch's advice"
             ) from error
         folded = _fold_batch_norm(exported)
-    planner = Planner(torch, folded)
+    planner = Planner(folded)
     return planner.plan(name, [tuple(shape) for shape in input_shapes])
+
+
+def _cure(shape: Sequence[int]) -> str:
+    """What to do about images that a module does not take."""
+    if len(shape) == 4 and shape[3] in (1, 3, 4) and shape[1] not in (1, 3, 4):
+        return "The channels seem to come last: give images.transpose(0, 3, 1, 2)"
+    return "Expected images that went through the model's preprocessing"
 
 
 def _fold_batch_norm(exported: Any) -> Any:

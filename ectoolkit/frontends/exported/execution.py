@@ -12,10 +12,13 @@ from typing import Any
 import numpy as np
 
 from ectoolkit._optional import require
+from ectoolkit.core.functions import function_of
 from ectoolkit.core.graph import Node, Value
 from ectoolkit.core.ops import OPS
+from ectoolkit.core.ops.movement import places_of
 from ectoolkit.core.types import Layout, TensorSpec
 from ectoolkit.errors import GraphError
+from ectoolkit.frontends.exported.forms import FLOAT_FORMS
 from ectoolkit.frontends.exported.plan import FloatLayer, FloatNetwork
 
 #: called with a layer's or input's name and its float32 torch tensor, which it must not change
@@ -73,7 +76,7 @@ def run_layer(layer: FloatLayer, inputs: Sequence[Any], weight: Any = None, bias
     """
     torch = require("torch", feature="Running the float model")
     rule = _RULES.get(layer.op)
-    if rule is None:
+    if rule is None or layer.constants:
         return _run_core(torch, layer, inputs)
     if layer.weight is not None:
         weight = torch.from_numpy(layer.weight) if weight is None else weight
@@ -86,20 +89,20 @@ def run_layer(layer: FloatLayer, inputs: Sequence[Any], weight: Any = None, bias
 
 
 def _run_core(torch: Any, layer: FloatLayer, inputs: Sequence[Any]) -> Any:
-    """An operation that is float in the graph as well: as the graph defines it, image by image."""
-    op = OPS.get(layer.op)
-    if op is None or "float32" not in op.input_dtypes[0]:
+    """By the graph's own definition of the float operation, image by image."""
+    op = OPS[FLOAT_FORMS.get(layer.op, layer.op)]
+    if "float32" not in op.input_dtypes[0]:
         raise GraphError(f"layer {layer.name}: {layer.op} cannot be run in float; this is a bug in ectoolkit")
-    constants = getattr(layer, "constants", ())
     parts = []
     for index in range(len(inputs[0])):
-        arrays = [value[index : index + 1].numpy() for value in inputs]
-        arrays += list(constants)
+        arrays = [np.ascontiguousarray(value[index : index + 1].numpy()) for value in inputs]
+        for place, array in sorted(layer.constants.items()):
+            arrays.insert(place, np.asarray(array, np.float32))
         values = [
-            Value(str(position), TensorSpec(array.shape, "float32", Layout.of_activation(array.ndim)))
-            for position, array in enumerate(arrays)
+            Value(str(place), TensorSpec(array.shape, "float32", Layout.of_activation(array.ndim)))
+            for place, array in enumerate(arrays)
         ]
-        node = Node(layer.name, layer.op, tuple(value.name for value in values), layer.attributes)
+        node = Node(layer.name, op.name, tuple(value.name for value in values), layer.attributes)
         output = Value(layer.name, op.output_spec(node, values, "float32"))
         parts.append(torch.from_numpy(op.evaluate(node, values, output, arrays)))
     return torch.cat(parts)
@@ -148,32 +151,62 @@ def _upsample(mode: str) -> Rule:
     return rule
 
 
-#: float functions that torch has and that are the plan's own to the last few bits
-_FUNCTIONS: Mapping[str, Callable[[Any, Any], Any]] = {
+def _conv_transpose2d(torch: Any, layer: FloatLayer, x: list[Any], weight: Any, bias: Any) -> Any:
+    """The plan's weight is that of the convolution over moved-apart elements; torch's is flipped, inputs first."""
+    a: Any = layer.attributes
+    groups, (o, i, rows, columns) = a["groups"], weight.shape
+    grouped = weight.flip((2, 3)).reshape(groups, o // groups, i, rows, columns).transpose(1, 2)
+    settings = (a["stride"], a["padding"], a["output_padding"], groups, a["dilation"])
+    return torch.conv_transpose2d(x[0], grouped.reshape(groups * i, o // groups, rows, columns), bias, *settings)
+
+
+def _gather(torch: Any, layer: FloatLayer, x: list[Any], weight: Any, bias: Any) -> Any:
+    result = x[0]
+    for axis, places in places_of(Node(layer.name, layer.op, layer.inputs, layer.attributes)).items():
+        result = result.index_select(axis, torch.tensor(places))
+    return result
+
+
+#: functions that torch has and that are the plan's own to the last few bits
+_FUNCTIONS: Mapping[str, Callable[..., Any]] = {
+    "at_least": lambda torch, x, low: x.clamp(min=low),
+    "at_most": lambda torch, x, high: x.clamp(max=high),
+    "clamp": lambda torch, x, low, high: x.clamp(low, high),
     "gelu": lambda torch, x: torch.nn.functional.gelu(x),
+    "gelu_tanh": lambda torch, x: torch.nn.functional.gelu(x, approximate="tanh"),
     "hardsigmoid": lambda torch, x: torch.nn.functional.hardsigmoid(x),
     "hardswish": lambda torch, x: torch.nn.functional.hardswish(x),
+    "leaky_relu": lambda torch, x, slope: torch.nn.functional.leaky_relu(x, slope),
+    "minus": lambda torch, x, term: x - term,
+    "over": lambda torch, x, divisor: x / divisor,
+    "plus": lambda torch, x, term: x + term,
+    "relu": lambda torch, x: x.relu(),
     "sigmoid": lambda torch, x: torch.sigmoid(x),
     "silu": lambda torch, x: torch.nn.functional.silu(x),
     "tanh": lambda torch, x: torch.tanh(x),
+    "times": lambda torch, x, factor: x * factor,
 }
 
 
-def _lookup(torch: Any, layer: FloatLayer, x: list[Any], weight: Any, bias: Any) -> Any:
-    known = _FUNCTIONS.get(str(layer.attributes["function"]))
-    if known is not None:
-        return known(torch, x[0])
-    assert layer.function is not None  # a lookup is the table of a function
-    return torch.from_numpy(np.asarray(layer.function(x[0].numpy().astype(np.float64)), np.float32))
+def _function(torch: Any, layer: FloatLayer, x: list[Any], weight: Any, bias: Any) -> Any:
+    name: Any = layer.attributes["function"]
+    parameters: Any = layer.attributes.get("parameters", ())
+    if name in _FUNCTIONS:
+        return _FUNCTIONS[name](torch, x[0], *parameters)
+    function = layer.function or function_of(name, parameters)
+    return torch.from_numpy(np.asarray(function(x[0].numpy().astype(np.float64)), np.float32))
 
 
 _RULES: dict[str, Rule] = {
     "add": lambda torch, layer, x, weight, bias: x[0] + x[1],
+    "conv_transpose2d": _conv_transpose2d,
     "concat": lambda torch, layer, x, weight, bias: torch.cat(x, layer.attributes["axis"]),
     "conv2d": _conv2d,
     "global_avg_pool": lambda torch, layer, x, weight, bias: x[0].mean((2, 3), keepdim=True),
+    "float_function": _function,
+    "gather": _gather,
     "linear": _linear,
-    "lookup": _lookup,
+    "lookup": _function,
     "max_pool2d": _max_pool,
     "mean": lambda torch, layer, x, weight, bias: x[0].mean((2, 3), keepdim=True),
     "multiply": lambda torch, layer, x, weight, bias: x[0] * x[1],
@@ -181,6 +214,7 @@ _RULES: dict[str, Rule] = {
     "relu": lambda torch, layer, x, weight, bias: x[0].relu(),
     "reshape": _reshape,
     "slice": _slice,
+    "subtract": lambda torch, layer, x, weight, bias: x[0] - x[1],
     "transpose": lambda torch, layer, x, weight, bias: x[0].permute(layer.attributes["order"]),
     "upsample_bilinear": _upsample("bilinear"),
     "upsample_nearest": _upsample("nearest"),

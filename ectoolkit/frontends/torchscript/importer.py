@@ -14,7 +14,9 @@ from ectoolkit._optional import require
 from ectoolkit.core.graph import Graph
 from ectoolkit.core.graph_builder import GraphBuilder
 from ectoolkit.errors import GraphError, InputError
-from ectoolkit.frontends.torchscript.rules import Importer
+from ectoolkit.frontends.torchscript.mark import tables_of
+from ectoolkit.frontends.torchscript.own import OWN_RULES, join_lookups
+from ectoolkit.frontends.torchscript.rules import RULES, Importer
 from ectoolkit.frontends.torchscript.walk import walk
 from ectoolkit.passes.residual_add import FuseResidualAdd
 
@@ -40,6 +42,7 @@ def import_torchscript(
         InputError: no such file, not TorchScript, or the shapes do not fit.
         GraphError: the model is not quantized.
         UnsupportedOpError: an operation has no integer definition; names it, its layer and the remedy.
+        DeployFormatError: a file of `save_torchscript` in a format version that this ectoolkit does not read.
 
     Warns:
         PrecisionWarning: the accelerator drops the ReLU of a layer that only an add uses.
@@ -49,10 +52,12 @@ def import_torchscript(
     name = name or (Path(model).stem if isinstance(model, str | os.PathLike) else script.original_name)
     calls = walk(script)
     _require_quantized(name, [call.op for call in calls.calls])
+    tables = tables_of(script, name)
     if len(calls.inputs) != len(shapes):
         raise InputError(f"{name} takes {len(calls.inputs)} input(s), got {len(shapes)} input shape(s)")
-    importer = Importer(GraphBuilder(name), dict(zip(calls.inputs, shapes, strict=True)))
-    for call in calls.calls:
+    rules = RULES if tables is None else RULES | OWN_RULES
+    importer = Importer(GraphBuilder(name), dict(zip(calls.inputs, shapes, strict=True)), rules)
+    for call in join_lookups(calls.calls, tables or {}):
         importer.add(call)
     outputs = [importer.value_of(output) for output in calls.outputs]
     graph = importer.builder.finish(outputs, {"frontend": "torchscript", "model_sha256": digest})

@@ -50,12 +50,19 @@ class Importer:
 
     Attributes:
         builder: where nodes go.
+        rules: what to do with each operation, `RULES` at least.
         names: value name of each tensor met so far.
         numbers: what ``x.size(0)`` and products of such are; the trace holds them as tensors.
     """
 
-    def __init__(self, builder: GraphBuilder, inputs: Mapping[TensorRef, tuple[int, ...]]) -> None:
+    def __init__(
+        self,
+        builder: GraphBuilder,
+        inputs: Mapping[TensorRef, tuple[int, ...]],
+        rules: Mapping[str, Callable[[Importer, Call], str]],
+    ) -> None:
         self.builder = builder
+        self.rules = rules
         self.torch = require("torch", feature="Reading TorchScript")
         self.names: dict[TensorRef, str] = {ref: builder.input(shape) for ref, shape in inputs.items()}
         self.numbers: dict[TensorRef, int] = {}
@@ -81,7 +88,7 @@ class Importer:
         if call.op in IDENTITY:
             self.names[call.output] = self.value_of(call.args[0])
             return
-        rule = RULES.get(call.op)
+        rule = self.rules.get(call.op)
         if rule is None:
             raise self.unsupported(call)
         try:

@@ -19,6 +19,7 @@ from ectoolkit.quantization.exported import ExportedModel
 from ectoolkit.quantization.statistics import Statistics
 from ectoolkit.quantization.statistics_file import load_statistics, save_statistics
 from ectoolkit.quantization.tuning import History, State, TuningStep
+from ectoolkit.workflow.image_check import warn_of_odd_images
 from ectoolkit.workflow.stage import Stage
 
 if TYPE_CHECKING:
@@ -61,6 +62,8 @@ class QuantizeStage(Stage[Quantized]):
             raise StageError(f"{self.flow.name} is an integer graph already; go on with flow.interpret.run()")
         config = (config or QuantConfig()).tuned(**settings)
         module = self.flow.model.module
+        if self._calibrated is None:
+            warn_of_odd_images(self.flow.name, getattr(self.flow.source, "preprocess", None), self._images())
         result: Quantized
         if choose_door(module, config, door) == "eager":
             result = quantize_eager(module, self._images(), config, name=self.flow.name, progress=progress)

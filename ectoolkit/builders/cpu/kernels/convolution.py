@@ -24,7 +24,7 @@ TILE = 6
 
 @dataclass(frozen=True)
 class ConvSpec:
-    """Shape and settings of one convolution.
+    """Shape and settings of one convolution; whatever is a grid comes as an array, so that equal shapes share a kernel.
 
     Attributes:
         x: input ``(N, H, W, C)``.
@@ -32,10 +32,7 @@ class ConvSpec:
         stride, padding, dilation: rows, columns.
         groups: of channels.
         rank: of input and output, 4 or 2.
-        input_zero_point: code of real 0 in the input, which frames it.
         epilogue: ``"codes"`` (fixed point), ``"accumulator"`` (raw int32) or ``"host"`` (float32 rounding).
-        zero_point: of the output.
-        low: smallest output code: the zero point under ReLU, else 0.
     """
 
     x: tuple[int, int, int, int]
@@ -45,10 +42,7 @@ class ConvSpec:
     dilation: tuple[int, int]
     groups: int
     rank: int
-    input_zero_point: int
     epilogue: str
-    zero_point: int
-    low: int
 
     @property
     def output(self) -> tuple[int, int, int, int]:
@@ -76,16 +70,17 @@ def epilogue_dtypes(epilogue: str) -> tuple[str, ...]:
     }[epilogue]
 
 
-def finish(spec, acc, factors, channel):
-    """Sums of LANES channels, bias added, as the output has them."""
+def finish(spec, acc, factors, grids, channel):
+    """Sums of LANES channels, bias added, as the output has them; `grids` as for `dense`."""
     lanes = T.Ramp(channel, 1, LANES)
     total = acc + factors[0][lanes]
     if spec.epilogue == "accumulator":
         return total
     if spec.epilogue == "host":
-        codes = host_requantize_to_code(total, factors[1][lanes], spec.zero_point, spec.low)
+        codes = host_requantize_to_code(total, factors[1][lanes], grids[1], grids[2], grids[3])
     else:
-        codes = requantize_to_code(total, factors[1][lanes], factors[2][lanes], spec.zero_point, spec.low)
+        ends = (grids[1], grids[2], grids[3])
+        codes = requantize_to_code(total, factors[1][lanes], factors[2][lanes], *ends)
     return T.Cast(f"uint8x{LANES}", codes)
 
 
@@ -106,7 +101,10 @@ def dot_avx2_half(acc, x, x_offset, w, w_offset):
 
 
 def dense(spec: ConvSpec, isa: Isa):
-    """The kernel of a convolution with one group: x, packed weights, epilogue arrays to y."""
+    """The kernel of a convolution with one group: x, packed weights, epilogue arrays, grids to y.
+
+    The grids are four numbers: the input's code of real 0, which frames it; the output's; its smallest and largest.
+    """
     n, h, w, c = spec.x
     _, rows, columns, o = spec.output
     _, _, kh, kw = spec.weight
@@ -120,7 +118,7 @@ def dense(spec: ConvSpec, isa: Isa):
     tile = min(TILE, columns)
     tiles = -(-columns // tile)
     copied = (n * tall * wide * lanes_c,)
-    dtype, wdtype, zero = isa.activation_dtype, isa.weight_dtype, spec.input_zero_point
+    dtype, wdtype = isa.activation_dtype, isa.weight_dtype
     x_shape, y_shape = spec.shaped(spec.x), spec.shaped(spec.output)
     ydtype, edtypes = spec.output_dtype, epilogue_dtypes(spec.epilogue)
     x_size, y_size, w_size = n * h * w * c, n * rows * columns * o, 1
@@ -130,13 +128,14 @@ def dense(spec: ConvSpec, isa: Isa):
     channels = blocks * LANES
 
     @T.prim_func(s_tir=True)
-    def kernel(x: T.handle, wt: T.handle, e0: T.handle, e1: T.handle, e2: T.handle, y: T.handle):
+    def kernel(x: T.handle, wt: T.handle, e0: T.handle, e1: T.handle, e2: T.handle, g: T.handle, y: T.handle):
         T.func_attr({"tirx.noalias": True})
         x_shaped = T.match_buffer(x, x_shape, "uint8")
         w_shaped = T.match_buffer(wt, packed_shape, wdtype)
         E0 = T.match_buffer(e0, (channels,), "int32")
         E1 = T.match_buffer(e1, (channels,), edtypes[1] if factors > 1 else "int32")
         E2 = T.match_buffer(e2, (channels,), "int32")
+        GRIDS = T.match_buffer(g, (4,), "int32")
         y_shaped = T.match_buffer(y, y_shape, ydtype)
         X = T.decl_buffer((x_size,), "uint8", data=x_shaped.data)
         W = T.decl_buffer((w_size,), wdtype, data=w_shaped.data)
@@ -145,11 +144,11 @@ def dense(spec: ConvSpec, isa: Isa):
         for r in T.parallel(n * tall):
             if r % tall < ph or r % tall >= ph + h:
                 for i in T.serial(wide * lanes_c):
-                    XP[r * wide * lanes_c + i] = T.Cast(dtype, zero)
+                    XP[r * wide * lanes_c + i] = T.Cast(dtype, GRIDS[0])
             else:
                 for i in T.serial(pw * lanes_c):
-                    XP[r * wide * lanes_c + i] = T.Cast(dtype, zero)
-                    XP[(r * wide + pw + w) * lanes_c + i] = T.Cast(dtype, zero)
+                    XP[r * wide * lanes_c + i] = T.Cast(dtype, GRIDS[0])
+                    XP[(r * wide + pw + w) * lanes_c + i] = T.Cast(dtype, GRIDS[0])
                 if lanes_c == c:
                     for i in T.serial(w * c):
                         XP[(r * wide + pw) * c + i] = T.Cast(dtype, X[(r // tall * h + r % tall - ph) * w * c + i])
@@ -198,12 +197,12 @@ def dense(spec: ConvSpec, isa: Isa):
                 for m in T.unroll(tile):
                     if whole:
                         Y[T.Ramp(((image * rows + row) * columns + column + m) * o + block * LANES, 1, LANES)] = finish(
-                            spec, acc[T.Ramp(m * LANES, 1, LANES)], (E0, E1, E2), block * LANES
+                            spec, acc[T.Ramp(m * LANES, 1, LANES)], (E0, E1, E2), GRIDS, block * LANES
                         )
                     else:
                         result = T.sblock_alloc_buffer((LANES,), ydtype, scope="local")
                         result[T.Ramp(0, 1, LANES)] = finish(
-                            spec, acc[T.Ramp(m * LANES, 1, LANES)], (E0, E1, E2), block * LANES
+                            spec, acc[T.Ramp(m * LANES, 1, LANES)], (E0, E1, E2), GRIDS, block * LANES
                         )
                         for lane in T.serial(T.min(LANES, o - block * LANES)):
                             Y[((image * rows + row) * columns + column + m) * o + block * LANES + lane] = result[lane]

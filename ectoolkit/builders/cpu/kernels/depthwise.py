@@ -25,18 +25,19 @@ def depthwise(spec: ConvSpec):
     tall, wide, blocks = h + 2 * ph, w + 2 * pw, lanes_c // LANES
     tile = min(TILE, columns)
     tiles = -(-columns // tile)
-    ydtype, zero, whole = spec.output_dtype, spec.input_zero_point, c == lanes_c
+    ydtype, whole = spec.output_dtype, c == lanes_c
     x_shape, y_shape, packed_shape = spec.x, spec.output, (kh, kw, lanes_c)
     x_size, y_size = n * h * w * c, n * rows * columns * c
 
     @T.prim_func(s_tir=True)
-    def kernel(x: T.handle, wt: T.handle, e0: T.handle, e1: T.handle, e2: T.handle, y: T.handle):
+    def kernel(x: T.handle, wt: T.handle, e0: T.handle, e1: T.handle, e2: T.handle, g: T.handle, y: T.handle):
         T.func_attr({"tirx.noalias": True})
         x_shaped = T.match_buffer(x, x_shape, "uint8")
         w_shaped = T.match_buffer(wt, packed_shape, "int16")
         E0 = T.match_buffer(e0, (lanes_c,), "int32")
         E1 = T.match_buffer(e1, (lanes_c,), "int32")
         E2 = T.match_buffer(e2, (lanes_c,), "int32")
+        GRIDS = T.match_buffer(g, (4,), "int32")
         y_shaped = T.match_buffer(y, y_shape, ydtype)
         X = T.decl_buffer((x_size,), "uint8", data=x_shaped.data)
         W = T.decl_buffer((kh * kw * lanes_c,), "int16", data=w_shaped.data)
@@ -45,11 +46,11 @@ def depthwise(spec: ConvSpec):
         for r in T.parallel(n * tall):
             if r % tall < ph or r % tall >= ph + h:
                 for i in T.serial(wide * lanes_c):
-                    XP[r * wide * lanes_c + i] = T.Cast("uint8", zero)
+                    XP[r * wide * lanes_c + i] = T.Cast("uint8", GRIDS[0])
             else:
                 for i in T.serial(pw * lanes_c):
-                    XP[r * wide * lanes_c + i] = T.Cast("uint8", zero)
-                    XP[(r * wide + pw + w) * lanes_c + i] = T.Cast("uint8", zero)
+                    XP[r * wide * lanes_c + i] = T.Cast("uint8", GRIDS[0])
+                    XP[(r * wide + pw + w) * lanes_c + i] = T.Cast("uint8", GRIDS[0])
                 for p in T.serial(w):
                     for i in T.serial(c):
                         XP[(r * wide + pw + p) * lanes_c + i] = X[((r // tall * h + r % tall - ph) * w + p) * c + i]
@@ -85,12 +86,12 @@ def depthwise(spec: ConvSpec):
                     for m in T.unroll(tile):
                         if whole:
                             Y[T.Ramp(((image * rows + row) * columns + column + m) * c + block * LANES, 1, LANES)] = (
-                                finish(spec, acc[T.Ramp(m * LANES, 1, LANES)], (E0, E1, E2), block * LANES)
+                                finish(spec, acc[T.Ramp(m * LANES, 1, LANES)], (E0, E1, E2), GRIDS, block * LANES)
                             )
                         else:
                             result = T.sblock_alloc_buffer((LANES,), ydtype, scope="local")
                             result[T.Ramp(0, 1, LANES)] = finish(
-                                spec, acc[T.Ramp(m * LANES, 1, LANES)], (E0, E1, E2), block * LANES
+                                spec, acc[T.Ramp(m * LANES, 1, LANES)], (E0, E1, E2), GRIDS, block * LANES
                             )
                             for lane in T.serial(T.min(LANES, c - block * LANES)):
                                 Y[((image * rows + row) * columns + column + m) * c + block * LANES + lane] = result[
@@ -106,18 +107,19 @@ def grouped(spec: ConvSpec):
     _, rows, columns, o = spec.output
     _, per_group, kh, kw = spec.weight
     (sh, sw), (ph, pw), (dh, dw) = spec.stride, spec.padding, spec.dilation
-    blocks, out_per_group, zero = padded(o, LANES) // LANES, o // spec.groups, spec.input_zero_point
+    blocks, out_per_group = padded(o, LANES) // LANES, o // spec.groups
     ydtype, channels = spec.output_dtype, padded(o, LANES)
     x_shape, y_shape, w_shape = spec.x, spec.output, spec.weight
 
     @T.prim_func(s_tir=True)
-    def kernel(x: T.handle, wt: T.handle, e0: T.handle, e1: T.handle, e2: T.handle, y: T.handle):
+    def kernel(x: T.handle, wt: T.handle, e0: T.handle, e1: T.handle, e2: T.handle, g: T.handle, y: T.handle):
         T.func_attr({"tirx.noalias": True})
         X = T.match_buffer(x, x_shape, "uint8")
         W = T.match_buffer(wt, w_shape, "int8")
         E0 = T.match_buffer(e0, (channels,), "int32")
         E1 = T.match_buffer(e1, (channels,), "int32")
         E2 = T.match_buffer(e2, (channels,), "int32")
+        GRIDS = T.match_buffer(g, (4,), "int32")
         Y = T.match_buffer(y, y_shape, ydtype)
         unused = T.sblock_alloc_buffer((1,), "uint8", scope="local")
         for job in T.parallel(n * rows):
@@ -145,9 +147,11 @@ def grouped(spec: ConvSpec):
                                             (block * LANES + lane) // out_per_group * per_group + k,
                                         ],
                                     ),
-                                    zero,
+                                    GRIDS[0],
                                 ) * T.Cast("int32", W[block * LANES + lane, k, i, j])
-                    result[T.Ramp(0, 1, LANES)] = finish(spec, acc[T.Ramp(0, 1, LANES)], (E0, E1, E2), block * LANES)
+                    result[T.Ramp(0, 1, LANES)] = finish(
+                        spec, acc[T.Ramp(0, 1, LANES)], (E0, E1, E2), GRIDS, block * LANES
+                    )
                     for lane in T.serial(T.min(LANES, o - block * LANES)):
                         Y[image, row, column, block * LANES + lane] = result[lane]
 

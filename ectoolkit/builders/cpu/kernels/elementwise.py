@@ -1,4 +1,4 @@
-"""Residual add, ReLU, and moving codes to another grid (concat)."""
+"""Residual add, product and ReLU."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ class AddSpec:
         zero_point: of the output.
         relu: whether the result is cut at the zero point.
         ceiling: where the sum is cut under ReLU.
+        low, high: smallest and largest code of the output.
     """
 
     shape: tuple[int, ...]
@@ -31,6 +32,8 @@ class AddSpec:
     zero_point: int
     relu: bool
     ceiling: int
+    low: int
+    high: int
 
 
 def requantize_scalar(value, multiplier, shift):
@@ -53,6 +56,7 @@ def add(spec: AddSpec):
     factors = channels if spec.main_dtype == "int32" else 1
     shape, main_dtype = spec.shape, spec.main_dtype
     multiplier, shift, zero, relu, ceiling = spec.multiplier, spec.shift, spec.zero_point, spec.relu, spec.ceiling
+    low, high = spec.low, spec.high
 
     @T.prim_func(s_tir=True)
     def kernel(a: T.handle, mu: T.handle, sh: T.handle, b: T.handle, y: T.handle):
@@ -80,16 +84,16 @@ def add(spec: AddSpec):
                 if relu:
                     total: T.let = T.max(T.min(main + other, ceiling), -256)
                     code: T.let = cut(requantize_scalar(total, multiplier, shift), -512, 512) + zero
-                    Y[row * channels + channel] = T.Cast("uint8", T.max(T.min(code, 255), zero))
+                    Y[row * channels + channel] = T.Cast("uint8", T.max(T.min(code, high), zero))
                 else:
                     left: T.let = cut(requantize_scalar(main, multiplier, shift) + T.int64(zero), -256, 255)
                     right: T.let = cut(requantize_scalar(other, multiplier, shift), -256, 255)
-                    Y[row * channels + channel] = T.Cast("uint8", T.max(T.min(left + right, 255), 0))
+                    Y[row * channels + channel] = T.Cast("uint8", T.max(T.min(left + right, high), low))
 
     return kernel
 
 
-def multiply(shape, each, zero_a, zero_b, multiplier, shift, zero_point):
+def multiply(shape, each, zero_a, zero_b, multiplier, shift, zero_point, low, high):
     """Product of two uint8 tensors, the second as large as the first or one value a channel.
 
     Args:
@@ -97,7 +101,7 @@ def multiply(shape, each, zero_a, zero_b, multiplier, shift, zero_point):
         each: whether the second has a value for each element of the first.
         zero_a, zero_b: zero points.
         multiplier, shift: to the output's grid.
-        zero_point: of the output.
+        zero_point, low, high: of the output: code of real 0, smallest, largest.
     """
     batch, channels = shape[0], shape[-1]
     pixels = 1
@@ -121,7 +125,9 @@ def multiply(shape, each, zero_a, zero_b, multiplier, shift, zero_point):
                 left: T.let = T.Cast("int32", A[row * channels + channel]) - zero_a
                 right: T.let = T.Cast("int32", B[(row if each else row // pixels) * channels + channel]) - zero_b
                 moved: T.let = requantize_scalar(left * right, multiplier, shift)
-                Y[row * channels + channel] = T.Cast("uint8", T.max(T.min(cut(moved, -512, 512) + zero_point, 255), 0))
+                Y[row * channels + channel] = T.Cast(
+                    "uint8", T.max(T.min(cut(moved, -512, 512) + zero_point, high), low)
+                )
 
     return kernel
 
@@ -143,59 +149,5 @@ def relu(shape, zero_point):
         for row in T.parallel(rows):
             for channel in T.serial(channels):
                 Y[row * channels + channel] = T.max(X[row * channels + channel], T.Cast("uint8", zero_point))
-
-    return kernel
-
-
-def rescale(shape, input_zero, multiplier, shift, zero_point):
-    """uint8 to uint8: an input of a concat on the output's grid."""
-    rows, channels = 1, shape[-1]
-    for extent in shape[:-1]:
-        rows *= extent
-
-    @T.prim_func(s_tir=True)
-    def kernel(x: T.handle, y: T.handle):
-        T.func_attr({"tirx.noalias": True})
-        x_shaped = T.match_buffer(x, shape, "uint8")
-        y_shaped = T.match_buffer(y, shape, "uint8")
-        X = T.decl_buffer((rows * channels,), "uint8", data=x_shaped.data)
-        Y = T.decl_buffer((rows * channels,), "uint8", data=y_shaped.data)
-        unused = T.sblock_alloc_buffer((1,), "uint8", scope="local")
-        for row in T.parallel(rows):
-            for channel in T.serial(channels):
-                moved: T.let = requantize_scalar(
-                    T.Cast("int32", X[row * channels + channel]) - input_zero, multiplier, shift
-                )
-                Y[row * channels + channel] = T.Cast("uint8", T.max(T.min(cut(moved, -512, 512) + zero_point, 255), 0))
-
-    return kernel
-
-
-def join(shapes, axis):
-    """Two uint8 tensors joined along an axis (of the shapes given)."""
-    first, second = shapes
-    outer, inner = 1, 1
-    for extent in first[:axis]:
-        outer *= extent
-    for extent in first[axis + 1 :]:
-        inner *= extent
-    left, right = first[axis] * inner, second[axis] * inner
-    joined = (*first[:axis], first[axis] + second[axis], *first[axis + 1 :])
-
-    @T.prim_func(s_tir=True)
-    def kernel(a: T.handle, b: T.handle, y: T.handle):
-        T.func_attr({"tirx.noalias": True})
-        a_shaped = T.match_buffer(a, first, "uint8")
-        b_shaped = T.match_buffer(b, second, "uint8")
-        y_shaped = T.match_buffer(y, joined, "uint8")
-        A = T.decl_buffer((outer * left,), "uint8", data=a_shaped.data)
-        B = T.decl_buffer((outer * right,), "uint8", data=b_shaped.data)
-        Y = T.decl_buffer((outer * (left + right),), "uint8", data=y_shaped.data)
-        unused = T.sblock_alloc_buffer((1,), "uint8", scope="local")
-        for row in T.parallel(outer):
-            for i in T.serial(left):
-                Y[row * (left + right) + i] = A[row * left + i]
-            for i in T.serial(right):
-                Y[row * (left + right) + left + i] = B[row * right + i]
 
     return kernel

@@ -12,7 +12,7 @@ def splat(value, dtype):
     return T.broadcast(T.Cast(dtype, value), LANES)
 
 
-def saturate(codes, low, dtype="int32", high=255):
+def saturate(codes, low, high, dtype="int32"):
     """Clip to [low, high], lane by lane."""
     return T.max(T.min(codes, splat(high, dtype)), splat(low, dtype))
 
@@ -29,15 +29,15 @@ def requantize(acc, multiplier, shift):
     return T.shift_right(T.Cast(wide, acc) * T.Cast(wide, multiplier) + half, wide_shift)
 
 
-def requantize_to_code(acc, multiplier, shift, zero_point, low):
-    """An accumulator as an output code: int32 lanes within [low, 255]."""
+def requantize_to_code(acc, multiplier, shift, zero_point, low, high):
+    """An accumulator as an output code: int32 lanes within [low, high]."""
     # cut before the narrowing cast, which would wrap; zero_point is at most 255
-    rounded = saturate(requantize(acc, multiplier, shift), -512, "int64", 512)
-    return saturate(T.Cast(f"int32x{LANES}", rounded) + splat(zero_point, "int32"), low)
+    rounded = saturate(requantize(acc, multiplier, shift), -512, 512, "int64")
+    return saturate(T.Cast(f"int32x{LANES}", rounded) + splat(zero_point, "int32"), low, high)
 
 
-def host_requantize_to_code(acc, ratio, zero_point, low):
-    """The host's float32 rounding of a linear layer: int32 lanes within [low, 255].
+def host_requantize_to_code(acc, ratio, zero_point, low, high):
+    """The host's float32 rounding of a linear layer: int32 lanes within [low, high].
 
     Source:
         `ectoolkit.core.ops.linear`.
@@ -47,4 +47,4 @@ def host_requantize_to_code(acc, ratio, zero_point, low):
     # the clamp keeps LLVM from fusing the product with the addition, and the cast within int32
     cut = T.max(T.min(product, splat(1e6, "float32")), splat(-1e6, "float32"))
     rounded = T.floor(cut + splat(0.5, "float32"))
-    return saturate(T.Cast(f"int32x{LANES}", rounded) + splat(zero_point, "int32"), low)
+    return saturate(T.Cast(f"int32x{LANES}", rounded) + splat(zero_point, "int32"), low, high)

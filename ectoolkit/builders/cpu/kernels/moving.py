@@ -1,4 +1,4 @@
-"""pad, slice, transpose and lookup: codes moved or exchanged one for one."""
+"""pad, spread, slice, transpose and lookup: codes moved or exchanged one for one."""
 
 from __future__ import annotations
 
@@ -27,6 +27,29 @@ def pad(x_shape, y_shape, top, left, zero_point):
                 else:
                     for channel in T.serial(c):
                         Y[job // rows, job % rows, column, channel] = T.Cast("uint8", zero_point)
+
+    return kernel
+
+
+def spread(x_shape, y_shape, stride, top, left, zero_point):
+    """uint8 NHWC to uint8 NHWC: elements a stride apart, the zero point between and around them."""
+    n, h, w, c = x_shape
+    _, rows, columns, _ = y_shape
+    sh, sw = stride
+
+    @T.prim_func(s_tir=True)
+    def kernel(x: T.handle, y: T.handle):
+        T.func_attr({"tirx.noalias": True})
+        X = T.match_buffer(x, x_shape, "uint8")
+        Y = T.match_buffer(y, y_shape, "uint8")
+        unused = T.sblock_alloc_buffer((1,), "uint8", scope="local")
+        for job in T.parallel(n * rows):
+            for i in T.serial(columns * c):
+                Y[job // rows, job % rows, i // c, i % c] = T.Cast("uint8", zero_point)
+        for job in T.parallel(n * h):
+            for column in T.serial(w):
+                for channel in T.serial(c):
+                    Y[job // h, top + job % h * sh, left + column * sw, channel] = X[job // h, job % h, column, channel]
 
     return kernel
 

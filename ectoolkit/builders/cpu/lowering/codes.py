@@ -1,0 +1,115 @@
+"""Borders and arithmetic on codes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from ectoolkit.builders.cpu.kernels import borders, codes, elementwise, moving, spatial
+from ectoolkit.builders.cpu.lowering.context import Context, KernelCall, Lowered, computed, single
+from ectoolkit.core import arithmetic
+from ectoolkit.core.graph import Node
+from ectoolkit.core.ops import add as add_op
+from ectoolkit.core.ops import multiply as multiply_op
+from ectoolkit.core.ops.base import grid
+from ectoolkit.core.ops.mean import mean_ratio
+
+
+def lower_quantize(context: Context, node: Node) -> Lowered:
+    quant = grid(context.value(node.name))
+    shape = context.shape(node.name)
+    reciprocal = float(arithmetic.reciprocal_of(quant.scalar))
+    arguments = (reciprocal, quant.zero_point, quant.quant_min, quant.quant_max)
+    nchw = context.as_graph(node.inputs[0])
+    return single(context, node, borders.quantize, spatial.as_nhwc(shape), shape, nchw, *arguments)
+
+
+def lower_dequantize(context: Context, node: Node) -> Lowered:
+    quant = grid(context.value(node.inputs[0]))
+    shape = context.shape(node.name)
+    arguments = (float(quant.scale), quant.zero_point)
+    nchw = context.as_graph(node.name)
+    made = context.value(node.name).spec.shape if nchw else shape
+    template_arguments = (spatial.as_nhwc(shape), shape, nchw, *arguments)
+    return Lowered([KernelCall(borders.dequantize, template_arguments, node.inputs, node.name, made, "float32")])
+
+
+def lower_add(context: Context, node: Node) -> Lowered:
+    values = [context.value(name) for name in node.inputs]
+    output = context.value(node.name)
+    ratio = add_op.output_ratio(values, output)
+    multiplier, shift = arithmetic.requantize_multiplier(ratio, node.name)
+    main_multiplier, main_shift = arithmetic.requantize_multiplier(add_op.main_ratio(values), node.name)
+    zero_point = grid(output).zero_point
+    spec = elementwise.AddSpec(
+        shape=context.shape(node.name),
+        main_dtype=values[0].spec.dtype,
+        main_zero=grid(values[0]).zero_point,
+        other_zero=grid(values[1]).zero_point,
+        multiplier=int(multiplier),
+        shift=int(shift),
+        zero_point=zero_point,
+        relu=bool(node.attributes["relu"]),
+        ceiling=add_op.relu_ceiling(zero_point, ratio),
+        low=grid(output).quant_min,
+        high=grid(output).quant_max,
+    )
+    arrays = {
+        f"{node.name}:multiplier": np.atleast_1d(main_multiplier).astype(np.int32),
+        f"{node.name}:shift": np.atleast_1d(main_shift).astype(np.int32),
+    }
+    inputs = (node.inputs[0], *arrays, node.inputs[1])
+    lowered = single(context, node, elementwise.add, spec, inputs=inputs)
+    return Lowered(lowered.calls, [], arrays)
+
+
+def lower_relu(context: Context, node: Node) -> Lowered:
+    return single(context, node, elementwise.relu, context.shape(node.name), grid(context.value(node.name)).zero_point)
+
+
+def lower_multiply(context: Context, node: Node) -> Lowered:
+    values = [context.value(name) for name in node.inputs]
+    output = context.value(node.name)
+    multiplier, shift = arithmetic.requantize_multiplier(multiply_op.product_ratio(values, output), node.name)
+    first, second = (value.spec.shape for value in values)
+    quant = grid(output)
+    zeros = (grid(values[0]).zero_point, grid(values[1]).zero_point)
+    ends = (quant.zero_point, quant.quant_min, quant.quant_max)
+    arguments = (*zeros, int(multiplier), int(shift), *ends)
+    inputs = node.inputs
+    if len(first) == 4 and first == (*second[:2], 1, 1) != second:
+        first, second, inputs = second, first, inputs[::-1]
+        arguments = (*zeros[::-1], *arguments[2:])
+    if first == second or (len(first) == 4 and second == (*first[:2], 1, 1)):
+        each = first == second
+        return single(context, node, elementwise.multiply, context.shape(node.name), each, *arguments, inputs=inputs)
+    return computed(context, node, codes.multiply, *arguments)
+
+
+def lower_mean(context: Context, node: Node) -> Lowered:
+    x, output = context.value(node.inputs[0]), context.value(node.name)
+    multiplier, shift = arithmetic.requantize_multiplier(mean_ratio(x, output), node.name)
+    quant = grid(output)
+    ends = (quant.zero_point, quant.quant_min, quant.quant_max)
+    return computed(context, node, codes.mean, grid(x).zero_point, int(multiplier), int(shift), *ends)
+
+
+def lower_global_avg_pool(context: Context, node: Node) -> Lowered:
+    return single(context, node, spatial.global_avg_pool, context.shape(node.inputs[0]))
+
+
+def lower_lookup(context: Context, node: Node) -> Lowered:
+    return single(context, node, moving.lookup, context.shape(node.name))
+
+
+RULES: dict[str, Callable[[Context, Node], Lowered]] = {
+    "add": lower_add,
+    "dequantize": lower_dequantize,
+    "global_avg_pool": lower_global_avg_pool,
+    "lookup": lower_lookup,
+    "mean": lower_mean,
+    "multiply": lower_multiply,
+    "quantize": lower_quantize,
+    "relu": lower_relu,
+}

@@ -1,0 +1,86 @@
+"""Do the images look like what the model was trained on?  Asked before a calibration, of its first images.
+
+Only for models that bring their preprocessing; of another module nobody knows what it takes.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ectoolkit.errors import PrecisionWarning
+from ectoolkit.quantization.calibration import batches
+
+if TYPE_CHECKING:
+    from ectoolkit.data import Preprocess
+
+#: images looked at
+_LOOKED_AT = 4
+
+
+def warn_of_odd_images(
+    name: str, preprocess: Preprocess | None, calibration: Iterable[Any], stacklevel: int = 2
+) -> None:
+    """Warn where the first images have another size or range than the model's preprocessing gives.
+
+    Args:
+        name: of the model.
+        preprocess: the model's, None where it is not known: then nothing is checked.
+        calibration: the images; a generator is left alone, since looking would use it up.
+        stacklevel: of the caller, as `warnings.warn` counts.
+
+    Warns:
+        PrecisionWarning: says what the images look like and what was expected.
+    """
+    if preprocess is None or isinstance(calibration, Iterator):
+        return
+    images = np.concatenate(_first(calibration))
+    for doubt in (_size(images, preprocess), _range(images, preprocess)):
+        if doubt:
+            warnings.warn(
+                f"{name}: {doubt}. Give photos without preprocessing (ect.image_folder(folder) gets the model's own), "
+                "or preprocess them with model.preprocess",
+                PrecisionWarning,
+                stacklevel=stacklevel + 1,
+            )
+
+
+def _first(calibration: Iterable[Any]) -> list[np.ndarray]:
+    """Batches of one size, a few images in all."""
+    found: list[np.ndarray] = []
+    for batch in islice(batches(calibration), _LOOKED_AT):
+        if found and batch.shape[1:] != found[0].shape[1:]:
+            break
+        found.append(batch[:_LOOKED_AT])
+    return found
+
+
+def _size(images: np.ndarray, preprocess: Preprocess) -> str:
+    height, width = images.shape[2:]
+    if (height, width) == (preprocess.crop, preprocess.crop):
+        return ""
+    return f"calibration images are {height}×{width}, and the model was trained on {preprocess.crop}×{preprocess.crop}"
+
+
+def _range(images: np.ndarray, preprocess: Preprocess) -> str:
+    smallest, largest = float(images.min()), float(images.max())
+    low, high = preprocess.value_range
+    span = high - low
+    if low - 0.05 * span <= smallest and largest <= high + 0.05 * span and not (smallest >= 0 > low + 0.1 * span):
+        return ""
+    if smallest >= 0 and largest <= 1:
+        looks = "like pixels scaled to 0..1 and not normalized"
+    elif smallest >= 0 and largest > 20:
+        looks = "like raw pixels"
+    elif smallest < low - 0.6 * span or largest > high + 0.6 * span:
+        looks = "as if normalized twice"
+    else:
+        looks = "like no photo"
+    return (
+        f"calibration images hold values from {smallest:.3g} to {largest:.3g}, which looks {looks}; the model's "
+        f"preprocessing gives {low:.3g} to {high:.3g}"
+    )
