@@ -8,10 +8,7 @@ Machines are noisy and differ; a ratio from one run on one machine can be compar
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
-import os
-import platform
 import statistics
 import tempfile
 import time
@@ -21,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from machine import cpu_name, cpus, versions
 from rich.console import Console
 from rich.table import Table
 
@@ -47,7 +45,7 @@ def main() -> None:
                 model.module, images, ect.QuantConfig(method="minmax", activation_bits=7), name=name
             )
             deployment = ect.build(quantized.graph, Path(folder) / "deploy", reference_input=images[:1].batch())
-            for threads in sorted({1, len(_cpus())}):
+            for threads in sorted({1, len(cpus())}):
                 rows.append(measure(name, deployment, quantized.traced, images[:1].batch(), threads))
     report(rows)
 
@@ -88,10 +86,10 @@ def timed(run: Callable[[], object]) -> list[float]:
 def report(rows: list[dict]) -> None:
     """Print a table and write the JSON file."""
     facts = {
-        "cpu": _cpu_name(),
+        "cpu": cpu_name(),
         "isa": choose_isa().name,
-        "cpus": len(_cpus()),
-        "versions": {name: importlib.metadata.version(name) for name in ("ectoolkit", "apache-tvm", "torch")},
+        "cpus": len(cpus()),
+        "versions": versions(("ectoolkit", "apache-tvm", "torch")),
     }
     table = Table(title=f"int8, batch 1, 224×224 on {facts['cpu']} ({facts['isa']})")
     for column in (
@@ -117,17 +115,6 @@ def report(rows: list[dict]) -> None:
     path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps({**facts, "rows": rows}, indent=1) + "\n", encoding="utf-8")
     print(f"written: {path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path}")
-
-
-def _cpus() -> set[int]:
-    return os.sched_getaffinity(0)
-
-
-def _cpu_name() -> str:
-    for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-        if line.startswith("model name"):
-            return line.partition(":")[2].strip()
-    return platform.processor()
 
 
 if __name__ == "__main__":

@@ -50,8 +50,10 @@ class Distribution:
 
     def _bins_below(self, values: np.ndarray) -> np.ndarray:
         """Number of bins whose middle lies below each value."""
-        position = np.ceil((values - self.begin) * (1 / self.width) - 0.5)
-        return np.clip(position, 0, len(self.shares), out=position).astype(np.int32)
+        position = (values - (self.begin + 0.5 * self.width)) * (1 / self.width)
+        np.ceil(position, out=position)
+        np.maximum(position, 0, out=position)
+        return np.minimum(position, len(self.shares), out=position).astype(np.intp)
 
     def noise(self, low: np.ndarray, scale: np.ndarray, levels: int) -> tuple[np.ndarray, np.ndarray]:
         """Mean squared error of grids ``low, low + scale, ..., low + levels · scale``.
@@ -65,19 +67,20 @@ class Distribution:
             rounding noise (values within half a step of the grid) and clipping noise (beyond), float64 ``(grids,)``,
             real units squared.
         """
-        edges = low[:, None] + scale[:, None] * (np.arange(levels + 2) - 0.5)
-        values = low[:, None] + scale[:, None] * np.arange(levels + 1)
+        values = low[:, None] + scale[:, None] * np.arange(levels + 1.0)
+        ends = values[:, -1:] + scale[:, None]
         mass, first, second = self._sums
-        below = self._bins_below(edges)
-        ends = below[:, [0, -1]]
-        # Σ (x - v)² over a cell, and the sums of x² of neighbouring cells join into one
-        rounding = second[ends[:, 1]] - second[ends[:, 0]]
-        rounding += (values * (values * np.diff(mass[below]) - 2 * np.diff(first[below]))).sum(axis=1)
-        outside = ((values[:, 0], ends[:, 0], 0), (values[:, -1], len(self.shares), ends[:, 1]))
-        clipping = sum(
-            second[to] - second[start] + end * (end * (mass[to] - mass[start]) - 2 * (first[to] - first[start]))
-            for end, to, start in outside
-        )
+        below = self._bins_below(np.append(values, ends, axis=1) - 0.5 * scale[:, None])
+        mass_below, first_below = mass.take(below), first.take(below)
+        second_low, second_high = second.take(below[:, 0]), second.take(below[:, -1])
+        # Σ (x - v)² = Σ x² + v · (v · mass - 2 Σ x) over each code's cell; the x² of neighbouring cells join into one
+        cells = values * (mass_below[:, 1:] - mass_below[:, :-1])
+        cells -= 2 * (first_below[:, 1:] - first_below[:, :-1])
+        rounding = second_high - second_low + np.einsum("gc,gc->g", values, cells)
+        lowest, highest = values[:, 0], values[:, -1]
+        clipping = second_low + lowest * (lowest * mass_below[:, 0] - 2 * first_below[:, 0])
+        clipping += second[-1] - second_high
+        clipping += highest * (highest * (mass[-1] - mass_below[:, -1]) - 2 * (first[-1] - first_below[:, -1]))
         # differences of sums leave crumbs below 0
         return np.maximum(rounding, 0), np.maximum(clipping, 0)
 

@@ -62,7 +62,8 @@ def weight_scales(weight: np.ndarray, settings: WeightSettings) -> np.ndarray:
         weight: float32 ``(channels, ...)``.
         settings: per channel or per tensor, and bits.
     """
-    largest = np.abs(weight).reshape(len(weight), -1).max(axis=1).astype(np.float64)
+    rows = weight.reshape(len(weight), -1)
+    largest = np.maximum(rows.max(axis=1), -rows.min(axis=1)).astype(np.float64)
     if settings.granularity == "per_tensor":
         largest = np.full_like(largest, largest.max())
     return np.maximum(largest / settings.largest, 1e-12).astype(np.float32)
@@ -83,5 +84,6 @@ def raised_for_bias(scales: np.ndarray, bias: np.ndarray | None, input_scale: fl
 def weight_codes(weight: np.ndarray, scales: np.ndarray, settings: WeightSettings) -> np.ndarray:
     """int8 codes of float32 weights, nearest, within the settings' bits."""
     spread = scales.reshape(-1, *[1] * (weight.ndim - 1))
-    codes = np.rint(weight / spread)
+    codes = weight / spread
+    np.rint(codes, out=codes)
     return np.clip(codes, -settings.largest, settings.largest, out=codes).astype(np.int8)

@@ -127,19 +127,21 @@ def predict(network: FloatNetwork, statistics: Statistics, scheme: Scheme) -> Ma
 def weight_noise(layer: FloatLayer, weight: WeightScheme, source: TensorStatistics) -> float:
     """Mean square, over output channels, of what the weights' errors make of the inputs seen; real units squared.
 
-    For output o, with the errors ΔW summed and squared over a kernel's positions,
-    ``Σ_i ΔW²[o, i] · var_i + (Σ_i ΔW[o, i] · mean_i)²``.
+    For output o, with the weights' errors ΔW at each input i and position k of the kernel,
+    ``Σ_ik ΔW²[o, i, k] · var_i + (Σ_ik ΔW[o, i, k] · mean_i)²``.
     """
     assert layer.weight is not None
-    error = (layer.weight - weight.real).reshape(*layer.weight.shape[:2], -1)
+    real = weight.real
+    error = np.subtract(layer.weight, real, out=real)
     mean, variance = _channel_moments(layer, source)
-    summed, squared = error.sum(axis=2), np.einsum("oik,oik->oi", error, error)
-    groups = len(mean) // layer.weight.shape[1]
-    per_group = (groups, len(error) // groups, -1)
-    inputs = (groups, layer.weight.shape[1], 1)
-    biased = summed.reshape(per_group) @ mean.reshape(inputs)
-    spread = squared.reshape(per_group) @ variance.reshape(inputs)
-    return float((spread + biased**2).mean())
+    groups = len(mean) // error.shape[1]
+    # A row for each output, a column for each weight of it: sums over inputs and positions are then one product, which
+    # in float32 is right to 1e-6.
+    rows = error.reshape(groups, len(error) // groups, -1)
+    columns = np.stack([mean, variance]).astype(np.float32).repeat(error[0, 0].size, axis=1).reshape(2, groups, -1, 1)
+    biased = rows @ columns[0]
+    spread = np.square(rows, out=rows) @ columns[1]
+    return float(np.mean(spread + np.square(biased), dtype=np.float64))
 
 
 def _channel_moments(layer: FloatLayer, source: TensorStatistics) -> tuple[np.ndarray, np.ndarray]:

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ectoolkit.core.types import QuantParams
@@ -117,6 +117,7 @@ def test_entropy_is_the_least_divergence_by_its_definition() -> None:
     assert METHODS["entropy"](statistics, RangeSettings("entropy"))[1] == pytest.approx(best * width, rel=0.02)
 
 
+@settings(deadline=None)  # a busy machine is no failure
 @given(st.floats(0.01, 4), st.floats(0.01, 4), st.sampled_from([15, 127, 255]))
 def test_predicted_noise_is_that_of_the_values(low: float, high: float, levels: int) -> None:
     statistics = statistics_of(NORMAL)
@@ -147,6 +148,7 @@ def test_symmetric_has_its_zero_in_the_middle() -> None:
     assert (quant.zero_point, float(quant.scale)) == (128, pytest.approx(0.02))
 
 
+@settings(deadline=None)  # a busy machine is no failure
 @given(st.floats(0.01, 100), st.floats(0, 100))
 def test_dna_keeps_zero_points_at_127(below: float, above: float) -> None:
     settings = RangeSettings("minmax", highest_zero_point=127)
