@@ -20,6 +20,8 @@ from ectoolkit.core.ops.base import grid
 from ectoolkit.core.types import QuantParams
 from ectoolkit.frontends.exported import FloatLayer, FloatNetwork, capture
 from ectoolkit.quantization.assembly import assemble
+from ectoolkit.quantization.calibrated import calibrate
+from ectoolkit.quantization.config import QuantConfig
 from ectoolkit.quantization.scheme import LayerScheme, Scheme, WeightScheme
 
 Ends = Mapping[str, tuple[float, float]]
@@ -175,19 +177,20 @@ class Verdict:
 HEADER = f"{'model':22} {'integer':>7} {'float':>6} {'SQNR dB':>12} {'equal':>9} {'apart':>6} {'s':>6}"
 
 
-def judge(name: str, module: Any, inputs: Sequence[np.ndarray], **settings: Any) -> Verdict:
-    """Take a model through every stage and say how it went.
+def judge(name: str, module: Any, inputs: Sequence[np.ndarray], config: QuantConfig | None = None) -> Verdict:
+    """Take a model through every stage, as a user would, and say how it went.
 
     Args:
         name: of the model.
         module: ``nn.Module``.
-        inputs: float32, one array an input, all with the same number of images.
-        **settings: of `minmax_scheme`.
+        inputs: float32, one array an input, all with the same number of images; calibrated and judged with them.
+        config: settings, `QuantConfig()` by default.
     """
     begin = time.perf_counter()
-    network = capture(module, [(1, *x.shape[1:]) for x in inputs], name=name)
-    graph = assemble(network, minmax_scheme(network, inputs, **settings))
-    expected, found = float_values(network, inputs)[0], interpret(graph, list(inputs))
+    runs = [tuple(x[index : index + 1] for x in inputs) for index in range(len(inputs[0]))]
+    model = calibrate(module, runs, name=name).quantize(config)
+    graph, expected = model.graph, model.float_outputs(list(inputs))
+    found = interpret(graph, list(inputs))
     again = run_images(compiled(graph), inputs)
     pairs = list(zip(found, again, strict=True))
     return Verdict(

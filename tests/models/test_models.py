@@ -1,4 +1,4 @@
-"""Whole networks: captured, quantized with the plainest grids, interpreted, compiled; the last two must agree.
+"""Whole networks: calibrated, quantized, interpreted, compiled; the last two must agree.
 
 The printed table is the state of the art here: which layers run in float, and how close to float the outputs are.
 """
