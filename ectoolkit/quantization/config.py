@@ -70,8 +70,8 @@ class QuantConfig:
         percentile: for ``method="percentile"``, in percent.
         weights: ``"per_channel"`` (one scale for each output channel) or ``"per_tensor"``.
         weight_bits: 2 to 8, sign included.
-        activation_bits: 4 to 8.  A module with QuantStubs takes 8 or 7, and 7 is torch's ``reduce_range`` there: the
-            range spreads over half of the codes, and values beyond it still use the others.
+        activation_bits: 4 to 8.  With ``hardware="dna"``, and for a module with QuantStubs (8 or 7 there), fewer bits
+            are torch's ``reduce_range``: the range spreads over fewer codes, and values beyond it still use the others.
         symmetric: real 0 in the middle of an activation's codes, which are then int8 codes plus 128.
         hardware: ``"dna"`` keeps to what EdgeCortix's accelerator computes: zero points up to 127 (their simulator is
             wrong above), its truncating average pool, its residual add; ``""`` computes these as precisely as integers
@@ -142,6 +142,7 @@ class QuantConfig:
             self.symmetric if own.symmetric is None else own.symmetric,
             own.clip,
             127 if self.hardware == "dna" else 255,
+            self.hardware == "dna",
         )
 
     def weight_settings(self, layer: str) -> WeightSettings:

@@ -42,17 +42,18 @@ def grid_of(low: float, high: float, settings: RangeSettings) -> QuantParams:
                 f"symmetric activations have the zero point {middle}, more than {settings.highest_zero_point}, which "
                 "hardware='dna' allows; choose one of the two"
             )
-        return _params(max(-low, high) / (levels - middle), middle, levels)
+        return _params(max(-low, high) / (levels - middle), middle, settings)
     scale = max((high - low) / levels, _SMALLEST_SCALE)
     zero_point = int(np.clip(np.rint(-low / float(np.float32(scale))), 0, levels))
     if zero_point > settings.highest_zero_point:  # wider steps, so that the negative side fits below
         zero_point = settings.highest_zero_point
         scale = -low / zero_point
-    return _params(scale, zero_point, levels)
+    return _params(scale, zero_point, settings)
 
 
-def _params(scale: float, zero_point: int, levels: int) -> QuantParams:
-    return QuantParams(np.asarray(max(scale, _SMALLEST_SCALE), np.float32), zero_point, 0, levels)
+def _params(scale: float, zero_point: int, settings: RangeSettings) -> QuantParams:
+    largest = 255 if settings.open_end else settings.levels
+    return QuantParams(np.asarray(max(scale, _SMALLEST_SCALE), np.float32), zero_point, 0, largest)
 
 
 def weight_scales(weight: np.ndarray, settings: WeightSettings) -> np.ndarray:

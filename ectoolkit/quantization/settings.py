@@ -16,6 +16,7 @@ class RangeSettings:
         symmetric: real 0 in the middle of the codes.
         clip: the range by hand, real units; None leaves it to the method.
         highest_zero_point: largest zero point allowed.
+        open_end: values beyond the range use the codes up to 255, as on the accelerator, instead of being cut.
     """
 
     method: str = "mse"
@@ -24,10 +25,11 @@ class RangeSettings:
     symmetric: bool = False
     clip: tuple[float, float] | None = None
     highest_zero_point: int = 255
+    open_end: bool = False
 
     @property
     def levels(self) -> int:
-        """The largest code."""
+        """The code that the range ends at."""
         return 2**self.bits - 1
 
 

@@ -31,7 +31,7 @@ from ectoolkit.errors import (
 from ectoolkit.frontends.torchscript import import_torchscript, to_torchscript, writer
 from ectoolkit.frontends.torchscript.mark import FORMAT
 from ectoolkit.frontends.torchscript.writer_rules import WRITER_RULES
-from ectoolkit.quantization.exported import quantize_exported
+from ectoolkit.quantization.calibrated import calibrate
 
 SHAPE = (1, 2, 4, 4)
 GRID = QuantParams.uint8(0.1, 10)
@@ -286,4 +286,4 @@ def test_concerns(net: nn.Module, low: float, expected: list[str]) -> None:
     torch.manual_seed(0)
     images = np.random.default_rng(0).uniform(low, 2, (4, 3, 4, 4)).astype(np.float32)
     config = ect.QuantConfig(method="minmax")
-    assert warnings_of(quantize_exported(net.eval(), images, config, name="net").graph) == expected
+    assert warnings_of(calibrate(net.eval(), images, name="net").quantize(config).graph) == expected

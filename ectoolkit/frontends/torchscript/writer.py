@@ -33,7 +33,7 @@ def save_torchscript(graph: Graph, path: str | os.PathLike[str]) -> Path:
     saturate.
 
     Args:
-        graph: in hardware form (`ectoolkit.quantize`, `import_torchscript`).
+        graph: in hardware form: quantized with ``hardware="dna"``, or from `import_torchscript`.
         path: by custom ending in ``.pt``.  Written under a temporary name and renamed.
 
     Returns:

@@ -29,7 +29,7 @@ from ectoolkit.frontends.torchscript.plain import plain
 from ectoolkit.frontends.torchscript.same import first_difference
 from ectoolkit.frontends.torchscript.stand_in import stand_in_grid
 from ectoolkit.frontends.torchscript.writer_rules import WRITER_RULES, real_bias
-from ectoolkit.quantization.exported import quantize_exported
+from ectoolkit.quantization.calibrated import calibrate
 
 IMAGES = np.random.default_rng(5).standard_normal((5, 3, 16, 16)).astype(np.float32)
 GOLDEN = Path(__file__).parents[2] / "golden" / "cases"
@@ -107,7 +107,8 @@ class Residual(nn.Module):
 
 def graph_of(net: nn.Module, bits: int = 8, images: np.ndarray = IMAGES) -> Graph:
     torch.manual_seed(0)
-    return quantize_exported(net.eval(), images, ect.QuantConfig(method="minmax", activation_bits=bits)).graph
+    config = ect.QuantConfig(method="minmax", activation_bits=bits, hardware="dna")
+    return calibrate(net.eval(), images).quantize(config).graph
 
 
 def seeded(kind: type[nn.Module]) -> nn.Module:
@@ -395,7 +396,7 @@ def test_efficientnet_lite0(bits: int, tmp_path: Path) -> None:
     config = ect.QuantConfig(method="minmax", activation_bits=bits)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", PrecisionWarning)  # 7 bits lose ReLU6's ceiling
-        graph = quantize_exported(model.module, photos[8:], config, name=model.name).graph
+        graph = ect.calibrate(model, photos[8:]).quantize(config.tuned(hardware="dna")).graph
     assert [node.op for node in graph].count("pad") == 17
     path = ect.save_torchscript(graph, tmp_path / "lite0.pt")
     read = import_torchscript(path, graph.values["input0"].spec.shape)
