@@ -153,7 +153,7 @@ class Verdict:
         equal: share of output elements in which the compiled graph and the interpreter agree.
         apart: the most codes that any output element differs by; of outputs that are float, in millionths of its
             largest value.
-        seconds: wall time of every step.
+        seconds: of processor time, every step.
     """
 
     model: str
@@ -172,7 +172,7 @@ class Verdict:
         )
 
 
-HEADER = f"{'model':22} {'integer':>7} {'float':>6} {'SQNR dB':>12} {'equal':>9} {'apart':>6} {'s':>6}"
+HEADER = f"{'model':22} {'integer':>7} {'float':>6} {'SQNR dB':>12} {'equal':>9} {'apart':>6} {'cpu s':>6}"
 
 
 def judge(name: str, module: Any, inputs: Sequence[np.ndarray], **settings: Any) -> Verdict:
@@ -184,7 +184,7 @@ def judge(name: str, module: Any, inputs: Sequence[np.ndarray], **settings: Any)
         inputs: float32, one array an input, all with the same number of images.
         **settings: of `minmax_scheme`.
     """
-    begin = time.perf_counter()
+    begin = time.process_time()
     network = capture(module, [(1, *x.shape[1:]) for x in inputs], name=name)
     graph = assemble(network, minmax_scheme(network, inputs, **settings))
     expected, found = float_values(network, inputs)[0], interpret(graph, list(inputs))
@@ -197,7 +197,7 @@ def judge(name: str, module: Any, inputs: Sequence[np.ndarray], **settings: Any)
         tuple(sqnr_db(reference, output) for reference, output in zip(expected, found, strict=True)),
         sum(int((a == b).sum()) for a, b in pairs) / sum(a.size for a, _ in pairs),
         max(_apart(graph, output, a, b) for output, (a, b) in zip(graph.outputs, pairs, strict=True)),
-        time.perf_counter() - begin,
+        time.process_time() - begin,
     )
 
 
