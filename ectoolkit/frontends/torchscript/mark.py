@@ -31,15 +31,24 @@ class Table:
     Attributes:
         function: its name, for people.
         codes: uint8 ``(256,)``.
+        parameters: of the function, None where the graph does not name them.
     """
 
     function: str
     codes: np.ndarray
+    parameters: tuple[float, ...] | None = None
+
+    @property
+    def settings(self) -> dict[str, object]:
+        """Those of the graph's node."""
+        known = {} if self.parameters is None else {"parameters": self.parameters}
+        return {"function": self.function, **known}
 
 
 class _TableFile(msgspec.Struct, forbid_unknown_fields=True):
     function: str
     codes: list[int]
+    parameters: list[float] | None = None
 
 
 class _MarkFile(msgspec.Struct, forbid_unknown_fields=True):
@@ -56,7 +65,7 @@ def mark_text(graph_sha256: str, tables: Mapping[str, Table]) -> str:
         graph_sha256: of the graph that was written.
         tables: by the path of the layer's module.
     """
-    entries = {path: {"function": table.function, "codes": table.codes.tolist()} for path, table in tables.items()}
+    entries = {path: {**table.settings, "codes": table.codes.tolist()} for path, table in tables.items()}
     head = {"format": FORMAT, "format_version": VERSION, "graph_sha256": graph_sha256}
     return json.dumps({**head, "tables": entries}, separators=(",", ":"))
 
@@ -77,9 +86,13 @@ def tables_of(script: Any, source: str) -> dict[str, Table] | None:
     check_format(text.encode(), FORMAT, VERSION, source)
     try:
         mark = msgspec.json.decode(text, type=_MarkFile)
-        return {path: Table(table.function, _codes(table.codes)) for path, table in mark.tables.items()}
+        return {path: _table(file) for path, file in mark.tables.items()}
     except (msgspec.DecodeError, ValueError, OverflowError) as error:
         raise DeployFormatError(f"{source} has a damaged mark of ectoolkit: {error}. Save the graph again") from error
+
+
+def _table(file: _TableFile) -> Table:
+    return Table(file.function, _codes(file.codes), None if file.parameters is None else tuple(file.parameters))
 
 
 def _codes(numbers: list[int]) -> np.ndarray:

@@ -43,7 +43,7 @@ def lookup(importer: Importer, call: Call) -> str:
     name = importer.builder.unique(call.layer)
     constant = importer.builder.constant(f"{name}.table", table.codes, Layout.C, quant)
     inputs = [importer.value_of(x), constant]
-    return importer.builder.node("lookup", name, inputs, quant, {"function": table.function})
+    return importer.builder.node("lookup", name, inputs, quant, table.settings)
 
 
 def multiply(importer: Importer, call: Call) -> str:

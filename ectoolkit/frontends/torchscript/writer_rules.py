@@ -133,7 +133,8 @@ class Exporter:
             )
         if distance.any():
             self.rounded[node.name] = int(np.count_nonzero(distance))
-        self.tables[node.name] = Table(function, table)
+        parameters: Any = node.attributes.get("parameters")
+        self.tables[node.name] = Table(function, table, parameters)
         quint8 = torch.quint8
         return self.leaf(
             "Function", lambda x: torch.quantize_per_tensor(form(x.dequantize()), scale, zero_point, quint8)
