@@ -126,9 +126,9 @@ def float_values(
 
 def _note(references: list[Sums], name: str, values: Sequence[Any]) -> None:
     """Right after the values were computed, while the processor still has them at hand."""
-    rows = (row for value in values for row in value.split(1))
-    for known, row in zip(references, rows, strict=True):
-        known[name] = reference_sums(row)
+    found = (sums for value in values for sums in reference_sums(value))
+    for known, sums in zip(references, found, strict=True):
+        known[name] = sums
 
 
 def channels_last(x: Any) -> Any:
