@@ -140,12 +140,11 @@ class Measurement:
             self._note(self.isolated_by_image, name, batch, isolated(simulator, layer, floats), None)
 
     def _note(self, sums: list[Sums], name: str, batch: int, value: Any, grid: QuantParams | None) -> None:
-        reference = self.floats.batches[batch][name]
-        same = value is reference
-        for row, image in enumerate(self.floats.rows(batch)):
-            x = reference[row : row + 1]
-            y = x if same else value[row : row + 1]
-            sums[image][name] = error_sums(self.floats.references[image][name], x, y, grid)
+        images = self.floats.rows(batch)
+        known = [self.floats.references[image][name] for image in images]
+        found = error_sums(known, self.floats.batches[batch][name], value, grid)
+        for image, one in zip(images, found, strict=True):
+            sums[image][name] = one
 
     def __repr__(self) -> str:
         return (

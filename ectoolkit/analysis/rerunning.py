@@ -43,17 +43,13 @@ def rerun(network: FloatNetwork, values: Values, replaced: Values, run: Run, cha
 
 def output_sums(floats: FloatValues, batch: int, outputs: Values) -> list[tuple[ErrorSums, ...]]:
     """For each image of a batch, the sums of each output; those that are missing are as the float model has them."""
-    rows = []
-    for row, image in enumerate(floats.rows(batch)):
-        sums = []
-        for name in floats.network.outputs:
-            known = floats.references[image][name]
-            if name in outputs:
-                reference = floats.batches[batch][name][row : row + 1]
-                known = error_sums(known, reference, outputs[name][row : row + 1])
-            sums.append(known)
-        rows.append(tuple(sums))
-    return rows
+    columns = []
+    for name in floats.network.outputs:
+        known = [floats.references[image][name] for image in floats.rows(batch)]
+        if name in outputs:
+            known = error_sums(known, floats.batches[batch][name], outputs[name])
+        columns.append(known)
+    return list(zip(*columns, strict=True))
 
 
 def worst(images: Iterable[Sequence[ErrorSums]]) -> float:

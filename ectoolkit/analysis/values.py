@@ -111,18 +111,24 @@ def float_values(
         columns = zip(*rows[begin : begin + BATCH], strict=True)
         tensors = (channels_last(torch.from_numpy(np.concatenate(column))) for column in columns)
         batches.append(dict(zip(network.inputs, tensors, strict=True)))
+    references: list[Sums] = [{} for _ in rows]
     with torch.inference_mode():
+        for name in network.inputs:
+            _note(references, name, [values[name] for values in batches])
         for index, layer in enumerate(network.layers):
             for values in batches:
                 values[layer.name] = run_layer(layer, [values[name] for name in layer.inputs])
+            _note(references, layer.name, [values[layer.name] for values in batches])
             if progress is not None:
                 progress(index + 1, len(network.layers), layer.name)
-    references = [
-        {name: reference_sums(value[row : row + 1]) for name, value in values.items()}
-        for values in batches
-        for row in range(len(values[next(iter(network.inputs))]))
-    ]
     return FloatValues(network, batches, references)
+
+
+def _note(references: list[Sums], name: str, values: Sequence[Any]) -> None:
+    """Right after the values were computed, while the processor still has them at hand."""
+    found = (sums for value in values for sums in reference_sums(value))
+    for known, sums in zip(references, found, strict=True):
+        known[name] = sums
 
 
 def channels_last(x: Any) -> Any:

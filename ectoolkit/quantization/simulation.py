@@ -55,7 +55,7 @@ class Simulator:
         Returns:
             torch float32 on the layer's grid.
         """
-        return self.rounded(layer, self.accumulate(layer, inputs))
+        return self.rounded(layer, self.accumulate(layer, inputs), own=layer.op in FRESH)
 
     def accumulate(self, layer: FloatLayer, inputs: Sequence[Any], bias: Any = None) -> Any:
         """`run` before the result is put on its grid; `bias` in place of the scheme's, torch float32."""
@@ -65,27 +65,36 @@ class Simulator:
             bias = torch.from_numpy(chosen.bias)
         return run_layer(layer, inputs, self.weight(layer.name), bias)
 
-    def rounded(self, layer: FloatLayer, value: Any) -> Any:
-        """A layer's float result on its grid."""
+    def rounded(self, layer: FloatLayer, value: Any, *, own: bool = False) -> Any:
+        """A layer's float result on its grid; `own`: nobody else has the value, which may be overwritten."""
         chosen: LayerScheme = self.scheme[layer.name]
         if layer.keeps_grid and layer.op not in ROUNDING:
             return value
         if layer.op == "mean" and self.scheme.hardware == "dna":
             return truncated(value, chosen.grid)
-        return on_grid(value, chosen.grid)
+        return on_grid(value, chosen.grid, own=own)
 
 
+#: operations whose result is a tensor of its own, never a view of an input
+FRESH = ("add", "conv2d", "linear", "multiply")
 #: operations on their input's grid whose results lie between its codes
 ROUNDING = ("upsample_bilinear", "global_avg_pool")
 
 
-def on_grid(x: Any, quant: QuantParams | None) -> Any:
-    """Round a torch float32 tensor to a grid and back to real units; unchanged where there is none."""
+def on_grid(x: Any, quant: QuantParams | None, *, own: bool = False) -> Any:
+    """Round a torch float32 tensor to a grid and back to real units; unchanged where there is none.
+
+    `own`: the tensor may be overwritten.
+    """
     if quant is None:
         return x
-    # what torch.fake_quantize_per_tensor_affine gives, without the mask that it makes for gradients: 15 times as fast
-    steps = x * float(np.float32(1) / quant.scalar)
-    ends = quant.quant_min - quant.zero_point, quant.quant_max - quant.zero_point
+    if x.requires_grad:
+        torch = require("torch", feature="Simulating a quantized network")
+        ends = quant.quant_min, quant.quant_max
+        return torch.fake_quantize_per_tensor_affine(x, float(quant.scale), quant.zero_point, *ends)
+    # the same without the mask that torch makes for gradients: 15 times as fast
+    steps = (x.mul_ if own else x.mul)(float(np.float32(1) / quant.scalar))
+    ends = (quant.quant_min - quant.zero_point, quant.quant_max - quant.zero_point)
     return steps.round_().clamp_(*ends).mul_(float(quant.scale))
 
 
