@@ -7,7 +7,7 @@ that gives the float network's result.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -39,8 +39,8 @@ def round_adaptively(
 ) -> Scheme:
     """A scheme whose weights are rounded so that each layer's result is the float network's as nearly as can be.
 
-    Each code is one of the two beside its weight.  Each layer's bias is corrected as well, for its new weights.  A layer
-    with far fewer output positions than weights a channel (a classifier, with few images) keeps its codes.
+    Each code is one of the two beside its weight.  Each layer's bias is corrected as well, for its new weights.  A
+    layer with far fewer output positions than weights a channel (a classifier, with few images) keeps its codes.
 
     Args:
         network: float.
@@ -65,7 +65,7 @@ def round_adaptively(
     report = after(progress, len(images))
     position = {layer.name: index for index, layer in enumerate(network.layers)}
 
-    def step(layer: FloatLayer, inputs: Sequence[Inputs]) -> Iterator[Any]:
+    def step(layer: FloatLayer, inputs: Sequence[Inputs]) -> Iterable[Any]:
         def tick() -> None:
             if report is not None:
                 report(position[layer.name], len(network.layers), layer.name)

@@ -1,13 +1,13 @@
 """Bias correction: takes each channel's mean error out of its bias.
 
-Layer by layer, with the layers before quantized and corrected already: so what a truncating pool or a coarse grid upstream
-does to the mean is taken out as well.  The mean is matched behind the layer's activation, where the next layer sees
-it; there a ReLU or a ReLU6 passes on only part of a shift, hence a few steps.
+Layer by layer, with the layers before quantized and corrected already: so what a truncating pool or a coarse grid
+upstream does to the mean is taken out as well.  The mean is matched behind the layer's activation, where the next layer
+sees it; there a ReLU or a ReLU6 passes on only part of a shift, hence a few steps.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -55,7 +55,7 @@ def correct_bias(
     simulator = Simulator(network, scheme)
     corrected = dict(scheme.layers)
 
-    def step(layer: FloatLayer, inputs: Sequence[Inputs]) -> Iterator[Any]:
+    def step(layer: FloatLayer, inputs: Sequence[Inputs]) -> Iterable[Any]:
         corrected[layer.name], results = matched(simulator, layer, scheme[layer.name], inputs, targets[layer.name])
         return results
 
@@ -84,7 +84,7 @@ def float_means(
 
 def matched(
     simulator: Simulator, layer: FloatLayer, chosen: LayerScheme, inputs: Sequence[Inputs], target: np.ndarray
-) -> tuple[LayerScheme, Iterator[Any]]:
+) -> tuple[LayerScheme, Iterable[Any]]:
     """A layer whose channels have these means, and its results.
 
     Args:

@@ -47,8 +47,8 @@ def equalize(network: FloatNetwork, statistics: Statistics) -> FloatNetwork:
 
     Source:
         Nagel et al., Data-Free Quantization Through Weight Equalization and Bias Correction, 2019, section 4.1;
-        groups of more than two layers (residual sums), ranges of activations and ceilings are ours.  Their absorption of
-        high biases is left out: it is wrong at the borders of padded layers.
+        groups of more than two layers (residual sums), ranges of activations and ceilings are ours.  Their absorption
+        of high biases is left out: it is wrong at the borders of padded layers.
     """
     if statistics.network_sha256 != network.sha256:
         raise QuantizationError(
@@ -81,26 +81,28 @@ class Ranges:
         groups = layer.attributes.get("groups", 1)
         assert isinstance(groups, int)
         self._layer = layer
-        self._sizes = np.abs(_grouped(weight, groups)).max(axis=3)
+        self._sizes = np.abs(_grouped(weight, groups)).max(axis=3)  # changes with the factors
         self.rows = np.ones(len(weight))
         self.columns = np.ones((groups, weight.shape[1]))
 
-    @property
-    def _scaled(self) -> np.ndarray:
-        rows = self.rows.reshape(len(self._sizes), -1, 1)
-        return self._sizes / rows * self.columns[:, None]
-
     def of_rows(self) -> np.ndarray:
         """Largest weight of each output channel, beside the largest of all."""
-        return _beside_largest(self._scaled.max(axis=2).ravel())
+        return _beside_largest(self._sizes.max(axis=2).ravel())
 
     def of_columns(self, channels: int) -> np.ndarray:
         """Largest weight of each channel of the group that is read, beside the largest of all."""
-        return _beside_largest(self._scaled.max(axis=1).reshape(channels, -1).max(axis=1))
+        return _beside_largest(self._sizes.max(axis=1).reshape(channels, -1).max(axis=1))
+
+    def divide_rows(self, factors: np.ndarray) -> None:
+        """Take a group's factors out of the output channels."""
+        self.rows *= factors
+        self._sizes /= factors.reshape(len(self._sizes), -1, 1)
 
     def multiply_columns(self, factors: np.ndarray) -> None:
-        """Take in a group's factors; behind a flatten, each of its channels is several columns."""
-        self.columns *= np.repeat(factors, self.columns.size // len(factors)).reshape(self.columns.shape)
+        """Put a group's factors into the input channels; behind a flatten, each channel is several of them."""
+        spread = np.repeat(factors, self.columns.size // len(factors)).reshape(self.columns.shape)
+        self.columns *= spread
+        self._sizes *= spread[:, None]
 
     def applied(self) -> FloatLayer:
         """The layer with its factors."""
@@ -164,7 +166,7 @@ def _balance(group: Group, bound: Bounds, ranges: dict[str, Ranges]) -> float:
     change = factors / bound.factors
     bound.factors = factors
     for layer in group.producers:
-        ranges[layer.name].rows *= change
+        ranges[layer.name].divide_rows(change)
     for layer in group.consumers:
         ranges[layer.name].multiply_columns(change)
     return float(np.abs(np.log(change)).max())

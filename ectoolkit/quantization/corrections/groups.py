@@ -1,7 +1,7 @@
 """Which tensors of a network may be rescaled together, channel by channel, without changing what it computes.
 
-``f(x / s) = f(x) / s`` holds for ReLU, pools, padding, upsampling and sums; so a scale for each channel can be taken out
-of the rows of the layers before and put into the columns of the layers behind.
+``f(x / s) = f(x) / s`` holds for ReLU, pools, padding, upsampling and sums; so a scale for each channel can be taken
+out of the rows of the layers before and put into the columns of the layers behind.
 """
 
 from __future__ import annotations

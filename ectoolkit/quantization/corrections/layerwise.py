@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ from ectoolkit.quantization.scheme import Scheme
 from ectoolkit.quantization.simulation import Simulator
 
 #: gives a layer's results, one for each image, from its inputs of each image
-Step = Callable[[FloatLayer, Sequence["Inputs"]], Sequence[Any]]
+Step = Callable[[FloatLayer, Sequence["Inputs"]], Iterable[Any]]
 
 
 class Kept:
@@ -77,7 +77,7 @@ def run_layerwise(
     for index, layer in enumerate(network.layers):
         inputs = [Inputs([values[name][image] for name in layer.inputs]) for image in range(len(images))]
         if scheme[layer.name].weight is not None:
-            results: Any = iter(step(layer, inputs))
+            results = step(layer, inputs)
         else:
             results = (simulator.run(layer, list(own)) for own in inputs)
         if layer.name in needed:

@@ -75,8 +75,9 @@ class Rounding:
         groups, positions, fan_in = samples.inputs.shape
         shape = (groups, -1, fan_in)
         self._layer, self._samples = layer, samples
-        self._scales = torch.from_numpy(chosen.weight.scales).reshape(groups, -1, 1)
-        self.nearest = torch.from_numpy(chosen.weight.codes).float().reshape(shape)
+        # copies: a graph that was made of the scheme has locked them, which torch warns of
+        self._scales = torch.from_numpy(chosen.weight.scales.copy()).reshape(groups, -1, 1)
+        self.nearest = torch.from_numpy(chosen.weight.codes.astype(np.float32)).reshape(shape)
         weight = torch.from_numpy(layer.weight).reshape(shape) / self._scales
         largest = float(self.nearest.abs().max())  # the largest weight has the largest code that the bits allow
         self.below = weight.floor().clamp(-largest, largest - 1)
