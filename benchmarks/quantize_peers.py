@@ -199,6 +199,7 @@ class _Reader:
 
 def calibrate_onnx(method: str, task: Task) -> Arrange:
     """Only what ``quantize_static`` does for calibration, of the tensors that it calibrates."""
+    import onnxruntime
     from onnxruntime.quantization.calibrate import CalibrationMethod, create_calibrator
     from onnxruntime.quantization.registry import QDQRegistry, QLinearOpsRegistry
 
@@ -208,9 +209,20 @@ def calibrate_onnx(method: str, task: Task) -> Arrange:
     def arrange() -> Run:
         augmented = str(task.folder / f"augmented_{method}.onnx")
         calibrator = create_calibrator(path, kinds, augmented, CalibrationMethod[method])
+        calibrator.infer_session = onnxruntime.InferenceSession(augmented, _options(task), ["CPUExecutionProvider"])
         return partial(_collect, calibrator, task.images)
 
     return arrange
+
+
+def _options(task: Task) -> Any:
+    """What onnxruntime's calibration and debugging have, with our number of threads: it ignores the process's cores."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.intra_op_num_threads = task.threads
+    return options
 
 
 def _collect(calibrator: Any, images: np.ndarray) -> Any:
@@ -237,7 +249,7 @@ def qdq_loss(task: Task) -> Arrange:
 
     def run() -> Any:
         reference, candidate = (
-            qdq_loss_debug.collect_activations(output, Reader(task.looked_at)) for output in outputs
+            qdq_loss_debug.collect_activations(output, Reader(task.looked_at), _options(task)) for output in outputs
         )
         matching = qdq_loss_debug.create_activation_matching(candidate, reference)
         return qdq_loss_debug.compute_activation_error({k: v for k, v in matching.items() if "float" in v})
