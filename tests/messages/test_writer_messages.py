@@ -285,5 +285,5 @@ COMPILER = "EdgeCortix's compiler (MERA 1.6.0)"
 def test_concerns(net: nn.Module, low: float, expected: list[str]) -> None:
     torch.manual_seed(0)
     images = np.random.default_rng(0).uniform(low, 2, (4, 3, 4, 4)).astype(np.float32)
-    config = ect.QuantConfig(method="minmax")
+    config = ect.QuantConfig(method="minmax", hardware="dna" if isinstance(net, Many) else "")
     assert warnings_of(calibrate(net.eval(), images, name="net").quantize(config).graph) == expected

@@ -53,11 +53,12 @@ def _candidates(
     name = function.split()[0].removesuffix("_") if function else ""
     if name in ("sigmoid", "tanh"):
         yield getattr(torch, name)
+    elif name == "gelu_tanh":
+        yield _gelu_tanh(torch)
     elif name in ("silu", "hardsigmoid", "gelu"):
         yield getattr(nn, name)
         if name == "gelu":
-            # written out: MERA 1.6.0 does not look at aten::gelu's approximation
-            yield lambda x: 0.5 * x * (1 + torch.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x * x * x)))
+            yield _gelu_tanh(torch)
     elif name == "hardswish":
         # MERA 1.6.0 crashes on aten::hardswish in float, and its quantized::hardswish is a step off in places
         yield lambda x: x * nn.hardtanh(x + 3, 0.0, 6.0) / 6
@@ -66,6 +67,11 @@ def _candidates(
         yield lambda x: torch.clamp(x, low, high)
     elif name in ("leaky_relu", "prelu", "elu", "times", "over"):
         yield from _fitted(torch, name, table, source, target)
+
+
+def _gelu_tanh(torch: Any) -> Form:
+    """Written out: MERA 1.6.0 does not look at aten::gelu's approximation."""
+    return lambda x: 0.5 * x * (1 + torch.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x * x * x)))
 
 
 def _fitted(torch: Any, name: str, table: np.ndarray, source: QuantParams, target: QuantParams) -> Iterator[Form]:

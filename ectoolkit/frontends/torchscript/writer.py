@@ -21,7 +21,7 @@ from ectoolkit.frontends.torchscript.mark import ATTRIBUTE, mark_text
 from ectoolkit.frontends.torchscript.module_paths import module_paths
 from ectoolkit.frontends.torchscript.plain import plain
 from ectoolkit.frontends.torchscript.same import first_difference
-from ectoolkit.frontends.torchscript.writer_rules import Exporter
+from ectoolkit.frontends.torchscript.writer_rules import PRECISE, Exporter
 from ectoolkit.passes.residual_add import fusable, main_operand
 
 
@@ -87,9 +87,11 @@ def _write(torch: Any, graph: Graph) -> tuple[Any, list[str]]:
     """The script module, and what its user should know."""
     verify(graph)
     written = plain(graph)
-    for node in written.nodes:
-        _require_hardware_form(written, node)
     exporter = Exporter(torch, written)
+    for node in written.nodes:
+        if node.op in PRECISE:  # before the convolutions that feed it, which are not at fault
+            raise exporter.unsupported(node, "has no form in quantized TorchScript")
+        _require_hardware_form(written, node)
     paths = module_paths(torch, [(node.name, node.op) for node in written.nodes])
     examples = tuple(torch.zeros(written.values[name].spec.shape) for name in written.inputs)
     with _engine(torch), _quiet(), torch.no_grad():

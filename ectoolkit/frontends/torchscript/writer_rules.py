@@ -18,6 +18,9 @@ from ectoolkit.frontends.torchscript.stand_in import stand_in_grid
 
 #: what a layer that cannot be written may become
 REMEDY = "keep the model in ectoolkit's own file with save_graph, or replace the layer before quantizing"
+#: operations that only graphs without the accelerator's arithmetic have
+PRECISE = ("precise_add", "mean")
+DNA_REMEDY = "quantize with QuantConfig(hardware='dna'), whose adds and pools are the accelerator's"
 
 
 class Exporter:
@@ -50,8 +53,9 @@ class Exporter:
 
     def unsupported(self, node: Node, why: str) -> UnsupportedOpError:
         """The error for a node that cannot be written."""
+        remedy = DNA_REMEDY if node.op in PRECISE else REMEDY
         return UnsupportedOpError(
-            f"layer {node.name}: {node.op} {why}. What to do: {REMEDY}. Known: {', '.join(sorted(WRITER_RULES))}"
+            f"layer {node.name}: {node.op} {why}. What to do: {remedy}. Known: {', '.join(sorted(WRITER_RULES))}"
         )
 
     # --- the borders ---------------------------------------------------------------------------------------------

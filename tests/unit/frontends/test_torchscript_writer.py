@@ -105,6 +105,16 @@ class Residual(nn.Module):
         return self.fc(torch.flatten(self.avgpool(self.layer1(self.maxpool(self.relu(self.conv1(x))))), 1))
 
 
+def test_the_most_precise_adds_are_refused_with_the_setting_that_helps() -> None:
+    graph = calibrate(Residual().eval(), IMAGES).quantize().graph
+    with pytest.raises(UnsupportedOpError) as error:
+        to_torchscript(graph)
+    assert str(error.value).startswith(
+        "layer layer1.0.add: precise_add has no form in quantized TorchScript. What to do: quantize with "
+        "QuantConfig(hardware='dna'), whose adds and pools are the accelerator's. Known: add, "
+    )
+
+
 def graph_of(net: nn.Module, bits: int = 8, images: np.ndarray = IMAGES) -> Graph:
     torch.manual_seed(0)
     config = ect.QuantConfig(method="minmax", activation_bits=bits, hardware="dna")
