@@ -110,7 +110,7 @@ def test_the_most_precise_adds_are_refused_with_the_setting_that_helps() -> None
     with pytest.raises(UnsupportedOpError) as error:
         to_torchscript(graph)
     assert str(error.value).startswith(
-        "layer layer1.0.add: precise_add has no form in quantized TorchScript. What to do: quantize with "
+        "layer layer1.0.add_: precise_add has no form in quantized TorchScript. What to do: quantize with "
         "QuantConfig(hardware='dna'), whose adds and pools are the accelerator's. Known: add, "
     )
 
