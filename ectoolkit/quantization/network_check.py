@@ -9,7 +9,6 @@ import numpy as np
 from ectoolkit.errors import PrecisionWarning, QuantizationError
 from ectoolkit.frontends.exported import FloatNetwork
 
-
 #: share of a layer's channels: training leaves some without weights, in EfficientNet-Lite0 up to 3 %
 _FEW = 0.1
 
