@@ -10,7 +10,16 @@ import numpy as np
 
 from ectoolkit._optional import require
 from ectoolkit.analysis.sums import error_sums
-from ectoolkit.analysis.values import DEFAULT_IMAGES, FloatValues, Sums, Values, downstream, float_values, merged
+from ectoolkit.analysis.values import (
+    DEFAULT_IMAGES,
+    FloatValues,
+    Sums,
+    Values,
+    by_image,
+    downstream,
+    float_values,
+    merged,
+)
 from ectoolkit.core.graph import Graph
 from ectoolkit.core.interpreter import Progress
 from ectoolkit.core.types import QuantParams
@@ -142,7 +151,8 @@ class Measurement:
     def _note(self, sums: list[Sums], name: str, batch: int, value: Any, grid: QuantParams | None) -> None:
         images = self.floats.rows(batch)
         known = [self.floats.references[image][name] for image in images]
-        found = error_sums(known, self.floats.batches[batch][name], value, grid)
+        reference = by_image(self.floats.batches[batch][name], len(images))
+        found = error_sums(known, reference, by_image(value, len(images)), grid)
         for image, one in zip(images, found, strict=True):
             sums[image][name] = one
 

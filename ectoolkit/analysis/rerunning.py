@@ -8,7 +8,7 @@ from typing import Any
 from ectoolkit._optional import require
 from ectoolkit.analysis.measurement import Measurement, changes
 from ectoolkit.analysis.sums import error_sums
-from ectoolkit.analysis.values import FloatValues, Values
+from ectoolkit.analysis.values import FloatValues, Values, by_image
 from ectoolkit.core.metrics import ErrorSums
 from ectoolkit.frontends.exported import FloatLayer, FloatNetwork
 from ectoolkit.frontends.exported.execution import last_uses
@@ -47,7 +47,8 @@ def output_sums(floats: FloatValues, batch: int, outputs: Values) -> list[tuple[
     for name in floats.network.outputs:
         known = [floats.references[image][name] for image in floats.rows(batch)]
         if name in outputs:
-            known = error_sums(known, floats.batches[batch][name], outputs[name])
+            reference, images = floats.batches[batch][name], len(known)
+            known = error_sums(known, by_image(reference, images), by_image(outputs[name], images))
         columns.append(known)
     return list(zip(*columns, strict=True))
 

@@ -63,6 +63,8 @@ class FloatValues:
     def one(self, image: int) -> FloatValues:
         """One image's values, sharing memory."""
         batch = next(batch for batch in range(len(self.batches)) if image in self.rows(batch))
+        if self._sizes[batch] == 1:
+            return FloatValues(self.network, [self.batches[batch]], [self.references[image]])
         row = image - self.rows(batch)[0]
         values = {name: value[row : row + 1] for name, value in self.batches[batch].items()}
         return FloatValues(self.network, [values], [self.references[image]])
@@ -107,26 +109,47 @@ def float_values(
     for arrays in rows:
         check_shapes(network, arrays)
     batches: list[Values] = []
-    for begin in range(0, len(rows), BATCH):
-        columns = zip(*rows[begin : begin + BATCH], strict=True)
+    size = BATCH if keeps_images_apart(network) else 1
+    counts = [len(rows[begin : begin + size]) for begin in range(0, len(rows), size)]
+    for begin in range(0, len(rows), size):
+        columns = zip(*rows[begin : begin + size], strict=True)
         tensors = (channels_last(torch.from_numpy(np.concatenate(column))) for column in columns)
         batches.append(dict(zip(network.inputs, tensors, strict=True)))
     references: list[Sums] = [{} for _ in rows]
     with torch.inference_mode():
         for name in network.inputs:
-            _note(references, name, [values[name] for values in batches])
+            _note(references, name, [values[name] for values in batches], counts)
         for index, layer in enumerate(network.layers):
             for values in batches:
                 values[layer.name] = run_layer(layer, [values[name] for name in layer.inputs])
-            _note(references, layer.name, [values[layer.name] for values in batches])
+            _note(references, layer.name, [values[layer.name] for values in batches], counts)
             if progress is not None:
                 progress(index + 1, len(network.layers), layer.name)
     return FloatValues(network, batches, references)
 
 
-def _note(references: list[Sums], name: str, values: Sequence[Any]) -> None:
-    """Right after the values were computed, while the processor still has them at hand."""
-    found = (sums for value in values for sums in reference_sums(value))
+def keeps_images_apart(network: FloatNetwork) -> bool:
+    """True where axis 0 is the images' in every layer, so that several can run as one batch."""
+    for layer in network.layers:
+        a: Any = layer.attributes
+        moved = layer.op == "transpose" and a["order"][0] != 0
+        merged = layer.op == "reshape" and a["shape"][0] != 1
+        along = layer.op in ("slice", "concat") and a["axis"] == 0
+        if moved or merged or along or (layer.op == "gather" and 0 in a["axes"]):
+            return False
+    return True
+
+
+def by_image(value: Any, images: int) -> Any:
+    """A layer's value with one row an image: where its axis 0 is something else, there is one image."""
+    return value if len(value) == images else value.reshape(images, -1)
+
+
+def _note(references: list[Sums], name: str, values: Sequence[Any], counts: Sequence[int]) -> None:
+    """Right after the values were computed, while the processor still has them at hand; `counts`: images in each."""
+    found = (
+        sums for value, images in zip(values, counts, strict=True) for sums in reference_sums(by_image(value, images))
+    )
     for known, sums in zip(references, found, strict=True):
         known[name] = sums
 

@@ -9,9 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from ectoolkit._optional import require
 from ectoolkit.core.interpreter import Progress
 from ectoolkit.errors import QuantizationError
 from ectoolkit.frontends.exported import FloatNetwork, capture
+from ectoolkit.frontends.exported.execution import run_network
 from ectoolkit.quantization.calibration import first_of, samples
 from ectoolkit.quantization.collection import Collector
 from ectoolkit.quantization.config import QuantConfig
@@ -86,6 +88,7 @@ class Calibrated:
     def _equal(self, progress: Progress | None) -> Calibrated:
         """The same model with equalized weights, whose activations need statistics of their own."""
         if self._equalized is None:
+            require_correctable(self.network, "equalization")
             network = equalize(self.network, self.statistics)
             statistics = Collector(network).run(self._again("equalization"), progress, names=self.names)
             self._equalized = Calibrated(network, statistics, self._calibration, names=self.names)
@@ -97,6 +100,7 @@ class Calibrated:
             return scheme
         if self._corrected is None or not (_same(self._corrected[0], scheme) and self._corrected[1] == wanted):
             self._again(wanted[0])
+            require_correctable(self.network, wanted[0])
             images = list(self.images(CORRECTION_IMAGES))
             correct = correct_bias if wanted == ("bias",) else round_adaptively
             self._corrected = scheme, wanted, correct(self.network, scheme, images, progress)
@@ -164,6 +168,34 @@ def calibrate(
     found = collector.run(calibration, progress, names=names)
     warn_of_few_images(network.name, found.images)
     return Calibrated(network, found, calibration, names=names)
+
+
+def require_correctable(network: FloatNetwork, correction: str) -> None:
+    """Corrections go channel by channel along axis 1, and AdaRound over the windows of convolutions.
+
+    Raises:
+        QuantizationError: a layer with weights has its channels elsewhere, or is one that AdaRound does not know.
+    """
+    ranks = ranks_of(network)
+    for layer in network.layers:
+        if layer.weight is None:
+            continue
+        last = layer.op == "linear" and ranks[layer.name] != 2
+        if last or (correction == "adaround" and layer.op == "conv_transpose2d"):
+            why = "has its channels along the last axis" if last else f"is a {layer.op}"
+            raise QuantizationError(
+                f"{correction} is not defined for layer {layer.name}, which {why}; quantize {network.name} without "
+                f"corrections={correction!r}"
+            )
+
+
+def ranks_of(network: FloatNetwork) -> dict[str, int]:
+    """Number of axes of each input and layer, from one run on zeros."""
+    torch = require("torch", feature="Correcting a quantized network")
+    ranks: dict[str, int] = {}
+    zeros = [torch.zeros(shape) for shape in network.inputs.values()]
+    run_network(network, zeros, lambda name, value: ranks.update({name: value.ndim}))
+    return ranks
 
 
 def argument_names(module: Any) -> tuple[str, ...]:

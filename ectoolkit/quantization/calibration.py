@@ -35,6 +35,8 @@ def batches(calibration: Iterable[Any]) -> Iterator[np.ndarray]:
                 f"calibration item {count} is {array.dtype} {array.shape}, expected float32 images (C, H, W) or "
                 "batches (N, C, H, W) that went through the model's preprocessing"
             )
+        if not len(array):
+            raise InputError(f"calibration item {count} is an empty batch; expected at least one image")
         _require_finite(array, f"calibration item {count}")
         count += 1
         yield np.ascontiguousarray(array)

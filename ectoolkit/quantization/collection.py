@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -24,13 +25,13 @@ class Collector:
     """
 
     def __init__(self, network: FloatNetwork, begun: Statistics | None = None) -> None:
-        """`begun`: statistics of the first images of the same data, to go on from; a collector takes them over."""
+        """`begun`: statistics of the first images of the same data, to go on from."""
         self.network = network
         self._tensors: dict[str, TensorStatistics] = {}
         self._images: list[str] = []
         self._begin()
         if begun is not None and begun.network_sha256 == network.sha256:
-            self._tensors.update(begun.tensors)
+            self._tensors.update(copy.deepcopy(dict(begun.tensors)))  # whoever gave them keeps theirs as they are
             self._images = list(begun.image_sha256)
 
     def _begin(self) -> None:

@@ -101,10 +101,16 @@ def check_names(network: FloatNetwork, config: QuantConfig) -> None:
     """Require that each layer with settings of its own exists.
 
     Raises:
-        QuantizationError: one does not; lists near names.
+        QuantizationError: one does not, and near names are listed; or it keeps another layer's grid.
     """
     known = [*network.inputs, *(layer.name for layer in network.layers)]
+    keeping = {layer.name: layer.inputs[0] for layer in network.layers if layer.keeps_grid}
     for name in config.layers:
+        if name in keeping:
+            raise QuantizationError(
+                f"layer {name} only moves or selects what {keeping[name]} gives and keeps its grid, so it has no "
+                f"settings of its own; change {keeping[name]}"
+            )
         if name not in known:
             near = difflib.get_close_matches(name, known, 3, 0.4)
             raise QuantizationError(

@@ -27,5 +27,7 @@ def warn_of_collapsed_eager(model: QuantizedModel, images: Iterable[Any], stackl
     first = [batch[:LOOKED_AT] for batch in islice(batches(images), LOOKED_AT)]
     x = np.concatenate([batch for batch in first if batch.shape[1:] == first[0].shape[1:]])[:LOOKED_AT]
     with torch.no_grad():
-        found = np.concatenate([model.traced(torch.from_numpy(x[i : i + 1])).numpy() for i in range(len(x))])
+        runs = [model.traced(torch.from_numpy(x[i : i + 1])) for i in range(len(x))]
+    first_outputs = [run[0] if isinstance(run, tuple | list) else run for run in runs]
+    found = np.concatenate([output.numpy() for output in first_outputs])
     warn_of_collapsed_outputs(model.graph.name, model.float_outputs(x)[0], found, stacklevel=stacklevel + 1)

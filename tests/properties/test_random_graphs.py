@@ -16,7 +16,7 @@ from ectoolkit.core.graph_builder import GraphBuilder
 from ectoolkit.core.graph_file import load_graph, save_graph
 from ectoolkit.core.interpreter import interpret, trace
 from ectoolkit.core.types import QuantParams
-from ectoolkit.passes.precise_add import PreciseResidualAdd
+from ectoolkit.passes.precise_add import PreciseAdds
 from ectoolkit.passes.residual_add import FuseResidualAdd
 from ectoolkit.testing.captured import compiled
 from ectoolkit.testing.strategies import graphs, inputs_of
@@ -110,8 +110,8 @@ def test_saved_graph_is_the_same(graph: Graph, seed: int) -> None:
 @settings(SLOW, max_examples=60)
 @given(graph=graphs(max_layers=8, own=True))
 def test_precise_residual_add_twice_is_once(graph: Graph) -> None:
-    once = PreciseResidualAdd()(graph)
-    assert PreciseResidualAdd()(once).sha256 == once.sha256
+    once = PreciseAdds()(graph)
+    assert PreciseAdds()(once).sha256 == once.sha256
 
 
 @settings(SLOW, max_examples=60)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,7 +42,8 @@ class QuantizeStage(TunedStage):
     ``run(method="mse", weights="per_channel", activation_bits=8)``: the fields of `QuantConfig`, or one
     ``run(config)``; ``door`` as for `ectoolkit.quantize`; ``statistics``, a file or an object, from an earlier session.
 
-    The calibration images are seen once: another run, or ``tune("layer", clip=(0, 3))``, takes milliseconds.
+    The calibration images are seen once: another run, or ``tune("layer", clip=(0, 3))``, makes new scales in
+    milliseconds and measures the changed layers, and those behind them, on a few of the images.
     """
 
     number = 2
@@ -76,6 +76,7 @@ class QuantizeStage(TunedStage):
         self._collector: Collector | None = None
         self._measurement: Measurement | None = None
         self._impact: Impact | None = None
+        self._seen: Any = None
 
     # --- running -------------------------------------------------------------------------------------------------
 
@@ -92,10 +93,17 @@ class QuantizeStage(TunedStage):
             raise StageError(f"{self.flow.name} is an integer graph already; go on with flow.interpret.run()")
         config = (config or QuantConfig()).tuned(**settings)
         module = self.flow.model.module
+        if self._seen is not self.flow.calibration:  # other images: nothing of the old ones holds
+            self._calibrated = self._collector = self._measurement = self._impact = None
+            self._seen = self.flow.calibration
+        if statistics is not None and door == "eager":
+            raise StageError(
+                "the U50 guide's way collects with torch's own observers; use statistics with door='export'"
+            )
         if self._calibrated is None:
             warn_of_odd_images(self.flow.name, getattr(self.flow.source, "preprocess", None), self._images())
         result: Quantized
-        if choose_door(module, config, door) == "eager":
+        if statistics is None and choose_door(module, config, door) == "eager":
             result = quantize_eager(module, self._images(), config, name=self.flow.name, progress=progress)
             warn_of_collapsed_eager(result, self._images(), stacklevel=4)
         else:
@@ -135,7 +143,7 @@ class QuantizeStage(TunedStage):
         """Only layers that a change touched, and those after them, run again."""
         if self._measurement is not None:
             return self._measurement.update(result)
-        return measure(result, islice(self._images(), LOOKED_AT), limit=LOOKED_AT)
+        return measure(result, self.calibrated.images(LOOKED_AT), limit=LOOKED_AT)
 
     # --- looking into it -----------------------------------------------------------------------------------------
 
@@ -152,12 +160,11 @@ class QuantizeStage(TunedStage):
         model = self._exported()
         if images is not None:
             images = self.flow.preprocessed(images)
-            self._measurement = measure(model, images, progress, limit=None)
+            self._measurement, self._impact = measure(model, images, progress, limit=None), None
         elif self._measurement is None:
             self._measurement = self._looked_into(model)
         else:
             self._measurement = self._measurement.update(model)
-        self._impact = None
         self._frame = None
         return self._measurement
 
@@ -178,7 +185,7 @@ class QuantizeStage(TunedStage):
             StageError: the stage has not run, or went the U50 guide's way.
         """
         self._exported()
-        images = islice(self._images(), LOOKED_AT)
+        images = self.calibrated.images(LOOKED_AT)
         return sensitivity(self.calibrated, self.states[-1].config, images, progress, top=top)
 
     def auto(self, budget: Budget, *, progress: Progress | None = None) -> AutoResult:
@@ -188,12 +195,11 @@ class QuantizeStage(TunedStage):
             StageError: the stage has not run, or went the U50 guide's way.
         """
         self._exported()
-        found = auto(
-            self.calibrated, self.states[-1].config, budget, islice(self._images(), LOOKED_AT), progress=progress
-        )
+        images = self.calibrated.images(LOOKED_AT)
+        found = auto(self.calibrated, self.states[-1].config, budget, images, progress=progress)
         for step in found.steps:
             change: dict[str, Any] = {step.setting: step.value}
-            self.tune(step.layer, **change)
+            self.tune(step.layer, progress=progress, **change)
         return found
 
     def channels(self, layer: str) -> pd.DataFrame:
@@ -217,6 +223,8 @@ class QuantizeStage(TunedStage):
 
     def compare(self, first: int = -2, second: int = -1) -> pd.DataFrame:
         """Two of `states` side by side; see `ectoolkit.analysis.compare_states`."""
+        if len(self.states) < 2:
+            raise StageError("there is only one state; change something with flow.quantize.tune(...) first")
         chosen = [self.states[index].result for index in (first, second)]
         models = [model for model in chosen if isinstance(model, ExportedModel)]
         if len(models) < 2:
@@ -278,8 +286,9 @@ class QuantizeStage(TunedStage):
             return layer_table(result.graph)
         if self._measurement is not None:
             self._measurement = self._measurement.update(result)
-        impact = self._impact.update(result) if self._impact is not None else None
-        return layer_table(result, self._measurement, impact, result.predictions)
+        if self._impact is not None:
+            self._impact = self._impact.update(result)
+        return layer_table(result, self._measurement, self._impact, result.predictions)
 
     def summary(self) -> str:
         graph, table = self.graph, self.table
