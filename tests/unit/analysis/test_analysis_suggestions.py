@@ -118,7 +118,8 @@ def test_collapse(calibrated: Calibrated) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert not warn_of_collapse(good, IMAGES)
-    bad = calibrated.quantize(QuantConfig(method="minmax", weights="per_tensor", weight_bits=2, activation_bits=4))
+    harsh = {"method": "percentile", "percentile": 60, "weights": "per_tensor", "weight_bits": 2, "activation_bits": 4}
+    bad = calibrated.quantize(QuantConfig(**harsh))
     with pytest.warns(PrecisionWarning, match="weights='per_channel'") as caught:
         assert warn_of_collapse(bad, measure(bad, IMAGES))
     assert caught[0].filename == __file__
