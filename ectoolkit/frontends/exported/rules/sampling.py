@@ -26,14 +26,18 @@ def step(extent: int, size: int, factor: float | None, align_corners: bool = Fal
 
 
 def nearest(extent: int, size: int, factor: float | None, exact: bool) -> list[int]:
-    """The places that nearest takes; torch counts in float32."""
+    """The places that nearest takes; torch counts in float32, and by whole numbers where an axis stays or doubles."""
+    if not exact and size in (extent, 2 * extent):
+        return [place * extent // size for place in range(size)]
     offset = np.float32(0.5 if exact else 0)
     places = np.floor((np.arange(size, dtype=np.float32) + offset) * np.float32(step(extent, size, factor)))
     return [int(place) for place in np.minimum(places, extent - 1)]
 
 
 def linear(extent: int, size: int, factor: float | None, align_corners: bool) -> np.ndarray:
-    """Weights ``(size, extent)``, float32."""
+    """Weights ``(size, extent)``, float32; an axis that keeps its size is copied, whatever the factor."""
+    if size == extent:
+        return np.eye(size, dtype=np.float32)
     weights = np.zeros((size, extent))
     each = step(extent, size, factor, align_corners)
     for row in range(size):
