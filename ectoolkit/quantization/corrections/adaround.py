@@ -24,8 +24,9 @@ from ectoolkit.quantization.corrections.rounding import Samples, learned_weight
 from ectoolkit.quantization.scheme import Scheme
 from ectoolkit.quantization.simulation import Simulator
 
-#: output positions that a layer learns from, of all images together
-POSITIONS = 2048
+#: output positions that a layer learns from, of all images together: at least, at most, and for each weight of a
+#: channel; a depthwise layer needs few, and each holds all channels' inputs
+POSITIONS = (512, 2048, 32)
 
 
 def round_adaptively(
@@ -94,10 +95,14 @@ class Targets:
     ) -> None:
         torch = require("torch", feature="AdaRound")
         self._seed = seed
-        self._count = -(-POSITIONS // len(images))
+        self._counts: dict[str, int] = {}
         self._rows: dict[str, list[np.ndarray]] = {}
         self._shapes: dict[str, tuple[int, ...]] = {}
-        totals = {layer.name: np.zeros(len(layer.weight)) for layer in network.layers if layer.weight is not None}
+        totals: dict[str, np.ndarray] = {}
+        for layer in network.layers:
+            if layer.weight is not None:
+                totals[layer.name] = np.zeros(len(layer.weight))
+                self._counts[layer.name] = -(-_positions(layer.weight[0].size) // len(images))
         for index, arrays in enumerate(images):
 
             def visit(name: str, value: Any, index: int = index) -> None:
@@ -113,7 +118,7 @@ class Targets:
         self.means: Mapping[str, np.ndarray] = {name: total / len(images) for name, total in totals.items()}
 
     def _positions(self, name: str, image: int) -> np.ndarray:
-        return drawn(self._shapes[name], self._count, self._seed + image)
+        return drawn(self._shapes[name], self._counts[name], self._seed + image)
 
     def samples(self, layer: FloatLayer, inputs: Sequence[Inputs], tick: Any) -> Samples:
         """A layer's samples; its targets are forgotten here, each layer being asked for once."""
@@ -124,3 +129,9 @@ class Targets:
         ]
         rows = np.concatenate(self._rows.pop(layer.name))
         return Samples(torch.cat(parts, 1), torch.from_numpy(rows), tick)
+
+
+def _positions(fan_in: int) -> int:
+    """How many positions a layer learns from that has so many weights a channel."""
+    least, most, each = POSITIONS
+    return min(max(each * fan_in, least), most)
