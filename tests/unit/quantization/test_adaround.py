@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -158,16 +160,18 @@ def test_patches_are_what_a_convolution_reads(
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_corrections_of_efficientnet_lite0() -> None:
+def test_corrections_of_efficientnet_lite0(tmp_path: Path) -> None:
     model = ect.load_model("efficientnet_lite0")
     photos = ect.sample_photos(80).with_preprocess(model.preprocess)
-    calibrated = calibrate(model, photos[20:52])
+    calibrated = calibrate(model.module, photos[20:52])
     images = np.concatenate([np.asarray(photos[index]).reshape(1, 3, 224, 224) for index in range(10)])
     reference = calibrated.quantize().float_outputs(images)[0]
     found = {}
     for corrections in ((), ("bias",), ("equalization", "bias")):
         config = ect.QuantConfig(method="minmax", weights="per_tensor", corrections=corrections)
-        graph = calibrated.quantize(config).graph
-        found[corrections] = sqnr_db(reference, ect.interpret(graph, images)[0])
+        out = tmp_path / "-".join(("deploy", *corrections))
+        deployment = ect.build(calibrated.quantize(config).graph, out, reference_input=images[:1])
+        with ect.open_device("cpu") as device:
+            found[corrections] = sqnr_db(reference, device.run(deployment, images).outputs[0])
     assert found["bias",] > max(found[()] + 4, 11)
     assert found["equalization", "bias"] > 12
