@@ -40,6 +40,9 @@ class Method(StrEnum):
 
     MSE = "mse"
     MINMAX = "minmax"
+    PERCENTILE = "percentile"
+    ENTROPY = "entropy"
+    MOVING_AVERAGE = "moving_average"
 
 
 class Scheme(StrEnum):
@@ -121,7 +124,7 @@ def deploy(
         Scheme | None, typer.Option(show_default=False, help="Scales of the weights.  [default: per_channel]")
     ] = None,
     activation_bits: Annotated[
-        int | None, typer.Option(metavar="8|7", show_default=False, help="Bits of activations.  [default: 8]")
+        int | None, typer.Option(metavar="8|7|6|5|4", show_default=False, help="Bits of activations.  [default: 8]")
     ] = None,
     input_shape: Annotated[
         list[str] | None,

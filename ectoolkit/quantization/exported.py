@@ -64,7 +64,10 @@ class ExportedModel:
         return self.statistics.images
 
     def float_outputs(self, x: np.ndarray | Sequence[np.ndarray]) -> list[np.ndarray]:
-        """The float model's results for float32 ``(N, C, H, W)``, or for one array an input."""
+        """The float model's results for float32 ``(N, C, H, W)``, or for one array an input.
+
+        After equalization they are the equalized network's: as a reference, take those of a model without it.
+        """
         return self.float_layers(x, ())[0]
 
     def float_layers(

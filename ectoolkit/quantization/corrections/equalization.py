@@ -20,7 +20,7 @@ from ectoolkit.frontends.exported import FloatLayer, FloatNetwork
 from ectoolkit.quantization.corrections.groups import Group, find_groups
 from ectoolkit.quantization.statistics import Statistics
 
-#: rounds over all groups at most; networks tried settle in 10 to 40
+#: rounds over all groups at most; EfficientNet-Lite0 settles in 11, MobileNetV2 in 80
 ROUNDS = 100
 #: what counts as settled: no factor changes by more
 SETTLED = 1e-3

@@ -20,7 +20,7 @@ LEARNING_RATE = 0.1
 #: the sigmoid is stretched by this at both ends and cut, so that it reaches 0 and 1
 STRETCH = 0.1
 #: what a layer of weights halfway between codes costs, beside its error at nearest rounding.  On MobileNetV2 with 4
-#: bits, a tenth of it leaves weights undecided that rounding then spoils, and four times as much decides too early
+#: bits, a fifth of it leaves weights undecided that rounding then spoils, and four times as much decides too early
 UNDECIDED_COST = 50.0
 #: share of the steps before weights are pressed to decide
 FREE = 0.2
