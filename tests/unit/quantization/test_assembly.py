@@ -140,7 +140,7 @@ def test_subtraction_loses_nothing_on_the_way() -> None:
 
     graph = graph_of(capture(Difference(), [(1, 4, 8, 8)]))
     run = trace(graph, X)
-    assert graph.node("sub").op == "add"
+    assert graph.node("sub").op == "precise_add"
     np.testing.assert_allclose(run.real("sub:negated"), -run.real("relu"), atol=1e-6)
 
 
