@@ -13,6 +13,8 @@ from model_zoo import verdict_of
 from ectoolkit.testing.captured import HEADER, Verdict
 
 VERDICTS: list[Verdict] = []
+#: begun first, so that neither process ends long after the other
+SLOWEST = ("densenet121", "convnext_tiny", "googlenet", "efficientnet_b0")
 
 
 @pytest.fixture(scope="session")
@@ -20,6 +22,7 @@ def verdicts(request: pytest.FixtureRequest) -> Iterator[Mapping[str, Future[Ver
     """Those of the models whose tests were chosen; compiling one takes many seconds of one core."""
     chosen = [item.callspec.params["name"] for item in request.session.items if "verdicts" in item.fixturenames]
     with ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as pool:
+        chosen.sort(key=lambda name: name not in SLOWEST)
         yield {name: pool.submit(verdict_of, name) for name in chosen}
         pool.shutdown(cancel_futures=True)
 
