@@ -5,18 +5,15 @@ The JSON form is canonical (sorted keys, no spaces), so its hash names the graph
 
 from __future__ import annotations
 
-import io
 import json
 import os
-import zipfile
-import zlib
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import numpy as np
 
-from ectoolkit.core.atomic import replacing_file
+from ectoolkit.core.archive import read_archive, write_archive
 from ectoolkit.core.graph import Graph, Node, Value
 from ectoolkit.core.types import Layout, QuantParams, TensorSpec
 from ectoolkit.core.verifier import verify
@@ -25,10 +22,6 @@ from ectoolkit.errors import DeployFormatError, EctoolkitError
 FORMAT = "ectoolkit-graph"
 VERSION = 1
 _ENTRY = "graph.json"
-#: zip entries carry this time, so that equal graphs make equal files
-_EPOCH = (1980, 1, 1, 0, 0, 0)
-#: what zipfile and numpy raise on damaged bytes, by where the damage is
-_DAMAGE = (zipfile.BadZipFile, zlib.error, KeyError, ValueError, EOFError, RuntimeError, OSError)
 
 
 class _QuantFile(msgspec.Struct, forbid_unknown_fields=True):
@@ -123,16 +116,7 @@ def save_graph(graph: Graph, path: str | os.PathLike[str]) -> Path:
     Raises:
         InputError: the folder is not there or not writable.
     """
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr(zipfile.ZipInfo(_ENTRY, _EPOCH), graph_to_json(graph), zipfile.ZIP_DEFLATED)
-        for name, array in graph.constants.items():
-            data = io.BytesIO()
-            np.lib.format.write_array(data, array, allow_pickle=False)
-            archive.writestr(zipfile.ZipInfo(f"{name}.npy", _EPOCH), data.getvalue(), zipfile.ZIP_DEFLATED)
-    with replacing_file(path) as temporary:
-        temporary.write_bytes(buffer.getvalue())
-    return Path(path).expanduser()
+    return write_archive(path, _ENTRY, graph_to_json(graph), graph.constants)
 
 
 def load_graph(path: str | os.PathLike[str]) -> Graph:
@@ -141,20 +125,8 @@ def load_graph(path: str | os.PathLike[str]) -> Graph:
     Raises:
         DeployFormatError: missing, damaged or of another format version; names the file and the problem.
     """
-    path = Path(path).expanduser()
-    if not path.is_file():
-        raise DeployFormatError(f"{path} is not there; expected a graph file written by save_graph")
-    try:
-        with zipfile.ZipFile(path) as archive:
-            data = archive.read(_ENTRY)
-            arrays = {
-                name.removesuffix(".npy"): np.lib.format.read_array(io.BytesIO(archive.read(name)), allow_pickle=False)
-                for name in archive.namelist()
-                if name.endswith(".npy")
-            }
-    except _DAMAGE as error:
-        raise DeployFormatError(f"{path} is not a graph file or is damaged: {error}. Save the graph again") from error
-    return graph_from_json(data, arrays, str(path))
+    data, arrays = read_archive(path, _ENTRY, kind="graph file", writer="save_graph", again="Save the graph again")
+    return graph_from_json(data, arrays, str(Path(path).expanduser()))
 
 
 def _to_file(graph: Graph) -> _GraphFile:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import io
 import os
-import zipfile
-import zlib
 from pathlib import Path
 
 import msgspec
 import numpy as np
 
-from ectoolkit.core.atomic import replacing_file
+from ectoolkit.core.archive import read_archive, write_archive
 from ectoolkit.core.graph_file import check_format
 from ectoolkit.errors import DeployFormatError
 from ectoolkit.quantization.statistics import Statistics, TensorStatistics
@@ -19,8 +16,6 @@ from ectoolkit.quantization.statistics import Statistics, TensorStatistics
 FORMAT = "ectoolkit-statistics"
 VERSION = 1
 _ENTRY = "statistics.json"
-_EPOCH = (1980, 1, 1, 0, 0, 0)
-_DAMAGE = (zipfile.BadZipFile, zlib.error, KeyError, ValueError, EOFError, RuntimeError, OSError)
 #: arrays of a tensor's file, in order
 _PER_CHANNEL = ("channel_minimum", "channel_maximum", "channel_total", "channel_squares")
 
@@ -64,17 +59,12 @@ def save_statistics(statistics: Statistics, path: str | os.PathLike[str]) -> Pat
         list(statistics.image_sha256),
         tensors,
     )
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr(zipfile.ZipInfo(_ENTRY, _EPOCH), msgspec.json.encode(head), zipfile.ZIP_DEFLATED)
-        for index, tensor in enumerate(tensors):
-            for key, array in _arrays(statistics.tensors[tensor.name]).items():
-                data = io.BytesIO()
-                np.lib.format.write_array(data, array, allow_pickle=False)
-                archive.writestr(zipfile.ZipInfo(f"{index}.{key}.npy", _EPOCH), data.getvalue(), zipfile.ZIP_DEFLATED)
-    with replacing_file(path) as temporary:
-        temporary.write_bytes(buffer.getvalue())
-    return Path(path).expanduser()
+    arrays = {
+        f"{index}.{key}": array
+        for index, tensor in enumerate(tensors)
+        for key, array in _arrays(statistics.tensors[tensor.name]).items()
+    }
+    return write_archive(path, _ENTRY, msgspec.json.encode(head), arrays)
 
 
 def _arrays(tensor: TensorStatistics) -> dict[str, np.ndarray]:
@@ -88,38 +78,26 @@ def load_statistics(path: str | os.PathLike[str]) -> Statistics:
     Raises:
         DeployFormatError: missing, damaged or of another format version; names the file and the problem.
     """
+    again = "Collect them again"
+    data, arrays = read_archive(path, _ENTRY, kind="statistics file", writer="save_statistics", again=again)
     path = Path(path).expanduser()
-    if not path.is_file():
-        raise DeployFormatError(f"{path} is not there; expected a statistics file written by save_statistics")
-    try:
-        with zipfile.ZipFile(path) as archive:
-            data = archive.read(_ENTRY)
-            arrays = {
-                name: np.lib.format.read_array(io.BytesIO(archive.read(name)), allow_pickle=False)
-                for name in archive.namelist()
-                if name.endswith(".npy")
-            }
-    except _DAMAGE as error:
-        raise DeployFormatError(
-            f"{path} is not a statistics file or is damaged: {error}. Collect them again"
-        ) from error
     check_format(data, FORMAT, VERSION, str(path))
     try:
         head = msgspec.json.decode(data, type=_StatisticsFile)
         tensors = {file.name: _tensor(file, index, arrays) for index, file in enumerate(head.tensors)}
     except (msgspec.DecodeError, KeyError, ValueError) as error:
-        raise DeployFormatError(f"{path} does not hold valid statistics: {error}. Collect them again") from error
+        raise DeployFormatError(f"{path} does not hold valid statistics: {error}. {again}") from error
     return Statistics(tensors, tuple(head.image_sha256), head.network_sha256, head.preprocessing)
 
 
 def _tensor(file: _TensorFile, index: int, arrays: dict[str, np.ndarray]) -> TensorStatistics:
-    minimum, maximum = arrays[f"{index}.images.npy"].tolist()
+    minimum, maximum = arrays[f"{index}.images"].tolist()
     return TensorStatistics(
         count=file.count,
         exponent=file.exponent,
         first_bin=file.first_bin,
-        bins=arrays[f"{index}.bins.npy"],
+        bins=arrays[f"{index}.bins"],
         image_minimum=minimum,
         image_maximum=maximum,
-        **{key: arrays[f"{index}.{key}.npy"] for key in _PER_CHANNEL},
+        **{key: arrays[f"{index}.{key}"] for key in _PER_CHANNEL},
     )
