@@ -101,7 +101,7 @@ def _all_inputs(item: Any, names: Sequence[str], position: int) -> list[Any]:
 
 def _check_inputs(arrays: Sequence[np.ndarray], names: Sequence[str], position: int) -> None:
     for name, array in zip(names, arrays, strict=True):
-        if array.dtype != np.float32 or not array.ndim or len(array) != len(arrays[0]):
+        if array.dtype != np.float32 or not array.size or len(array) != len(arrays[0]):
             raise InputError(
                 f"calibration item {position} has {name} as {array.dtype} {array.shape}, expected float32 with the "
                 f"batch of {names[0]}, {len(arrays[0]) if arrays[0].ndim else 1}, as first axis"

@@ -22,11 +22,13 @@ class Collector:
 
     Attributes:
         network: whose layers are watched.
+        preprocessing: of the images seen, in words, where the calibration data say; else empty.
     """
 
     def __init__(self, network: FloatNetwork, begun: Statistics | None = None) -> None:
         """`begun`: statistics of the first images of the same data, to go on from."""
         self.network = network
+        self.preprocessing = ""
         self._tensors: dict[str, TensorStatistics] = {}
         self._images: list[str] = []
         self._begin()
@@ -41,7 +43,7 @@ class Collector:
     @property
     def statistics(self) -> Statistics:
         """What was collected so far."""
-        return Statistics(dict(self._tensors), tuple(self._images), self.network.sha256)
+        return Statistics(dict(self._tensors), tuple(self._images), self.network.sha256, self.preprocessing)
 
     def run(
         self, calibration: Iterable[Any], progress: Progress | None = None, *, names: Sequence[str] = ("x",)
@@ -59,6 +61,7 @@ class Collector:
             QuantizationError: a layer gives NaN or an infinity.
         """
         total, seen = size_of(calibration), list(self._images)
+        self.preprocessing = str(getattr(calibration, "preprocess", "") or "")
         for index, arrays in enumerate(samples(calibration, names)):
             if index < len(seen):
                 if image_sha256(*arrays) != seen[index]:
@@ -68,7 +71,7 @@ class Collector:
             self._see(arrays)
             if progress is not None:
                 progress(index + 1, max(total, index + 1), f"image {index + 1}")
-        if len(self._images) < len(seen) or len(seen) > index + 1:  # fewer images than before: begin anew
+        if len(seen) > index + 1:  # fewer images than before: begin anew
             self._begin()
             return self.run(calibration, progress, names=names)
         return self.statistics

@@ -92,11 +92,6 @@ class Deriver:
         return self._kept[key]
 
 
-def derive(network: FloatNetwork, statistics: Statistics, config: QuantConfig) -> Scheme:
-    """One scheme, without keeping anything; see `Deriver`."""
-    return Deriver(network, statistics).derive(config)
-
-
 def check_names(network: FloatNetwork, config: QuantConfig) -> None:
     """Require that each layer with settings of its own exists.
 

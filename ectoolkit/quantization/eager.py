@@ -7,9 +7,7 @@ torch announces the end of this flow; it is kept behind this one module.
 from __future__ import annotations
 
 import copy
-import warnings
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,10 +18,14 @@ from ectoolkit.core.graph import Graph
 from ectoolkit.core.interpreter import Progress
 from ectoolkit.errors import InputError, QuantizationError
 from ectoolkit.frontends.torchscript import import_torchscript
+from ectoolkit.frontends.torchscript.torch_state import fbgemm_engine, quiet
 from ectoolkit.quantization.calibration import Hasher, batches, size_of
 from ectoolkit.quantization.config import QuantConfig
 from ectoolkit.quantization.fusing import ceilings, fuse, replace_relu6
 from ectoolkit.quantization.observers import qconfig, warn_of_lost_ceilings
+
+#: what torch says of its observers, which does not concern the user
+_OBSERVERS = (".*reduce_range.*", ".*must run observer before calling calculate_qparams.*")
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,7 +142,7 @@ def quantize_eager(
         raise QuantizationError(
             f"torch's flow for modules with QuantStubs does not know {', '.join(unknown)}; quantize with door='export'"
         )
-    with _quiet(), _engine(torch):
+    with quiet(*_OBSERVERS), fbgemm_engine(torch):
         prepared, cut = _prepare(module, config)
         warn_of_lost_ceilings(name, cut, config)
         example, hasher, count = _calibrate(torch, type(module).__name__, prepared, calibration, progress)
@@ -243,28 +245,3 @@ def _first_line(error: Exception) -> str:
     """torch's messages go on for a page; their first line says it."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[0] if lines else repr(error)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """torch says of this flow that it will be removed, and of observers what does not concern the user."""
-    with warnings.catch_warnings():
-        for category in (DeprecationWarning, FutureWarning):
-            warnings.simplefilter("ignore", category)
-        warnings.filterwarnings("ignore", message=".*reduce_range.*", category=UserWarning)
-        warnings.filterwarnings("ignore", message=".*must run observer before calling calculate_qparams.*")
-        warnings.filterwarnings("ignore", message=".*quantized tensor creation functions.*")
-        warnings.filterwarnings("ignore", message=".*Converting a tensor to a Python.*")
-        yield
-
-
-@contextmanager
-def _engine(torch: Any) -> Iterator[None]:
-    """Pack weights with fbgemm where torch has it, and leave the user's choice as it was."""
-    before = torch.backends.quantized.engine
-    if "fbgemm" in torch.backends.quantized.supported_engines:
-        torch.backends.quantized.engine = "fbgemm"
-    try:
-        yield
-    finally:
-        torch.backends.quantized.engine = before

@@ -119,11 +119,6 @@ class Predictor:
         return float(self._kept[key][1])
 
 
-def predict(network: FloatNetwork, statistics: Statistics, scheme: Scheme) -> Mapping[str, Prediction]:
-    """One prediction for each input and each layer with a grid of its own; see `Predictor`."""
-    return Predictor(network, statistics).predict(scheme)
-
-
 def weight_noise(layer: FloatLayer, weight: WeightScheme, source: TensorStatistics) -> float:
     """Mean square, over output channels, of what the weights' errors make of the inputs seen; real units squared.
 

@@ -13,7 +13,7 @@ from ectoolkit.frontends.exported import FloatNetwork, capture
 from ectoolkit.quantization.collection import Collector
 from ectoolkit.quantization.config import QuantConfig
 from ectoolkit.quantization.corrections import correct_bias, equalize, round_adaptively
-from ectoolkit.quantization.derivation import derive
+from ectoolkit.quantization.derivation import Deriver
 from ectoolkit.quantization.scheme import Scheme
 
 IMAGES = np.ones((1, 3, 4, 4), np.float32)
@@ -28,7 +28,7 @@ def message_of(call: Callable[[], object], kind: type[EctoolkitError]) -> str:
 
 def prepared() -> tuple[FloatNetwork, Scheme]:
     network = capture(nn.Conv2d(3, 2, 1).eval(), [(1, 3, 4, 4)], name="Net")
-    return network, derive(network, Collector(network).run(IMAGES), QuantConfig())
+    return network, Deriver(network, Collector(network).run(IMAGES)).derive(QuantConfig())
 
 
 @pytest.mark.parametrize(("correct", "what"), [(correct_bias, "bias correction"), (round_adaptively, "AdaRound")])

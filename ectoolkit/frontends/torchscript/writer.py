@@ -5,8 +5,7 @@ from __future__ import annotations
 import io
 import os
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from ectoolkit.frontends.torchscript.mark import ATTRIBUTE, mark_text
 from ectoolkit.frontends.torchscript.module_paths import module_paths
 from ectoolkit.frontends.torchscript.plain import plain
 from ectoolkit.frontends.torchscript.same import first_difference
+from ectoolkit.frontends.torchscript.torch_state import fbgemm_engine, quiet
 from ectoolkit.frontends.torchscript.writer_rules import PRECISE, Exporter
 from ectoolkit.passes.residual_add import fusable, main_operand
 
@@ -49,7 +49,7 @@ def save_torchscript(graph: Graph, path: str | os.PathLike[str]) -> Path:
     torch = require("torch", feature="Writing TorchScript")
     script, cautions = _write(torch, graph)
     buffer = io.BytesIO()  # a file's name would end up inside it
-    with _quiet():
+    with quiet():
         torch.jit.save(script, buffer)
     with replacing_file(path) as temporary:
         temporary.write_bytes(buffer.getvalue())
@@ -94,7 +94,7 @@ def _write(torch: Any, graph: Graph) -> tuple[Any, list[str]]:
         _require_hardware_form(written, node)
     paths = module_paths(torch, [(node.name, node.op) for node in written.nodes])
     examples = tuple(torch.zeros(written.values[name].spec.shape) for name in written.inputs)
-    with _engine(torch), _quiet(), torch.no_grad():
+    with fbgemm_engine(torch), quiet(), torch.no_grad():
         script = torch.jit.trace(_network(torch, exporter, paths), examples, check_trace=False)
     tables = {paths[name]: table for name, table in exporter.tables.items()}
     # tracing keeps no attributes of a module, so this one comes after it
@@ -167,26 +167,3 @@ def _rounding(graph: Graph, rounded: Mapping[str, int]) -> list[str]:
 def _warn(cautions: Sequence[str]) -> None:
     for caution in cautions:
         warnings.warn(caution, PrecisionWarning, stacklevel=3)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """torch says of this format and of quantized modules that they will be removed."""
-    with warnings.catch_warnings():
-        for category in (DeprecationWarning, FutureWarning):
-            warnings.simplefilter("ignore", category)
-        warnings.filterwarnings("ignore", message=".*quantized tensor creation functions.*")
-        warnings.filterwarnings("ignore", message=".*Converting a tensor to a Python.*")
-        yield
-
-
-@contextmanager
-def _engine(torch: Any) -> Iterator[None]:
-    """Pack weights with fbgemm where torch has it, and leave the user's choice as it was."""
-    before = torch.backends.quantized.engine
-    if "fbgemm" in torch.backends.quantized.supported_engines:
-        torch.backends.quantized.engine = "fbgemm"
-    try:
-        yield
-    finally:
-        torch.backends.quantized.engine = before

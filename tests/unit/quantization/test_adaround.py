@@ -19,7 +19,7 @@ from ectoolkit.quantization.collection import Collector
 from ectoolkit.quantization.config import QuantConfig
 from ectoolkit.quantization.corrections import round_adaptively
 from ectoolkit.quantization.corrections.patches import drawn, inputs_at, outputs_at
-from ectoolkit.quantization.derivation import derive
+from ectoolkit.quantization.derivation import Deriver
 from ectoolkit.quantization.scheme import Scheme
 
 DRAW = np.random.default_rng(0)
@@ -51,7 +51,7 @@ def network() -> FloatNetwork:
 
 @pytest.fixture(scope="module")
 def nearest(network: FloatNetwork) -> Scheme:
-    return derive(network, Collector(network).run(IMAGES), QuantConfig(method="minmax", weight_bits=4))
+    return Deriver(network, Collector(network).run(IMAGES)).derive(QuantConfig(method="minmax", weight_bits=4))
 
 
 @pytest.fixture(scope="module")
@@ -115,7 +115,7 @@ def test_weights_that_are_all_zero(nearest: Scheme) -> None:
     with torch.no_grad():
         net[4].weight.zero_()
     network = capture(net, [(1, 3, 16, 16)])
-    scheme = derive(network, Collector(network).run(IMAGES), QuantConfig(weight_bits=2))
+    scheme = Deriver(network, Collector(network).run(IMAGES)).derive(QuantConfig(weight_bits=2))
     found = round_adaptively(network, scheme, EACH, steps=5)["4"].weight
     assert found is not None
     assert not found.codes.any()

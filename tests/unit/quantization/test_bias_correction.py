@@ -19,7 +19,7 @@ from ectoolkit.quantization.collection import Collector
 from ectoolkit.quantization.config import LayerConfig, QuantConfig
 from ectoolkit.quantization.corrections import correct_bias
 from ectoolkit.quantization.corrections.bias import float_means
-from ectoolkit.quantization.derivation import derive
+from ectoolkit.quantization.derivation import Deriver
 from ectoolkit.quantization.scheme import Scheme
 from ectoolkit.quantization.simulation import Simulator
 
@@ -48,7 +48,7 @@ def network() -> FloatNetwork:
 
 def scheme_of(network: FloatNetwork, **settings: object) -> Scheme:
     config = QuantConfig(method="minmax").tuned(**settings)
-    return derive(network, Collector(network).run(IMAGES), config)
+    return Deriver(network, Collector(network).run(IMAGES)).derive(config)
 
 
 def simulated_means(network: FloatNetwork, scheme: Scheme) -> dict[str, np.ndarray]:
@@ -103,7 +103,7 @@ def test_only_biases_change(network: FloatNetwork) -> None:
 
 def test_a_float_layer_keeps_its_bias(network: FloatNetwork) -> None:
     config = QuantConfig(method="minmax", layers={"project": LayerConfig(keep_float=True)})
-    scheme = derive(network, Collector(network).run(IMAGES), config)
+    scheme = Deriver(network, Collector(network).run(IMAGES)).derive(config)
     assert correct_bias(network, scheme, EACH)["project"] is scheme["project"]
 
 

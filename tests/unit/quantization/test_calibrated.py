@@ -17,7 +17,7 @@ from ectoolkit.frontends.exported import FloatNetwork
 from ectoolkit.frontends.exported.execution import run_network
 from ectoolkit.quantization.calibrated import Calibrated, argument_names, calibrate
 from ectoolkit.quantization.collection import Collector
-from ectoolkit.quantization.prediction import predict
+from ectoolkit.quantization.prediction import Predictor
 from ectoolkit.quantization.simulation import Simulator
 from ectoolkit.quantization.statistics import Statistics, TensorStatistics
 
@@ -157,7 +157,7 @@ def test_a_change_touches_only_its_layer_and_what_reads_it(calibrated: Calibrate
 )
 def test_predictions_are_near_what_is_measured(calibrated: Calibrated, config: ect.QuantConfig) -> None:
     model = calibrated.quantize(config)
-    predicted = predict(model.network, model.statistics, model.scheme)
+    predicted = Predictor(model.network, model.statistics).predict(model.scheme)
     measured = isolated(model.network, Simulator(model.network, model.scheme))
     off = [abs(predicted[name].sqnr_db - measured[name]) for name in measured]
     assert np.median(off) < 1
