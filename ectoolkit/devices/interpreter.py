@@ -9,11 +9,11 @@ import numpy as np
 from ectoolkit.core.deployment import Deployment, from_layout, to_layout
 from ectoolkit.core.interpreter import interpret
 from ectoolkit.devices.base import Device, DeviceInfo
-from ectoolkit.devices.parameters import load_parameters
+from ectoolkit.devices.parameters import deployed_graph
 
 
 class InterpreterDevice(Device):
-    """Runs the graph in ``deploy.json`` with the weights in ``deploy.params``; the library is not used."""
+    """Runs the graph that is stored in the directory; the library is not used."""
 
     name = "interpreter"
 
@@ -25,8 +25,7 @@ class InterpreterDevice(Device):
         """Nothing to take hold of."""
 
     def _load(self, deployment: Deployment) -> Callable[[list[np.ndarray]], list[np.ndarray]]:
-        arrays = {name: tensor.numpy() for name, tensor in load_parameters(deployment).items()}
-        graph = deployment.graph(arrays)
+        graph = deployed_graph(deployment)
         manifest = deployment.manifest
 
         def run(inputs: list[np.ndarray]) -> list[np.ndarray]:

@@ -47,7 +47,7 @@ def import_torchscript(
     Warns:
         PrecisionWarning: the accelerator drops the ReLU of a layer that only an add uses.
     """
-    script, digest = _load(model)
+    script, digest = load_script(model)
     shapes = _shapes(input_shape)
     name = name or (Path(model).stem if isinstance(model, str | os.PathLike) else script.original_name)
     calls = walk(script)
@@ -64,7 +64,7 @@ def import_torchscript(
     return FuseResidualAdd()(graph)
 
 
-def _load(model: str | os.PathLike[str] | Any) -> tuple[Any, str]:
+def load_script(model: str | os.PathLike[str] | Any) -> tuple[Any, str]:
     """The script module and the sha256 of its file (of its serialized bytes where there is none)."""
     torch = require("torch", feature="Reading TorchScript")
     if isinstance(model, torch.jit.ScriptModule):

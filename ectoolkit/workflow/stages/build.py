@@ -69,5 +69,6 @@ class BuildStage(Stage[Deployment]):
         return file_table(result.manifest)
 
     def summary(self) -> str:
-        size = sum(record.size_bytes for record in self.result.manifest.files.values())
-        return f"{self.result.path.name}: {size / 1e6:.1f} MB for {self.result.manifest.isa}"
+        manifest = self.result.manifest
+        size = sum(record.size_bytes for record in manifest.files.values())
+        return f"{self.result.path.name}: {size / 1e6:.1f} MB for {manifest.platform or manifest.isa}"
