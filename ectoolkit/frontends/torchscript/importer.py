@@ -26,6 +26,7 @@ def import_torchscript(
     input_shape: Sequence[int] | Sequence[Sequence[int]],
     *,
     name: str | None = None,
+    keep_relus: bool = False,
 ) -> Graph:
     """Read the U50 guide's traced, quantized model.
 
@@ -33,6 +34,8 @@ def import_torchscript(
         model: a TorchScript file (``torch.jit.save``), or the traced module itself.
         input_shape: ``(N, C, H, W)`` of the input, or one such shape for each input.
         name: of the graph; by default the file's name or the module's class.
+        keep_relus: swap the operands of an add where EdgeCortix's compiler would otherwise drop the ReLU of one.  The
+            graph is then more precise than the file, and another network: save it with `save_torchscript`.
 
     Returns:
         A verified graph in hardware form.  Per-tensor weight scales are expanded to one a channel; a layer keeps the
@@ -61,7 +64,7 @@ def import_torchscript(
         importer.add(call)
     outputs = [importer.value_of(output) for output in calls.outputs]
     graph = importer.builder.finish(outputs, {"frontend": "torchscript", "model_sha256": digest})
-    return FuseResidualAdd()(graph)
+    return FuseResidualAdd(swap=keep_relus)(graph)
 
 
 def load_script(model: str | os.PathLike[str] | Any) -> tuple[Any, str]:
