@@ -37,13 +37,6 @@ def require_board(worker: Worker, board: str, platform: str) -> None:
                 "EdgeCortix's runtime would end its process. Install FTDI's LibFT4222, and ask EdgeCortix for the "
                 "board's driver"
             )
-    else:
-        folders = _look(worker, paths=["/dev/hugepages"])["paths"]
-        reason = "" if folders["/dev/hugepages"] else " (there is no /dev/hugepages either)"
-        raise DeviceNotFoundError(
-            f"mera:IP on {board}: EdgeCortix's runtime 1.6 crashes where it does not find the card, and ectoolkit "
-            f"cannot tell whether it is there{reason}. Use XILINX_U50 or SAKURA_1, or EdgeCortix's own program"
-        )
 
 
 def _require_u50(worker: Worker, platform: str) -> None:
@@ -61,9 +54,9 @@ def _require_u50(worker: Worker, platform: str) -> None:
         missing.append("an XRT device (no /dev/dri/renderD* of a Xilinx card that this user may open)")
     if missing:
         raise DeviceNotFoundError(
-            f"mera:IP on XILINX_U50 cannot run on {worker.facts['host']}. Missing: {'; '.join(missing)}. Ask EdgeCortix "
-            f"for a license.lic for this machine and for the dna.xclbin of platform {platform} for the U50's shell, and "
-            f"put both into {folder} (or set {FOLDER_VARIABLE}). XRT and the shell are AMD's, from the Alveo U50's "
+            f"mera:IP on XILINX_U50 cannot run on {worker.facts['host']}. Missing: {'; '.join(missing)}. Ask "
+            f"EdgeCortix for a license.lic for this machine and for the dna.xclbin of platform {platform} for the U50's "
+            f"shell, and put both into {folder} (or set {FOLDER_VARIABLE}). XRT and the shell are AMD's, from the Alveo U50's "
             "download page"
         )
 
@@ -79,8 +72,8 @@ def require_verilator(worker: Worker) -> None:
     if not any(found.values()):
         raise DeviceNotFoundError(
             f"mera:VerilatorSimulator needs EdgeCortix's library Simulator….so in {folder} on {worker.facts['host']}, "
-            f"and it is not there. Ask EdgeCortix for it and put it there, or set {_VERILATOR_VARIABLE}; mera:Simulator "
-            "needs none and gives the same numbers"
+            f"and it is not there. Ask EdgeCortix for it and put it there, or set {_VERILATOR_VARIABLE}; "
+            "mera:Simulator needs none and gives the same numbers"
         )
 
 
