@@ -7,7 +7,7 @@ NOTEBOOK ?= notebooks/01_quickstart.ipynb
 TESTS ?= tests
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-fast lab lint format bench clean
+.PHONY: help install demo test test-fast test-mera lab lint format bench clean
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -29,10 +29,14 @@ demo: $(STAMP)  ## quantize MobileNetV2, build its deploy directory, run it, com
 	$(BIN)/ectoolkit demo
 
 test: $(STAMP)  ## run every test
-	$(BIN)/python -m pytest $(TESTS)
+	$(BIN)/python -m pytest $(TESTS) -m "not mera"
 
 test-fast: $(STAMP)  ## the tests that take seconds
-	$(BIN)/python -m pytest $(TESTS) -m "not slow"
+	$(BIN)/python -m pytest $(TESTS) -m "not slow and not mera"
+
+# MERA_DIR names an environment that is there already; without it one is installed, tested and removed.
+test-mera: $(STAMP)  ## install EdgeCortix's compiler and compare with it (CPython 3.10, 4 GB)
+	ECTOOLKIT_TEST_MERA="$(MERA_DIR)" $(BIN)/python -m pytest tests/mera -m mera
 
 lab: $(STAMP)  ## open the first notebook in JupyterLab
 	$(BIN)/ectoolkit lab $(NOTEBOOK) $(if $(filter 0,$(shell id -u)),-- --allow-root)
@@ -50,6 +54,7 @@ format: $(STAMP)  ## bring the code into the project's style
 bench: $(STAMP)  ## measure against other toolkits, as ratios; theirs: pip install '.[bench]'
 	$(BIN)/python benchmarks/latency.py
 	$(BIN)/python benchmarks/quantize.py
+	$(BIN)/python benchmarks/mera.py
 
 clean:  ## remove .venv and what tools left behind
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis demo_deploy
