@@ -59,6 +59,10 @@ class Worker:
             "cpu_flags": _cpu_flags(),
         }
 
+    def echo(self, data):
+        """What came, back again: to measure the way."""
+        return data
+
     def platforms(self):
         """Name to architecture of every platform that this MERA knows."""
         import mera

@@ -60,8 +60,8 @@ def compare_platforms(
     Returns:
         One row a platform.  Columns: ``platform``; ``architecture`` it stands for; ``latency_us`` and ``cycles`` as
         simulated, at ``frequency_mhz``; whether every output element is ``equal`` to the interpreter's, and how many
-        are ``mismatches``; ``deploy_so_mb`` and ``deploy_params_mb``; ``build_s`` that compiling took; ``trouble`` where
-        it could not be built or run.
+        are ``mismatches``; ``deploy_so_mb`` and ``deploy_params_mb``; ``build_s`` that compiling took; ``trouble``
+        where it could not be built or run.
     """
     names = list(platforms)
     report = progress or (lambda done, total, label: None)

@@ -23,7 +23,7 @@ from ectoolkit.mera.session import Worker
 
 pytestmark = [pytest.mark.mera, pytest.mark.timeout(300)]
 
-CASE = Path(__file__).parents[1] / "golden" / "cases" / "add_lhs_relu_8bit"
+CASE = Path(__file__).parents[1] / "golden" / "cases" / "add_lhs_relu"
 
 
 @pytest.fixture(scope="module")
@@ -45,8 +45,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         f"StrictModes no\nPidFile {folder / 'pid'}\nUsePAM no\nPermitRootLogin yes\n"
     )
     (folder / "config").write_text(
-        f"Host loopback\n HostName 127.0.0.1\n Port {port}\n User {getpass.getuser()}\n IdentityFile {folder / 'user'}\n"
-        f" UserKnownHostsFile {folder / 'known'}\n StrictHostKeyChecking no\n LogLevel ERROR\n"
+        f"Host loopback\n HostName 127.0.0.1\n Port {port}\n User {getpass.getuser()}\n"
+        f" IdentityFile {folder / 'user'}\n UserKnownHostsFile {folder / 'known'}\n"
+        " StrictHostKeyChecking no\n LogLevel ERROR\n"
     )
     with subprocess.Popen([sshd, "-D", "-e", "-f", folder / "sshd_config"], stderr=subprocess.DEVNULL) as process:
         for _ in range(100):

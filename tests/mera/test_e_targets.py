@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from mera_nets import FULL_RANGE, PER_TENSOR, SHAPE, ConvNet, Net, conv, traced, well
 from numpy.testing import assert_array_equal
-from test_c_failures import SHAPE, Net, conv, traced, well  # type: ignore[import-not-found]
 from torch import nn
 
 import ectoolkit as ect
@@ -156,8 +156,6 @@ def test_several_inputs_and_images(mera: Any) -> None:
 
 def test_the_simulator_and_high_zero_points(mera: Any, table: list[str], tmp_path: Path) -> None:
     """8-bit activations around zero get a zero point of 128: refused for the Simulator, and rightly."""
-    from test_c_failures import FULL_RANGE
-
     script, x = traced(Net(conv(3, 8), conv(8, 5)), FULL_RANGE)
     graph = ect.import_torchscript(script, SHAPE)
     with warnings.catch_warnings():
@@ -170,8 +168,6 @@ def test_the_simulator_and_high_zero_points(mera: Any, table: list[str], tmp_pat
 
 
 def test_per_tensor_scales_and_names_are_mended(mera: Any, tmp_path: Path) -> None:
-    from test_c_failures import PER_TENSOR, ConvNet
-
     for script, x in (traced(Net(conv(3, 8)), PER_TENSOR), traced(ConvNet(conv(3, 8)))):
         graph = ect.import_torchscript(script, SHAPE)
         options = {"reference_input": x, "torchscript": script}

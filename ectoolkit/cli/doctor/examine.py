@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from ectoolkit.cli.doctor import accelerator, machine, packages
 from ectoolkit.cli.doctor.finding import Finding, Section
 
+COMPILER = "EdgeCortix's compiler (optional; everything above works without)"
 ACCELERATOR = "Accelerator (ectoolkit does not drive these yet; everything above works without)"
 
 
@@ -17,7 +18,8 @@ def examine() -> list[Section]:
         Section("Python", (packages.python(), *packages.packages())),
         Section("This machine", tuple(machine.cpu())),
         Section("To build deploy.so and the C++ program", (machine.compiler(), cmake, machine.inference())),
-        Section(ACCELERATOR, (accelerator.board(), *accelerator.xrt(), accelerator.mera())),
+        Section(COMPILER, (accelerator.mera(),)),
+        Section(ACCELERATOR, (accelerator.board(), *accelerator.xrt())),
         Section("For the browser tests", (machine.chromium(),)),
     ]
 
