@@ -256,6 +256,7 @@ def serve(channel):
     """Answer requests until the channel closes."""
     _prepare()
     folder = _folder()
+    os.chdir(folder)  # MERA drops drawings of its graphs wherever it is
     worker = Worker(folder)
     try:
         for command, arguments in channel:
