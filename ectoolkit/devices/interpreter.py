@@ -7,11 +7,10 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from ectoolkit.core.deployment import Deployment, from_layout, to_layout
-from ectoolkit.core.graph import Graph
 from ectoolkit.core.inputs import Inputs
 from ectoolkit.core.interpreter import interpret, trace
 from ectoolkit.devices.base import Device, DeviceInfo
-from ectoolkit.devices.parameters import load_parameters
+from ectoolkit.devices.parameters import graph_of
 
 
 class InterpreterDevice(Device):
@@ -27,10 +26,10 @@ class InterpreterDevice(Device):
         """Nothing to take hold of."""
 
     def taps(self, deployment: Deployment, inputs: Inputs) -> Mapping[str, np.ndarray]:
-        return trace(_graph(deployment), inputs)
+        return trace(graph_of(deployment), inputs)
 
     def _load(self, deployment: Deployment) -> Callable[[list[np.ndarray]], list[np.ndarray]]:
-        graph, manifest = _graph(deployment), deployment.manifest
+        graph, manifest = graph_of(deployment), deployment.manifest
 
         def run(inputs: list[np.ndarray]) -> list[np.ndarray]:
             given = [from_layout(a, t.layout) for a, t in zip(inputs, manifest.inputs, strict=True)]
@@ -38,8 +37,3 @@ class InterpreterDevice(Device):
             return [to_layout(a, t.layout) for a, t in zip(found, manifest.outputs, strict=True)]
 
         return run
-
-
-def _graph(deployment: Deployment) -> Graph:
-    arrays = {name: tensor.numpy() for name, tensor in load_parameters(deployment).items()}
-    return deployment.graph(arrays)

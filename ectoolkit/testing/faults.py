@@ -53,7 +53,7 @@ def draw(graph: Graph, kind: str, seed: int, preprocess: Preprocess) -> Fault:
         first = next(node for node in graph.nodes if graph.inputs[0] in node.inputs)
         return Fault(kind, first.name, inputs=lambda images: INPUT_KINDS[kind](images, preprocess))
     weighted = [node for node in graph.nodes if node.op in ("conv2d", "linear")]
-    if kind in ("scale", "zero point", "rounding"):
+    if kind in ("scale", "rounding"):
         weighted = [node for node in weighted if graph.values[node.name].spec.dtype == "uint8"]
     node = weighted[int(numbers.integers(len(weighted)))]
     return Fault(kind, node.name, graph=KINDS[kind](graph, node, numbers))
@@ -110,9 +110,14 @@ def _scale(graph: Graph, node: Node, numbers: np.random.Generator) -> Callable[[
 
 
 def _zero_point(graph: Graph, node: Node, numbers: np.random.Generator) -> Callable[[Graph], Graph]:
-    quant = grid(graph.values[node.name])
-    moved = quant.zero_point + (1 if quant.zero_point < quant.quant_max else -1)
-    return _quant(node.name, lambda quant: replace(quant, zero_point=moved))
+    """The input's zero point is off by one where it was folded into the bias."""
+    weight = graph.constants[node.inputs[1]].astype(np.int32)
+    folded = weight.reshape(len(weight), -1).sum(axis=1, dtype=np.int32)
+
+    def fold(bias: np.ndarray) -> None:
+        bias -= folded
+
+    return _constant(node.inputs[2], fold)
 
 
 def _rounding(graph: Graph, node: Node, numbers: np.random.Generator) -> Callable[[Graph], Graph]:

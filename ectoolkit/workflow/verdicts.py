@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from ectoolkit.data import Preprocess
 
 
-def verdict(
+def judge_devices(
     graph: Graph,
     images: Inputs,
     devices: Sequence[tuple[Device, Deployment]],

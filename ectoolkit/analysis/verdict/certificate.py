@@ -37,12 +37,20 @@ def save(verdict: Verdict, path: str | os.PathLike[str]) -> Path:
         InputError: the name ends in neither ``.html`` nor ``.json``, or the file cannot be written.
     """
     path = Path(path).expanduser()
-    writers = {".html": as_html, ".json": as_json}
-    if path.suffix not in writers:
-        raise InputError(f"{path.name} ends in {path.suffix!r}; a verdict is saved as .html or .json")
+    require_suffix(path)
     with replacing_file(path) as temporary:
-        temporary.write_text(writers[path.suffix](verdict), encoding="utf-8")
+        temporary.write_text((as_html if path.suffix == ".html" else as_json)(verdict), encoding="utf-8")
     return path
+
+
+def require_suffix(path: Path) -> None:
+    """Ask before long work whether a certificate can have this name.
+
+    Raises:
+        InputError: it ends in neither ``.html`` nor ``.json``.
+    """
+    if path.suffix not in (".html", ".json"):
+        raise InputError(f"{path.name} ends in {path.suffix!r}; a verdict is saved as .html or .json")
 
 
 def as_dict(verdict: Verdict) -> dict[str, Any]:
