@@ -1,4 +1,4 @@
-"""The interpreter as a device: runs the graph that a deployment was made from, exactly and slowly."""
+"""The interpreter as a device: runs the graph that a deployment was made from, exactly."""
 
 from __future__ import annotations
 
@@ -7,15 +7,23 @@ from collections.abc import Callable
 import numpy as np
 
 from ectoolkit.core.deployment import Deployment, from_layout, to_layout
-from ectoolkit.core.interpreter import interpret
 from ectoolkit.devices.base import Device, DeviceInfo
 from ectoolkit.devices.parameters import load_parameters
+from ectoolkit.interpreters import interpret
 
 
 class InterpreterDevice(Device):
-    """Runs the graph in ``deploy.json`` with the weights in ``deploy.params``; the library is not used."""
+    """Runs the graph in ``deploy.json`` with the weights in ``deploy.params``; the library is not used.
+
+    Args:
+        engine: as for `ectoolkit.interpret`; all give the same.
+    """
 
     name = "interpreter"
+
+    def __init__(self, engine: str = "auto") -> None:
+        super().__init__()
+        self._engine = engine
 
     @classmethod
     def info(cls) -> DeviceInfo:
@@ -31,7 +39,7 @@ class InterpreterDevice(Device):
 
         def run(inputs: list[np.ndarray]) -> list[np.ndarray]:
             given = [from_layout(a, t.layout) for a, t in zip(inputs, manifest.inputs, strict=True)]
-            found = interpret(graph, given)
+            found = interpret(graph, given, engine=self._engine)
             return [to_layout(a, t.layout) for a, t in zip(found, manifest.outputs, strict=True)]
 
         return run

@@ -6,7 +6,6 @@ import numpy as np
 import torch
 
 from ectoolkit.core import arithmetic
-from ectoolkit.core.graph import Value
 from ectoolkit.core.ops.add import main_ratio, output_ratio, relu_ceiling
 from ectoolkit.core.ops.base import grid, whole
 from ectoolkit.core.ops.concat import on_grid_of
@@ -17,34 +16,44 @@ from ectoolkit.interpreters.fast.layer import Form, Layer, Run
 from ectoolkit.interpreters.fast.layouts import by_blocks, from_rows, rows, to_codes, to_numpy, to_torch
 from ectoolkit.interpreters.fast.rescale import Rescale
 
-_HALF = torch.tensor(0.5, dtype=torch.float64)
+_HALF = torch.from_numpy(np.array(0.5))
+_LOW, _HIGH = arithmetic.ADD_MIN, arithmetic.ADD_MAX
 
 
 def add(layer: Layer) -> Form:
     """The adder of nine bits, see `ectoolkit.core.ops.add`."""
-    inputs, quant = layer.inputs, grid(layer.output)
-    ratio, other_zero = output_ratio(inputs, layer.output), grid(inputs[1]).zero_point
-    to_other = _centred(layer, 0, *arithmetic.requantize_multiplier(main_ratio(inputs)))
-    low, high = arithmetic.ADD_MIN, arithmetic.ADD_MAX
-    multiplier, shift = arithmetic.requantize_multiplier(ratio)
-    to_output = Rescale(multiplier, shift, bound=2 * -low, zero_point=quant.zero_point)
+    main = _centred(layer, 0, *arithmetic.requantize_multiplier(main_ratio(layer.inputs)))
+    compute, forms = (_add_with_relu if layer.node.attributes["relu"] else _add)(layer, main)
+    return Form(lambda x, y: by_blocks(compute, x, y), _worst(main.form, *forms), (0, 1))
 
-    def with_relu(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-        total = to_other.cut(x, low, high).add_(y).sub_(other_zero).clamp_(low, ceiling)
-        return to_output.codes(total, quant.zero_point, quant.quant_max)
 
-    def plain(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-        left = to_output.cut(to_other.cut(x, low, high), low, high)
-        right = other_to_output.cut(y, low, high)
-        return to_codes(left.add_(right).clamp_(quant.quant_min, quant.quant_max))
+def _add_with_relu(layer: Layer, main: Rescale) -> tuple[Run, list[str]]:
+    quant, zero_point = grid(layer.output), grid(layer.inputs[1]).zero_point
+    ratio = output_ratio(layer.inputs, layer.output)
+    ceiling = relu_ceiling(quant.zero_point, ratio)
+    total = Rescale(
+        *arithmetic.requantize_multiplier(ratio), bound=-_LOW, offset=-zero_point, zero_point=quant.zero_point
+    )
 
-    if layer.node.attributes["relu"]:
-        ceiling = relu_ceiling(quant.zero_point, ratio)
-        forms, compute = (to_other.form, to_output.form), with_relu
-    else:
-        other_to_output = Rescale(multiplier, shift, bound=255, offset=-other_zero)
-        forms, compute = (to_other.form, to_output.form, other_to_output.form), plain
-    return Form(lambda x, y: by_blocks(compute, x, y), _worst(*forms), (0, 1))
+    def compute(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        # the zero point of y is still in the sum, and in where it is cut
+        added = main.cut(x, _LOW, _HIGH).add_(y).clamp_(_LOW + zero_point, ceiling + zero_point)
+        return total.codes(added, quant.zero_point, quant.quant_max)
+
+    return compute, [total.form]
+
+
+def _add(layer: Layer, main: Rescale) -> tuple[Run, list[str]]:
+    quant, zero_point = grid(layer.output), grid(layer.inputs[1]).zero_point
+    scale = arithmetic.requantize_multiplier(output_ratio(layer.inputs, layer.output))
+    left = Rescale(*scale, bound=-_LOW, zero_point=quant.zero_point)
+    right = Rescale(*scale, bound=255, offset=-zero_point)
+
+    def compute(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        added = left.cut(main.cut(x, _LOW, _HIGH), _LOW, _HIGH).add_(right.cut(y, _LOW, _HIGH))
+        return to_codes(added.clamp_(quant.quant_min, quant.quant_max))
+
+    return compute, [left.form, right.form]
 
 
 def precise_add(layer: Layer) -> Form:
@@ -67,9 +76,7 @@ def precise_add(layer: Layer) -> Form:
 
 def _centred(layer: Layer, position: int, multiplier: np.ndarray, shift: np.ndarray) -> Rescale:
     """A rescale of an operand, codes or raw accumulators, with its zero point taken off."""
-    return Rescale(
-        multiplier, shift, bound=layer.bounds[position], offset=-grid(layer.inputs[position]).zero_point
-    )
+    return Rescale(multiplier, shift, bound=layer.bounds[position], offset=-grid(layer.inputs[position]).zero_point)
 
 
 def _worst(*forms: str) -> str:

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 #: elements that a chain of elementwise steps handles at once, so that what is between the steps stays in the cache
-BLOCK = 1 << 20
+BLOCK = 1 << 18
 
 
 def to_torch(array: np.ndarray) -> torch.Tensor:
@@ -55,7 +55,7 @@ def by_blocks(compute: Callable[..., torch.Tensor], *tensors: torch.Tensor) -> t
     step = max(1, BLOCK // columns)
     if step >= count:
         return from_rows(compute(*matrices), shape)
-    result = torch.empty((count, columns), dtype=torch.uint8)
+    result = torch.empty((count, columns), dtype=torch.uint8, device="cpu")
     for begin in range(0, count, step):
         result[begin : begin + step] = compute(*(matrix[begin : begin + step] for matrix in matrices))
     return from_rows(result, shape)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 
 from ectoolkit.core.ops.base import whole, wholes
@@ -29,7 +30,7 @@ def transpose(layer: Layer) -> Form:
 
 def gather(layer: Layer) -> Form:
     """Places along axes."""
-    picked = {axis: torch.tensor(places) for axis, places in places_of(layer.node).items()}
+    picked = {axis: torch.from_numpy(np.array(places)) for axis, places in places_of(layer.node).items()}
 
     def run(x: torch.Tensor) -> torch.Tensor:
         for axis, places in picked.items():

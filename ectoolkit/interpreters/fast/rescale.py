@@ -51,7 +51,9 @@ class Rescale:
             self._ratio = torch.from_numpy(np.ldexp(multiplier.astype(np.float64), -shift))
             self._constant = torch.from_numpy(np.ldexp(constant.astype(np.float64), -shift))
         else:
-            self._multiplier, self._shift, self._offset = (torch.from_numpy(a.copy()) for a in (multiplier, shift, first))
+            self._multiplier, self._shift, self._offset = (
+                torch.from_numpy(a.copy()) for a in (multiplier, shift, first)
+            )
             self._half = torch.from_numpy(np.int64(1) << (shift - 1))
 
     def cut(self, x: torch.Tensor, low: int, high: int) -> torch.Tensor:
@@ -68,9 +70,9 @@ class Rescale:
 
     def _sum(self, x: torch.Tensor) -> torch.Tensor:
         """``R(x + offset) + zero_point`` before the floor, float64."""
-        if x.dtype == torch.float64:
-            return torch.addcmul(self._constant, x, self._ratio)
-        buffer = x.to(torch.float64)
+        buffer = x.to(torch.float64, copy=True)
+        if self._ratio.numel() == 1:  # addcmul is slow with one number
+            return buffer.mul_(self._ratio.item()).add_(self._constant.item())
         return torch.addcmul(self._constant, buffer, self._ratio, out=buffer)
 
     def _shifted(self, x: torch.Tensor) -> torch.Tensor:

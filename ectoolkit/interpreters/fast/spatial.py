@@ -17,9 +17,7 @@ def max_pool2d(layer: Layer) -> Form | None:
     """The largest code of each window, in float32, which torch's pool needs; real numbers by their definition."""
     if layer.output.spec.dtype == "float32":
         return None
-    kernel, stride, padding, dilation = (
-        pair(layer.node, name) for name in ("kernel", "stride", "padding", "dilation")
-    )
+    kernel, stride, padding, dilation = (pair(layer.node, name) for name in ("kernel", "stride", "padding", "dilation"))
     ceil_mode = bool(layer.node.attributes["ceil_mode"])
 
     def run(x: torch.Tensor) -> torch.Tensor:

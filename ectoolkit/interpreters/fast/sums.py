@@ -14,6 +14,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -47,24 +49,26 @@ class Convolution:
     dilation: tuple[int, int] = (1, 1)
     groups: int = 1
 
+    @cached_property
     def bound(self) -> np.ndarray:
         """The largest magnitude of each channel's sum, and of any part of it: int64 ``(O,)``."""
-        return _reach(self.weight, self.zero_point).sum(axis=2).max(axis=0)
+        return _reach(torch.from_numpy(self.weight.reshape(len(self.weight), -1)), self.zero_point).max(axis=0)
 
 
-def _reach(weight: np.ndarray, zero_point: int) -> np.ndarray:
-    """How far up and down each input channel can move a sum: int64 ``(2, O, C / groups)``."""
-    wide = weight.astype(np.int32)
-    up = np.maximum(wide, 0).sum(axis=(2, 3), dtype=np.int64)
-    down = up - wide.sum(axis=(2, 3), dtype=np.int64)
-    return np.stack([up * (255 - zero_point) + down * zero_point, down * (255 - zero_point) + up * zero_point])
+def _reach(weight: torch.Tensor, zero_point: int) -> np.ndarray:
+    """How far up and down the last axis of weights can move a sum: int64 ``(2, ...)``."""
+    up = weight.clamp(min=0).sum(-1, dtype=torch.int64)
+    down = up - weight.sum(-1, dtype=torch.int64)
+    reach = (up * (255 - zero_point) + down * zero_point, down * (255 - zero_point) + up * zero_point)
+    return np.stack([side.numpy() for side in reach])
 
 
 def parts_of(convolution: Convolution) -> list[slice] | None:
     """Ranges of input channels whose sums float32 holds; None where there are none: groups, or too large a kernel."""
-    reach = _reach(convolution.weight, convolution.zero_point)
-    if reach.sum(axis=2).max() <= EXACT:
-        return [slice(0, reach.shape[2])]
+    weight = convolution.weight
+    if convolution.bound.max() <= EXACT:
+        return [slice(0, weight.shape[1])]
+    reach = _reach(torch.from_numpy(weight.reshape(*weight.shape[:2], -1)), convolution.zero_point)
     if convolution.groups > 1 or reach.max() > EXACT:
         return None
     total, begins = np.cumsum(reach, axis=2), [0]
@@ -72,8 +76,7 @@ def parts_of(convolution: Convolution) -> list[slice] | None:
         before = total[:, :, begins[-1] - 1 : begins[-1]] if begins[-1] else 0
         beyond = np.flatnonzero(((total - before).max(axis=(0, 1)) > EXACT)[begins[-1] :])
         if not beyond.size:
-            ends = [*begins[1:], reach.shape[2]]
-            return [slice(begin, end) for begin, end in zip(begins, ends, strict=True)]
+            return [slice(*ends) for ends in pairwise((*begins, weight.shape[1]))]
         begins.append(begins[-1] + int(beyond[0]))
 
 
@@ -110,19 +113,17 @@ def _int8(convolution: Convolution, part: slice) -> Sums:
     weight = torch.from_numpy(np.ascontiguousarray(convolution.weight[:, part]))
     stride, padding, dilation = list(convolution.stride), list(convolution.padding), list(convolution.dilation)
     zero_point, groups = convolution.zero_point, convolution.groups
-    ones, zeros = torch.ones(len(weight)), torch.zeros(len(weight), dtype=torch.int32)
+    # from numpy: torch's own makers follow the user's default dtype and device
+    ones = torch.from_numpy(np.ones(len(weight), np.float32))
+    zeros = torch.from_numpy(np.zeros(len(weight), np.int32))
     n, _, height, width = convolution.shape
     given = [n, weight.shape[1] * groups, height, width]
     packed = torch.ops.onednn.qconv_prepack(weight, ones, 1.0, zero_point, stride, padding, dilation, groups, given)
+    run = torch.ops.onednn.qconv2d_pointwise
     steps = (stride, padding, dilation, groups)
-    form = (1.0, 0, torch.float32, "none", [], "")
-
-    def sums(x: torch.Tensor) -> torch.Tensor:
-        return torch.ops.onednn.qconv2d_pointwise(
-            channels_last(x), 1.0, zero_point, packed, ones, zeros, None, *steps, *form
-        )
-
-    return sums
+    # scale 1 and zero point 0 of the output, its dtype, no function after it
+    output: tuple[object, ...] = (1.0, 0, torch.float32, "none", [], "")
+    return lambda x: run(channels_last(x), 1.0, zero_point, packed, ones, zeros, None, *steps, *output)
 
 
 def _float(convolution: Convolution, part: slice, dtype: torch.dtype) -> Sums:

@@ -39,7 +39,9 @@ def conv_transpose2d(layer: Layer) -> Form:
     convolution = Convolution(weight, zero_point, shape, dilation=dilation, groups=groups)
 
     def spread(x: torch.Tensor) -> torch.Tensor:
-        moved = torch.full(shape, zero_point, dtype=torch.uint8).contiguous(memory_format=torch.channels_last)
+        moved = torch.full(shape, zero_point, dtype=torch.uint8, device="cpu").contiguous(
+            memory_format=torch.channels_last
+        )
         moved[:, :, top : shape[2] - bottom : sh, left : shape[3] - right : sw] = x
         return moved
 
@@ -53,7 +55,7 @@ def _convolution(layer: Layer, convolution: Convolution, before: Run) -> Form:
         return Form(_accumulator(sums, before, bias), f"{name} sums", (0,))
     quant = grid(layer.output)
     multiplier, shift = arithmetic.requantize_multiplier(accumulator_ratio(layer.inputs[2], layer.output))
-    bound = convolution.bound() + np.abs(bias)
+    bound = convolution.bound + np.abs(bias)
     rescale = Rescale(multiplier, shift, bound=bound, offset=bias, zero_point=quant.zero_point)
     low, high = quant.zero_point if layer.node.attributes["relu"] else quant.quant_min, quant.quant_max
 
