@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from ectoolkit.interpreters.fast.layouts import channels_last
+from ectoolkit.interpreters.fast.layouts import channels_last, to_torch
 
 #: whole numbers up to here are float32
 EXACT = 2**24
@@ -50,9 +50,14 @@ class Convolution:
     groups: int = 1
 
     @cached_property
+    def weight_tensor(self) -> torch.Tensor:
+        """The weight for torch."""
+        return to_torch(self.weight)
+
+    @cached_property
     def bound(self) -> np.ndarray:
         """The largest magnitude of each channel's sum, and of any part of it: int64 ``(O,)``."""
-        return _reach(torch.from_numpy(self.weight.reshape(len(self.weight), -1)), self.zero_point).max(axis=0)
+        return _reach(self.weight_tensor.flatten(1), self.zero_point).max(axis=0)
 
 
 def _reach(weight: torch.Tensor, zero_point: int) -> np.ndarray:
@@ -65,10 +70,10 @@ def _reach(weight: torch.Tensor, zero_point: int) -> np.ndarray:
 
 def parts_of(convolution: Convolution) -> list[slice] | None:
     """Ranges of input channels whose sums float32 holds; None where there are none: groups, or too large a kernel."""
-    weight = convolution.weight
+    weight = convolution.weight_tensor
     if convolution.bound.max() <= EXACT:
         return [slice(0, weight.shape[1])]
-    reach = _reach(torch.from_numpy(weight.reshape(*weight.shape[:2], -1)), convolution.zero_point)
+    reach = _reach(weight.flatten(2), convolution.zero_point)
     if convolution.groups > 1 or reach.max() > EXACT:
         return None
     total, begins = np.cumsum(reach, axis=2), [0]
@@ -110,7 +115,7 @@ def _added(made: list[Sums], parts: list[slice]) -> Sums:
 
 def _int8(convolution: Convolution, part: slice) -> Sums:
     """By oneDNN; the weights are brought into its own layout once."""
-    weight = torch.from_numpy(np.ascontiguousarray(convolution.weight[:, part]))
+    weight = convolution.weight_tensor[:, part].contiguous()
     stride, padding, dilation = list(convolution.stride), list(convolution.padding), list(convolution.dilation)
     zero_point, groups = convolution.zero_point, convolution.groups
     # from numpy: torch's own makers follow the user's default dtype and device
@@ -127,8 +132,7 @@ def _int8(convolution: Convolution, part: slice) -> Sums:
 
 
 def _float(convolution: Convolution, part: slice, dtype: torch.dtype) -> Sums:
-    weight = torch.from_numpy(np.ascontiguousarray(convolution.weight[:, part])).to(dtype)
-    weight = channels_last(weight)
+    weight = channels_last(convolution.weight_tensor[:, part].to(dtype))
     steps = (convolution.stride, convolution.padding, convolution.dilation, convolution.groups)
 
     def sums(x: torch.Tensor) -> torch.Tensor:
