@@ -28,9 +28,10 @@ from ectoolkit.builders import build
 from ectoolkit.core.deployment import Deployment
 from ectoolkit.core.graph import Graph
 from ectoolkit.core.inputs import Inputs, check_inputs
-from ectoolkit.core.interpreter import Progress, Trace, trace
+from ectoolkit.core.interpreter import Progress, Trace
 from ectoolkit.core.ops.base import grid
 from ectoolkit.devices import Device
+from ectoolkit.interpreters import trace
 
 if TYPE_CHECKING:
     from ectoolkit.data import Preprocess
