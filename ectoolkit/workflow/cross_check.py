@@ -14,9 +14,10 @@ from ectoolkit.analysis.diffs import Diff, compare
 from ectoolkit.builders import TARGETS, build
 from ectoolkit.core.graph import Graph
 from ectoolkit.core.inputs import Inputs, check_inputs
-from ectoolkit.core.interpreter import Progress, interpret, trace
+from ectoolkit.core.interpreter import Progress
 from ectoolkit.devices import open_device
 from ectoolkit.errors import InputError, PreconditionError
+from ectoolkit.interpreters import interpret, trace
 from ectoolkit.passes.taps import Tap, tappable
 
 #: layers that one build looks at; more outputs make a build slower, fewer make more builds
