@@ -129,9 +129,10 @@ def test_the_first_differing_layer(mera: Any, table: list[str]) -> None:
         with pytest.raises(BuildError, match="silently pads with code 0 instead of the zero point: pad"):
             ect.cross_check(graph, "mera:InterpreterHw", images)
         found = ect.cross_check(graph, "mera:InterpreterHw", images, preflight=False)
-    table.append(f"cross_check: {str(found).splitlines()[-1]} ({found.builds} builds)")
+    table.append(f"cross_check: {str(found).splitlines()[-1]} ({found.location.how if found.location else ''})")
     assert not found
-    assert found.layer == "pad"
+    assert found.location is not None
+    assert found.location.layer == "pad"
 
 
 def test_platforms(small: tuple[Graph, np.ndarray], mera: Any, table: list[str]) -> None:
