@@ -72,9 +72,10 @@ class TargetName(StrEnum):
     """Builders."""
 
     CPU = "cpu"
+    IP = "mera:IP"
     INTERPRETER_HW = "mera:InterpreterHw"
     SIMULATOR = "mera:Simulator"
-    IP = "mera:IP"
+    VERILATOR_SIMULATOR = "mera:VerilatorSimulator"
 
 
 class HostArch(StrEnum):
