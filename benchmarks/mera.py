@@ -68,7 +68,12 @@ class Direct:
     def __init__(self, place: Place, model: Path) -> None:
         command = [*place.python.split(), "-c", DIRECT, str(model)]
         self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            cwd=model.parent,  # Python looks for modules where it is, and this file is called mera
         )
 
     def build_s(self, folder: Path) -> float:
