@@ -49,6 +49,7 @@ format: $(STAMP)  ## bring the code into the project's style
 
 bench: $(STAMP)  ## measure against other toolkits, as ratios; theirs: pip install '.[bench]'
 	$(BIN)/python benchmarks/latency.py
+	$(BIN)/python benchmarks/interpreter.py
 	$(BIN)/python benchmarks/quantize.py
 
 clean:  ## remove .venv and what tools left behind
