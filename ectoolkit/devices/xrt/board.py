@@ -166,7 +166,7 @@ class Board:
     def close(self) -> None:
         """Let go of the board and all that was made on it; twice is harmless."""
         if self._process is not None:
-            self._process.end()
+            self._process.close()
         self._process, self._xclbin, self._kernels = None, None, {}
 
     def cancel(self) -> None:

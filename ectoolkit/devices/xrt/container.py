@@ -112,7 +112,7 @@ def _sections(path: Path, data: bytes, length: int, count: int) -> dict[int, byt
         raise XclbinError(f"{path} is damaged: it says that it has {count} sections, in {length} bytes. Link it again")
     found: dict[int, bytes] = {}
     for index in range(count):
-        kind, name, offset, size = SECTION.unpack_from(data, table + index * SECTION.size)
+        kind, _, offset, size = SECTION.unpack_from(data, table + index * SECTION.size)
         if offset + size > length:
             raise XclbinError(
                 f"{path} is damaged: section {index} (kind {kind}) ends at byte {offset + size} of {length}. "

@@ -123,8 +123,8 @@ def _obstacle(folder: Path, driver: str, node: Path | None) -> str:
     if driver != "xocl":
         found = f"the driver {driver} is bound" if driver else "no driver is bound"
         return (
-            f"{found} to {bdf}, expected xocl. Install AMD's XRT package, whose kernel module is built for this kernel, "
-            "then: sudo modprobe xocl"
+            f"{found} to {bdf}, expected xocl. Install AMD's XRT package, which builds the driver for this kernel, then: "
+            "sudo modprobe xocl"
         )
     ready = read_text(folder / "ready")
     if ready != "1":
@@ -138,9 +138,7 @@ def _obstacle(folder: Path, driver: str, node: Path | None) -> str:
             f"docker run --device {node or '/dev/dri/renderD128'}"
         )
     if not os.access(node, os.R_OK | os.W_OK):
-        return (
-            f"this user may not open {node}. Join its group: sudo usermod -aG render $USER, then log in again"
-        )
+        return f"this user may not open {node}. Join its group: sudo usermod -aG render $USER, then log in again"
     if find_library() is None and not has_pyxrt():
         return f"XRT is not installed: neither {LIBRARY} nor pyxrt is found. {REMEDY}"
     return ""

@@ -3,10 +3,13 @@
 It is the smallest whole proof of a board: host memory, sync, kernel, sync, and a comparison with the interpreter in
 every element.
 
-| kernel | buffers |
-|---|---|
-| ``conv_i8`` | x uint8 NCHW, weight int8 OIHW, channels int64 ``(O, 3)``: bias, multiplier, shift; y; settings int32 (20) |
-| ``gemm_i8`` | x uint8 ``(rows, I)``, weight int8 OI, channels int32 bias and float32 ratio ``(O, 2)``; y; settings int32 (7) |
+| buffer | ``conv_i8`` | ``gemm_i8`` |
+|---|---|---|
+| ``x`` | uint8 NCHW | uint8 ``(rows, I)`` |
+| ``weight`` | int8 OIHW | int8 OI |
+| ``channels`` | int64 ``(O, 3)``: bias, multiplier, shift | int32 bias, float32 ratio: ``(O, 2)`` |
+| ``y`` | uint8 or int32 NCHW | uint8 ``(rows, O)`` |
+| ``settings`` | int32 ``(20,)`` | int32 ``(7,)`` |
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import re
+from contextlib import suppress
 from pathlib import Path
 
 import platformdirs
@@ -62,8 +63,6 @@ def xrt_folder() -> Path:
     for source in library.parent.glob("libxrt_*.so*"):
         link = folder / "lib" / source.name
         if not link.is_symlink():
-            try:
+            with suppress(FileExistsError):  # another process may be faster
                 link.symlink_to(source)
-            except FileExistsError:
-                pass  # another process was faster
     return folder

@@ -85,7 +85,9 @@ def measure_kernel(
         DeviceError: there would be nothing to time, or a run failed.
     """
     if runs < 1 or warmup < 0:
-        raise DeviceError(f"runs={runs}, warmup={warmup}: expected at least one run to time, and no less than no warmup")
+        raise DeviceError(
+            f"runs={runs}, warmup={warmup}: expected at least one run to time, and no less than no warmup"
+        )
     if warmup:
         board.run_many(kernel, arguments, warmup, timeout_s=timeout_s)
     host = current_host()
@@ -133,5 +135,7 @@ def measure_banks(board: Board, *, size_bytes: int = 16 * 1024 * 1024, repeats: 
             request = m.MeasureBank(memory.index, size_bytes, repeats)
             rates = board._ask(request, f"copy to and from {memory.name}", _COPY_S)
             to_device, from_device = min(rates.to_device_s), min(rates.from_device_s)
-            found.append(BankRate(memory.name, size_bytes, size_bytes / to_device / 1e9, size_bytes / from_device / 1e9))
+            found.append(
+                BankRate(memory.name, size_bytes, size_bytes / to_device / 1e9, size_bytes / from_device / 1e9)
+            )
     return found

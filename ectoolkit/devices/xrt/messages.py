@@ -16,7 +16,7 @@ _LENGTH = struct.Struct("=Q")
 _MOST_BYTES = 1 << 34
 
 
-class Message(msgspec.Struct, frozen=True, tag=True, forbid_unknown_fields=True):
+class Message(msgspec.Struct, tag=True, forbid_unknown_fields=True):
     """Base of all."""
 
 

@@ -13,6 +13,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +101,7 @@ class XrtProcess:
         with self._lock:
             if not self.alive:
                 raise DeviceStateError(f"the board is closed, it cannot {doing}; open it again")
+            self._cancelled.clear()
             try:
                 m.send(self._connection, request)
                 self._wait(doing, timeout_s)
@@ -108,10 +110,8 @@ class XrtProcess:
                 raise self._lost(doing) from None
             except BaseException:
                 # the stream is in the middle of something: never use it again
-                self.end()
+                self._end(at_once=True)
                 raise
-            finally:
-                self._cancelled.clear()
 
     def _wait(self, doing: str, timeout_s: float) -> None:
         end = time.monotonic() + timeout_s + _GRACE_S
@@ -127,11 +127,8 @@ class XrtProcess:
         except subprocess.TimeoutExpired:
             status = 0
         log, output = self._text(self._log), self._text(self._output)
-        self.end()
-        if status < 0:
-            how = f"was ended by {signal.Signals(-status).name}"
-        else:
-            how = f"ended with status {status}"
+        self._end(at_once=True)
+        how = f"was ended by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
         last = output.strip().splitlines()[-1:] or ["nothing"]
         return BoardLostError(
             f"the process that talks to XRT {how} while it was to {doing}; this notebook is unharmed. The last it "
@@ -148,20 +145,19 @@ class XrtProcess:
         """Let the call that waits, in another thread, end now."""
         self._cancelled.set()
 
-    def end(self) -> None:
-        """End the child, at once where it does not end by itself; twice is harmless."""
-        waiting = self._connection.fileno() >= 0 and not self._cancelled.is_set() and self._child.poll() is None
+    def close(self) -> None:
+        """End the child, after any call that waits was cancelled; twice is harmless."""
+        self._cancelled.set()
+        with self._lock:
+            self._end()
+
+    def _end(self, *, at_once: bool = False) -> None:
+        """End the child: it ends by itself when the stream does, unless it is in the middle of something."""
         self._connection.close()
-        if waiting:
-            try:
-                self._child.wait(_GOODBYE_S if self._idle() else 0)
-            except subprocess.TimeoutExpired:
-                pass
+        if not at_once:
+            with suppress(subprocess.TimeoutExpired):
+                self._child.wait(_GOODBYE_S)
         if self._child.poll() is None:
             self._child.kill()
         self._child.wait()
         shutil.rmtree(self._folder, ignore_errors=True)
-
-    def _idle(self) -> bool:
-        """Whether no call is in the middle: then the child sees the end of the stream and ends by itself."""
-        return not self._lock.locked()

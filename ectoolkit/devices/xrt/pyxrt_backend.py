@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from ectoolkit.devices.xrt.backend import STATES, Backend, XrtRefused
@@ -84,8 +85,7 @@ class PyxrtBackend(Backend):
     def prepare(self, kernel: Any, arguments: list[Any]) -> Any:
         run = self._try(lambda: self._xrt.run(kernel))
         for index, argument in enumerate(arguments):
-            value = argument[0] if isinstance(argument, tuple) else argument
-            self._try(lambda index=index, value=value: run.set_arg(index, value))
+            self._try(partial(run.set_arg, index, argument[0] if isinstance(argument, tuple) else argument))
         return run
 
     def start(self, run: Any) -> None:
@@ -104,7 +104,7 @@ class PyxrtBackend(Backend):
         found = {}
         for name in filter(lambda name: hasattr(topics, name), _TOPICS):
             try:
-                found[name] = str(self._try(lambda name=name: self._device.get_info(getattr(topics, name))))
+                found[name] = str(self._try(partial(self._device.get_info, getattr(topics, name))))
             except XrtRefused as refusal:
                 found[name] = f'{{"error_msg": "{refusal}"}}'
         return found

@@ -95,7 +95,7 @@ def explain(doing: str, board: str, bdf: str, raised: str, log: str) -> BoardErr
             text = f"{board} could not {doing}: {refusal.meaning} (XRT: {raised}). {refusal.remedy.format(bdf=bdf)}"
             return refusal.error(text, raised=raised, log=log)
     return BoardError(
-        f"{board} could not {doing}: XRT says: {raised}. Its log is in this exception's `log`; the driver's is in dmesg",
+        f"{board} could not {doing}: XRT says: {raised}. Its log is in the exception's `log`, the driver's in dmesg",
         raised=raised,
         log=log,
     )

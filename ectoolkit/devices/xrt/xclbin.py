@@ -198,9 +198,7 @@ def _kernels(
     return tuple(found)
 
 
-def _argument(
-    kernel: str, entry: ElementTree.Element, banks: dict[tuple[str, int], tuple[int, ...]]
-) -> Argument:
+def _argument(kernel: str, entry: ElementTree.Element, banks: dict[tuple[str, int], tuple[int, ...]]) -> Argument:
     index = int(entry.get("id", "0"), 0)
     kind = ARGUMENT_KINDS.get(int(entry.get("addressQualifier", "0"), 0), "scalar")
     size = int(entry.get("size", "0"), 0)

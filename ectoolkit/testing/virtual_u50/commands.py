@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 import traceback
+from contextlib import suppress
 from dataclasses import dataclass
 
 from ectoolkit.testing.virtual_u50.faults import Fault
@@ -90,7 +91,5 @@ def read_arguments(spec: KernelSpec, registers: bytes) -> list[int]:
 
 
 def _send(command: Command, end: CommandState) -> None:
-    try:
+    with suppress(OSError):  # the process that asked may be gone
         command.events.sendall(COMPLETION.pack(command.handle, end))
-    except OSError:
-        pass  # the process that asked is gone

@@ -60,7 +60,9 @@ def gemm_i8(memory: DeviceMemory, x: int, weight: int, channels: int, y: int, se
     memory.view(y, rows * outputs, "u1")[:] = np.clip(steps + zero_out, low, high).ravel()
 
 
-def run_graph(memory: DeviceMemory, program: int, x: int, y: int, program_bytes: int, x_bytes: int, y_bytes: int) -> None:
+def run_graph(
+    memory: DeviceMemory, program: int, x: int, y: int, program_bytes: int, x_bytes: int, y_bytes: int
+) -> None:
     """A whole network: the interpreter stands for the accelerator.
 
     ``program`` is that of `ectoolkit.devices.xrt.programs`; ``x`` and ``y`` hold all inputs and outputs one after

@@ -102,7 +102,8 @@ class BoardState:
                 raise OSError(errno.EBUSY, "contexts are open")
             self.loaded, self.units = uid, list(KERNELS)
             rows = [
-                f"0,{index},{name}:{name}_1,{0x1400000 + index * 0x10000:#x},0x4,0" for index, name in enumerate(KERNELS)
+                f"0,{index},{name}:{name}_1,{0x1400000 + index * 0x10000:#x},0x4,0"
+                for index, name in enumerate(KERNELS)
             ]
             write_units(self.root, rows, str(uid))
 

@@ -36,7 +36,13 @@ def write_tree(root: Path) -> None:
     _write(user, {"resource": "0x00000000f0000000 0x00000000f1ffffff 0x000000000014220c", "ectoolkit_notice": NOTICE})
     _write(user, {"xclbinuuid": "", "memstat_raw": "", "board_name": "U50", "logic_uuids": "0" * 32})
     (user / "drm" / RENDER_NODE).mkdir(parents=True, exist_ok=True)
-    rom = {"VBNV": PLATFORM, "FPGA": "xcu50 (none)", "ddr_bank_size": str(BANK_BYTES >> 30), "uuid": "", "timestamp": "0"}
+    rom = {
+        "VBNV": PLATFORM,
+        "FPGA": "xcu50 (none)",
+        "ddr_bank_size": str(BANK_BYTES >> 30),
+        "uuid": "",
+        "timestamp": "0",
+    }
     _write(user / "rom.u.0", {**rom, "ddr_bank_count_max": str(BANKS)})
     clocks = {"clock_freqs": "\n".join(str(mhz) for _, _, mhz in CLOCKS_MHZ)}
     _write(user / "icap.u.0", {"xclbinuuid": "", "idcode": "0x14b77093", **clocks})

@@ -63,7 +63,9 @@ def write_xclbin(
         SectionKind.CONNECTIVITY: _connections(kernels),
         SectionKind.IP_LAYOUT: _units(kernels),
         SectionKind.CLOCK_FREQ_TOPOLOGY: _clocks(),
-        SectionKind.BUILD_METADATA: json.dumps({"build_metadata": {"xclbin": {"generated_by": {"name": "ectoolkit"}}}}).encode(),
+        SectionKind.BUILD_METADATA: json.dumps(
+            {"build_metadata": {"xclbin": {"generated_by": {"name": "ectoolkit"}}}}
+        ).encode(),
         SectionKind.ASK_GROUP_TOPOLOGY: _memories(),
         SectionKind.ASK_GROUP_CONNECTIVITY: _connections(kernels),
     }
@@ -142,7 +144,7 @@ def _kernel_xml(kernel: KernelSpec, base: int) -> str:
         )
     arguments = "\n".join(rows)
     return f"""    <kernel name={quoteattr(kernel.name)} language="c" hwControlProtocol="ap_ctrl_hs">
-     <port name="M_AXI_GMEM" mode="master" range="0xFFFFFFFFFFFFFFFF" dataWidth="512" portType="addressable" base="0x0"/>
+     <port name="M_AXI_GMEM" mode="master" range="0xFFFFFFFF" dataWidth="512" portType="addressable" base="0x0"/>
      <port name="S_AXI_CONTROL" mode="slave" range="0x1000" dataWidth="32" portType="addressable" base="0x0"/>
 {arguments}
      <instance name="{kernel.name}_1">

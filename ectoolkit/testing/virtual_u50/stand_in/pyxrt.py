@@ -60,7 +60,10 @@ class _Library(CBackend):
         held = ctypes.PyDLL(self._library._name)
         for name in ("xrtRunWaitFor", "xrtBOSync"):
             function = getattr(held, name)
-            function.restype, function.argtypes = getattr(self._library, name).restype, getattr(self._library, name).argtypes
+            function.restype, function.argtypes = (
+                getattr(self._library, name).restype,
+                getattr(self._library, name).argtypes,
+            )
             setattr(self._library, name, function)
 
 
