@@ -29,6 +29,7 @@ class PyxrtBackend(Backend):
         self._device: Any = None
         self._uuid: Any = None
         self._context: Any = None
+        self._path = ""
 
     def _try(self, what: Callable[[], Any]) -> Any:
         """Call XRT; its exceptions are of no stable kind."""
@@ -49,6 +50,7 @@ class PyxrtBackend(Backend):
         return hasattr(self._device, "register_xclbin") and hasattr(self._xrt, "hw_context")
 
     def load(self, path: str) -> None:
+        self._path = path
         if self._has_contexts:
             self._uuid = self._try(lambda: self._device.register_xclbin(self._xrt.xclbin(path)))
             self._context = self._try(lambda: self._xrt.hw_context(self._device, self._uuid))
@@ -59,6 +61,10 @@ class PyxrtBackend(Backend):
         kernel = self._xrt.kernel
         if self._context is not None and not exclusive:
             return self._try(lambda: kernel(self._context, name))
+        if self._context is not None:
+            # a context of 2.16 to 2.23 has no mode in pyxrt: give it up, and go the old way
+            self._context = None
+            self._uuid = self._try(lambda: self._device.load_xclbin(self._path))
         mode = kernel.exclusive if exclusive else kernel.shared
         return self._try(lambda: kernel(self._device, self._uuid, name, mode))
 

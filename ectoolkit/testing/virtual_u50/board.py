@@ -145,7 +145,7 @@ def virtual_u50() -> Iterator[VirtualBoard]:
         try:
             yield board
         finally:
-            os.environ.pop(VARIABLE)
+            os.environ.pop(VARIABLE, None)
             if before is not None:
                 os.environ[VARIABLE] = before
             board.close()
