@@ -15,6 +15,7 @@ them.  All of XRT is in a child process: what hangs or crashes there ends as an 
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -43,6 +44,14 @@ from ectoolkit.errors import (
 _BACKENDS = ("auto", "pyxrt", "ctypes")
 #: a large xclbin takes seconds to reach the FPGA
 _LOAD_S, _CALL_S = 120.0, 20.0
+
+
+@dataclass(frozen=True)
+class RunTimes:
+    """Host seconds of each run, from its start to the notice of its end, and of all together."""
+
+    seconds: tuple[float, ...]
+    elapsed_s: float
 
 
 class Buffer:
@@ -274,8 +283,7 @@ class Board:
             DeviceRunError: it ended in error.
             Cancelled: `cancel` was called.
         """
-        seconds = self.run_many(kernel, arguments, 1, timeout_s=timeout_s, exclusive=exclusive)
-        return seconds[0]
+        return self.run_many(kernel, arguments, 1, timeout_s=timeout_s, exclusive=exclusive).seconds[0]
 
     def run_many(
         self,
@@ -286,8 +294,8 @@ class Board:
         depth: int = 1,
         timeout_s: float = 10.0,
         exclusive: bool = False,
-    ) -> list[float]:
-        """Run a kernel `repeats` times with `depth` runs in flight; seconds of each.  Errors as for `run`."""
+    ) -> RunTimes:
+        """Run a kernel `repeats` times with `depth` runs in flight.  Errors as for `run`."""
         if repeats < 1 or depth < 1 or timeout_s <= 0:
             raise DeviceError(
                 f"repeats={repeats}, depth={depth}, timeout_s={timeout_s}: expected at least one run, one in flight "
@@ -309,8 +317,7 @@ class Board:
                 f"not valid. Look at: dmesg | grep xocl, and at the firewall: xbutil examine --device {self.facts.bdf} "
                 "--report firewall"
             )
-        seconds: list[float] = reply.seconds
-        return seconds
+        return RunTimes(tuple(reply.seconds), reply.elapsed_s)
 
     def _hung(self, kernel: str, timeout_s: float) -> DeviceTimeoutError:
         self.close()

@@ -116,19 +116,21 @@ class Worker:
         runs = [self._board.prepare(kernel, arguments) for _ in range(min(request.depth, request.repeats))]
         started = [0.0] * len(runs)
         seconds: list[float] = []
+        begin = time.perf_counter()
         for index in range(request.repeats + len(runs)):
             slot = index % len(runs)
             if index >= len(runs):
                 state = self._wait(runs[slot], request.timeout_s)
                 seconds.append(time.perf_counter() - started[slot])
                 if state != "completed":
-                    return m.Ran(state, seconds)
+                    return m.Ran(state, seconds, time.perf_counter() - begin)
             if index < request.repeats:
                 started[slot] = time.perf_counter()
                 self._board.start(runs[slot])
+        elapsed_s = time.perf_counter() - begin
         for run in runs:
             self._board.drop(run)
-        return m.Ran("completed", seconds)
+        return m.Ran("completed", seconds, elapsed_s)
 
     def _wait(self, run: Any, timeout_s: float) -> str:
         end = time.monotonic() + timeout_s

@@ -92,14 +92,13 @@ def measure_kernel(
         board.run_many(kernel, arguments, warmup, timeout_s=timeout_s)
     host = current_host()
     with _sampling(board.facts.bdf, host) as watts:
-        seconds = board.run_many(kernel, arguments, runs, depth=depth, timeout_s=timeout_s)
-    p50, p99 = np.percentile(seconds, [50, 99])
-    mean = float(np.mean(seconds))
+        times = board.run_many(kernel, arguments, runs, depth=depth, timeout_s=timeout_s)
+    p50, p99 = np.percentile(times.seconds, [50, 99])
     known = [value for value in watts if value is not None]
     reason = "" if known else "the driver shows no power sensor" if watts else "the runs ended before a first sample"
     power = float(np.mean(known)) if known else None
-    latency = Latency(runs, mean, float(p50), float(p99))
-    return KernelTimes(latency, depth, min(depth, runs) / mean, power, len(known), reason, host.notice)
+    latency = Latency(runs, float(np.mean(times.seconds)), float(p50), float(p99))
+    return KernelTimes(latency, depth, runs / times.elapsed_s, power, len(known), reason, host.notice)
 
 
 @contextmanager

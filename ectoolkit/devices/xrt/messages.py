@@ -152,10 +152,11 @@ class Bytes(Message):
 
 
 class Ran(Message):
-    """The state that the last run ended in, as ``"completed"``, and seconds of each run."""
+    """The state that the last run ended in, as ``"completed"``, seconds of each run, and of all."""
 
     state: str
     seconds: list[float]
+    elapsed_s: float
 
 
 class Rates(Message):

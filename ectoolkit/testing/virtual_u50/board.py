@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -85,6 +86,19 @@ class VirtualBoard:
     def summary(self) -> dict[str, Any]:
         """Who is connected (``clients``), what is allocated (``used_bytes``), how often each kernel ran (``runs``)."""
         return self._ask({"do": "tell"})
+
+    def settle(self, clients: int = 0) -> dict[str, Any]:
+        """The summary when no more than that many processes are connected: the driver notices an end a moment later.
+
+        Raises:
+            DeviceError: more stay connected.
+        """
+        end = time.monotonic() + _SECONDS
+        while (found := self.summary())["clients"] > clients:
+            if time.monotonic() > end:
+                raise DeviceError(f"{found['clients']} processes stay connected to the virtual board, not {clients}")
+            time.sleep(0.005)
+        return found
 
     def _ask(self, what: dict[str, object]) -> dict[str, Any]:
         data = json.dumps(what).encode()

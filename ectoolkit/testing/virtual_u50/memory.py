@@ -28,13 +28,14 @@ class DeviceMemory:
         self._taken: list[tuple[int, int]] = []
 
     def allocate(self, bank: int, size_bytes: int) -> int:
-        """Address of fresh, zeroed memory in a bank, at the first place where it fits.
+        """Address of fresh, zeroed memory in a bank, at the first place where it fits; whole pages, as the driver.
 
         Raises:
             OSError: EINVAL for a bank that is not there, ENOMEM where there is no room.
         """
         if not 0 <= bank < BANKS:
             raise OSError(errno.EINVAL, f"there is no bank {bank}")
+        size_bytes += -size_bytes % mmap.PAGESIZE
         address, end = bank * BANK_BYTES, (bank + 1) * BANK_BYTES
         for start, size in self._taken:
             if start + size <= address:

@@ -84,9 +84,9 @@ class BoardState:
     def close(self, client: Client) -> None:
         """A process closed the board, or died: what it held is free again."""
         with self.lock:
+            self.clients.pop(client.number, None)
             for address in client.addresses:
                 self.memory.free(address)
-            self.clients.pop(client.number, None)
 
     def load(self, client: Client, data: bytes) -> None:
         """Load an xclbin."""
