@@ -123,8 +123,8 @@ def _obstacle(folder: Path, driver: str, node: Path | None) -> str:
     if driver != "xocl":
         found = f"the driver {driver} is bound" if driver else "no driver is bound"
         return (
-            f"{found} to {bdf}, expected xocl. Install AMD's XRT package, which builds the driver for this kernel, then: "
-            "sudo modprobe xocl"
+            f"{found} to {bdf}, expected xocl. Install AMD's XRT package, which builds the driver for this kernel, "
+            "then: sudo modprobe xocl"
         )
     ready = read_text(folder / "ready")
     if ready != "1":

@@ -21,6 +21,7 @@ from ectoolkit.devices.xrt import messages as m
 from ectoolkit.devices.xrt.libraries import LIBRARY, find_library, xrt_folder
 from ectoolkit.errors import BoardLostError, Cancelled, DeviceStateError, DeviceTimeoutError
 
+_OURS = Path(__file__).parents[3]
 #: how long the child may take beyond what was allowed to a run: to notice, and to answer
 _GRACE_S = 0.5
 #: how often a waiting call looks whether it was cancelled
@@ -43,7 +44,8 @@ class XrtProcess:
         try:
             with theirs, self._output.open("wb") as output:
                 self._child = subprocess.Popen(
-                    [sys.executable, "-m", "ectoolkit.devices.xrt.child", str(theirs.fileno()), str(self._log)],
+                    # -S: the paths come in PYTHONPATH, and site would cost a third of the start
+                    [sys.executable, "-S", "-m", "ectoolkit.devices.xrt.child", str(theirs.fileno()), str(self._log)],
                     env=self._environment(environment),
                     pass_fds=[theirs.fileno()],
                     stdin=subprocess.DEVNULL,
@@ -60,7 +62,8 @@ class XrtProcess:
         ini = self._folder / "xrt.ini"
         ini.write_text(f"[Runtime]\nruntime_log={self._log}\n")
         folder = xrt_folder()
-        modules = [*filter(None, sys.path), str(folder / "python")]
+        # of an editable installation, sys.path may not have our own place
+        modules = [str(_OURS), *filter(None, sys.path), str(folder / "python")]
         library = find_library()
         return {
             **os.environ,

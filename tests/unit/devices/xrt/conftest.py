@@ -7,8 +7,11 @@ from pathlib import Path
 
 import pytest
 
+import ectoolkit as ect
+from ectoolkit.core.deployment import Deployment
 from ectoolkit.devices.xrt import Board
 from ectoolkit.testing import virtual_u50
+from ectoolkit.testing.networks import example_input, residual_graph
 from ectoolkit.testing.virtual_u50 import VirtualBoard
 
 STAND_IN = Path(virtual_u50.__file__).parent / "stand_in"
@@ -30,3 +33,10 @@ def board(virtual: VirtualBoard) -> Iterator[Board]:
     with Board("0", backend="ctypes") as opened:
         opened.load(virtual.xclbin)
         yield opened
+
+
+@pytest.fixture(scope="session")
+def deployment(tmp_path_factory: pytest.TempPathFactory) -> Deployment:
+    """Of the residual network, whose one output is 2-D: its references are in the graph's layout."""
+    graph = residual_graph()
+    return ect.build(graph, tmp_path_factory.mktemp("board") / "deploy", reference_input=example_input(graph))

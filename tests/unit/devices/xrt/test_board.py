@@ -10,6 +10,7 @@ import pytest
 from numpy.testing import assert_array_equal
 
 import ectoolkit as ect
+from ectoolkit.core.deployment import Deployment
 from ectoolkit.core.graph import Graph
 from ectoolkit.core.graph_builder import GraphBuilder
 from ectoolkit.core.interpreter import trace
@@ -164,7 +165,8 @@ def test_programs() -> None:
     with pytest.raises(DeployFormatError) as caught:
         decode_program(bytes(100))
     assert str(caught.value) == (
-        "the program in the board's memory begins with b'\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00', expected b'ECTGRAPH'"
+        "the program in the board's memory begins with b'\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00', expected "
+        "b'ECTGRAPH'"
     )
 
 
@@ -188,7 +190,8 @@ def test_two_programs_share_a_board(virtual: VirtualBoard, board: Board, tmp_pat
             other.load(design)
     assert str(caught.value) == (
         "xrt:0 could not load other.xclbin: another process uses the board or this compute unit (XRT: failed to load "
-        "xclbin: Device or resource busy). Wait for it or end it; `xbutil examine --device 0000:e0:00.1` shows who it is"
+        "xclbin: Device or resource busy). Wait for it or end it; `xbutil examine --device 0000:e0:00.1` shows who it "
+        "is"
     )
     assert "Xclbin on card is in use, can't change." in caught.value.log
     assert caught.value.raised == "failed to load xclbin: Device or resource busy"
@@ -231,15 +234,12 @@ def test_banks(virtual: VirtualBoard, board: Board) -> None:
 # --- deployments ---------------------------------------------------------------------------------------------------
 
 
-def test_a_run_on_the_device_is_a_run_of_the_kernel(virtual: VirtualBoard, tmp_path: Path) -> None:
-    graph = residual_graph()
-    x = example_input(graph)
-    deployment = ect.build(graph, tmp_path / "deploy", reference_input=x)
+def test_a_run_on_the_device_is_a_run_of_the_kernel(virtual: VirtualBoard, deployment: Deployment) -> None:
     before = virtual.summary()["runs"].get("ectoolkit_graph", 0)
     with ect.open_device("xrt:0") as device:
-        assert ect.compare(device.run(deployment).outputs, ect.interpret(graph, x))
+        assert ect.compare(device.run(deployment).outputs, deployment.references())
         virtual.inject(Fault.WRONG_RESULT)
-        diff = ect.compare(device.run(deployment).outputs, ect.interpret(graph, x))
+        diff = ect.compare(device.run(deployment).outputs, deployment.references())
         assert diff.first is not None
         assert diff.first.mismatches == 1
     assert virtual.summary()["runs"]["ectoolkit_graph"] == before + 2

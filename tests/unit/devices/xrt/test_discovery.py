@@ -53,9 +53,7 @@ def test_a_board(tree: Path) -> None:
 def test_no_card(tree: Path) -> None:
     for name in (BDF, MANAGEMENT_BDF):
         (tree / "sys/bus/pci/devices" / name / "vendor").write_text("0x8086\n")
-    text = (
-        "no Xilinx card on PCIe (vendor 10ee). Is it seated and powered? In a virtual machine, is it passed through?"
-    )
+    text = "no Xilinx card on PCIe (vendor 10ee). Is it seated and powered? In a virtual machine, is it passed through?"
     assert (find_boards(), absence(), has_board()) == ([], text, False)
     listed = {info.name: info for info in ect.list_devices()}
     assert (listed["xrt:0"].available, listed["xrt:0"].reason) == (False, text)
@@ -68,8 +66,8 @@ def test_no_card(tree: Path) -> None:
 def test_only_the_management_function(tree: Path) -> None:
     (user(tree) / "vendor").write_text("0x8086\n")
     assert absence() == (
-        f"there is a Xilinx card at PCIe {MANAGEMENT_BDF}, but no function for programs (10ee:5021 for a U50): flash the "
-        "card's shell with xbmgmt program --base, then reboot"
+        f"there is a Xilinx card at PCIe {MANAGEMENT_BDF}, but no function for programs (10ee:5021 for a U50): flash "
+        "the card's shell with xbmgmt program --base, then reboot"
     )
 
 
@@ -143,8 +141,8 @@ def test_a_virtual_board_that_is_gone(tmp_path: Path, monkeypatch: pytest.Monkey
     gone = tmp_path / "gone.json"
     monkeypatch.setenv(VARIABLE, str(gone))
     text = (
-        f"{VARIABLE} names {gone}, where no virtual board is ([Errno 2] No such file or directory: '{gone}'). Start one "
-        f"with `ectoolkit device virtual`, or unset {VARIABLE}"
+        f"{VARIABLE} names {gone}, where no virtual board is ([Errno 2] No such file or directory: '{gone}'). Start "
+        f"one with `ectoolkit device virtual`, or unset {VARIABLE}"
     )
     with pytest.raises(DeviceStateError) as caught:
         find_boards()

@@ -51,7 +51,13 @@ def test_reading(path: Path) -> None:
     assert [clock.frequency_mhz for clock in found.clocks] == [300, 500, 450]
     assert len(found.memories) == 32
     bank = found.memories[31]
-    assert (bank.name, bank.kind, bank.used, bank.size_bytes, bank.address) == ("HBM[31]", "HBM", True, 2**28, 31 * 2**28)
+    assert (bank.name, bank.kind, bank.used, bank.size_bytes, bank.address) == (
+        "HBM[31]",
+        "HBM",
+        True,
+        2**28,
+        31 * 2**28,
+    )
 
 
 def test_no_file(tmp_path: Path) -> None:
