@@ -25,8 +25,9 @@ hypothesis.settings.load_profile("ectoolkit")
 @pytest.fixture(scope="session")
 def virtual_session() -> Iterator[VirtualBoard]:
     """A virtual U50 that nobody sees yet; starting one for each test would take longer than the tests."""
-    if missing():
-        pytest.skip(f"the virtual U50 cannot start: {missing()}")
+    lacking = missing()
+    if lacking is not None:
+        pytest.skip(f"the virtual U50 cannot start: {lacking}")
     with virtual_u50() as board:
         del os.environ[VARIABLE]
         yield board

@@ -12,10 +12,9 @@ import pytest
 from ectoolkit.builders import build
 from ectoolkit.core.deployment import Deployment
 from ectoolkit.core.graph import Graph
-from ectoolkit.testing import virtual_u50
 from ectoolkit.testing.networks import example_input, island_graph, residual_graph, two_ended_graph
 
-STAND_IN = Path(virtual_u50.__file__).parent / "stand_in"
+STAND_IN = Path(__file__).parents[1] / "helpers" / "stand_in"
 #: a board of XRT is the virtual one; once through XRT's C library, once through a stand-in for pyxrt
 DEVICES = ["cpu", "interpreter", "xrt:0", "xrt:0 through pyxrt"]
 BUILDS = [

@@ -5,10 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ectoolkit.cli.doctor.finding import Finding
 from ectoolkit.cli.doctor.packages import version_of
 from ectoolkit.errors import DeviceError
+
+if TYPE_CHECKING:
+    from ectoolkit.devices.xrt.discovery import Obstacle
 
 _SECONDS = 20
 _MERA_VERSION = "import importlib.metadata as m; print(m.version('mera'))"
@@ -17,17 +21,24 @@ _MERA_VERSION = "import importlib.metadata as m; print(m.version('mera'))"
 def boards() -> list[Finding]:
     """Every board, with what is in its way."""
     from ectoolkit.devices.xrt import absence, find_boards
+    from ectoolkit.devices.xrt.host import VARIABLE
 
     try:
         found = find_boards()
     except DeviceError as error:
-        return [Finding("Alveo board", False, str(error))]
+        return [Finding("Alveo board", False, str(error), f"unset {VARIABLE}")]
     if not found:
-        return [Finding("Alveo board", False, absence())]
+        return [_hindered("Alveo board", absence())]
     return [
-        Finding(f"Alveo board xrt:{board.index}", not board.reason, board.reason or board.description)
+        _hindered(f"Alveo board xrt:{board.index}", board.obstacle)
+        if board.obstacle
+        else Finding(f"Alveo board xrt:{board.index}", True, board.description)
         for board in found
     ]
+
+
+def _hindered(name: str, obstacle: Obstacle) -> Finding:
+    return Finding(name, False, obstacle.problem, obstacle.remedy)
 
 
 def xrt() -> list[Finding]:
@@ -35,12 +46,14 @@ def xrt() -> list[Finding]:
     from ectoolkit.devices.xrt import libraries
 
     library = libraries.find_library()
-    where = f"{libraries.library_version()}, {library}" if library else ""
-    cure = "" if library else libraries.REMEDY
-    module = libraries.has_pyxrt()
+    if library is None:
+        found = Finding("XRT", False, f"{libraries.LIBRARY} is not found", libraries.REMEDY)
+    else:
+        found = Finding("XRT", True, f"{libraries.library_version()}, {library}")
+    cure = "AMD's XRT package brings it; XRT's C library does the same"
     return [
-        Finding("XRT", library is not None, where or f"{libraries.LIBRARY} is not found", cure),
-        Finding("pyxrt", module, "found" if module else "not found; XRT's C library does the same", ""),
+        found,
+        Finding("pyxrt", True, "found") if libraries.has_pyxrt() else Finding("pyxrt", False, "not found", cure),
     ]
 
 
@@ -49,7 +62,9 @@ def virtual_board() -> Finding:
     from ectoolkit.testing.virtual_u50 import missing
 
     lacking = missing()
-    return Finding("virtual U50", not lacking, lacking or "can be started: ectoolkit device virtual")
+    if lacking is not None:
+        return _hindered("virtual U50", lacking)
+    return Finding("virtual U50", True, "can be started: ectoolkit device virtual")
 
 
 def mera() -> Finding:

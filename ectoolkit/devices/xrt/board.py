@@ -162,8 +162,8 @@ class Board:
             return
         host = current_host()
         self._facts = find_board(self.address, host)
-        if self._facts.reason:
-            raise DeviceStateError(f"{self.name} cannot be used: {self._facts.reason}")
+        if self._facts.obstacle is not None:
+            raise DeviceStateError(f"{self.name} cannot be used: {self._facts.obstacle}")
         self._xclbin, self._kernels = None, {}
         self._process = XrtProcess(host.environment)
         try:

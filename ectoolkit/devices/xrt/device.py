@@ -58,7 +58,7 @@ class XrtDevice(Device):
         except DeviceError as error:
             return [DeviceInfo("xrt:0", "an FPGA board through XRT", False, str(error))]
         if not boards:
-            return [DeviceInfo("xrt:0", "an FPGA board through XRT", False, absence())]
+            return [DeviceInfo("xrt:0", "an FPGA board through XRT", False, str(absence()))]
         return [_info(f"xrt:{board.index}", board) for board in boards]
 
     def info(self) -> DeviceInfo:
@@ -123,4 +123,4 @@ class XrtDevice(Device):
 
 
 def _info(name: str, board: BoardFacts) -> DeviceInfo:
-    return DeviceInfo(name, board.description, not board.reason, board.reason)
+    return DeviceInfo(name, board.description, board.obstacle is None, board.reason)

@@ -23,6 +23,17 @@ _ADDRESS = re.compile(r"[0-9a-f]{4}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]", re.IGNORECA
 
 
 @dataclass(frozen=True)
+class Obstacle:
+    """Why a board cannot be used, and what to do about it."""
+
+    problem: str
+    remedy: str
+
+    def __str__(self) -> str:
+        return f"{self.problem}. {self.remedy}"
+
+
+@dataclass(frozen=True)
 class BoardFacts:
     """What the system tells of a board.
 
@@ -34,7 +45,7 @@ class BoardFacts:
         driver: bound to the function, empty where none.
         driver_version: empty where the driver does not say.
         render_node: what programs open, None where there is none.
-        reason: why it cannot be used, with the remedy; empty where it can.
+        obstacle: why it cannot be used; None where it can.
         note: what may matter though it can be used.
     """
 
@@ -45,8 +56,13 @@ class BoardFacts:
     driver: str
     driver_version: str
     render_node: Path | None
-    reason: str
+    obstacle: Obstacle | None
     note: str
+
+    @property
+    def reason(self) -> str:
+        """Why it cannot be used, with the remedy; empty where it can."""
+        return str(self.obstacle or "")
 
     @property
     def description(self) -> str:
@@ -81,21 +97,25 @@ def find_board(address: str, host: Host | None = None) -> BoardFacts:
     raise DeviceNotFoundError(f"there is no board 'xrt:{address}': {f'there is {there}' if there else absence(host)}")
 
 
-def absence(host: Host | None = None) -> str:
-    """Why there is no board, with the remedy."""
+def absence(host: Host | None = None) -> Obstacle:
+    """Why there is no board."""
     host = host or current_host()
     cards = [folder.name for folder in sorted(host.path(_DEVICES).glob("*")) if read_text(folder / "vendor") == _XILINX]
     if cards:
-        return (
-            f"there is a Xilinx card at PCIe {', '.join(cards)}, but no function for programs (10ee:5021 for a U50): "
-            "flash the card's shell with xbmgmt program --base, then reboot"
+        return Obstacle(
+            f"there is a Xilinx card at PCIe {', '.join(cards)}, but no function for programs (10ee:5021 for a U50)",
+            "Flash the card's shell: sudo xbmgmt program --base, then reboot",
         )
-    return "no Xilinx card on PCIe (vendor 10ee). Is it seated and powered? In a virtual machine, is it passed through?"
+    return Obstacle(
+        "no Xilinx card on PCIe (vendor 10ee)",
+        "Is it seated and powered? In a virtual machine, is it passed through? To try without one: ectoolkit device "
+        "virtual",
+    )
 
 
 def has_board(host: Host | None = None) -> bool:
     """Whether a board is there that can be used."""
-    return any(not board.reason for board in find_boards(host))
+    return any(board.obstacle is None for board in find_boards(host))
 
 
 def _is_user_function(folder: Path) -> bool:
@@ -112,36 +132,38 @@ def _board(host: Host, index: int, folder: Path) -> BoardFacts:
     rom = subdevice(folder, "rom")
     platform = read_text(rom / "VBNV") if rom else None
     card = USER_FUNCTIONS[int(read_text(folder / "device") or "0", 0)]
-    reason = _obstacle(folder, driver, render_node)
+    obstacle = _obstacle(folder, driver, render_node)
     note = host.notice or _version_note(version)
-    return BoardFacts(index, folder.name, card, platform or "", driver, version, render_node, reason, note)
+    return BoardFacts(index, folder.name, card, platform or "", driver, version, render_node, obstacle, note)
 
 
-def _obstacle(folder: Path, driver: str, node: Path | None) -> str:
+def _obstacle(folder: Path, driver: str, node: Path | None) -> Obstacle | None:
     """The first thing in the way, from the card up."""
     bdf = folder.name
     if driver != "xocl":
         found = f"the driver {driver} is bound" if driver else "no driver is bound"
-        return (
-            f"{found} to {bdf}, expected xocl. Install AMD's XRT package, which builds the driver for this kernel, "
-            "then: sudo modprobe xocl"
+        return Obstacle(
+            f"{found} to {bdf}, expected xocl",
+            "Install AMD's XRT package, which builds the driver for this kernel, then: sudo modprobe xocl",
         )
     ready = read_text(folder / "ready")
     if ready != "1":
-        return (
-            f"the driver says that {bdf} is not ready (its file `ready` holds {ready!r}, expected '1'). Look at: "
-            "dmesg | grep xocl. A shell that does not fit is flashed with xbmgmt program"
+        return Obstacle(
+            f"the driver says that {bdf} is not ready (its file `ready` holds {ready!r}, expected '1')",
+            "Look at: dmesg | grep xocl. A shell that does not fit is flashed with xbmgmt program",
         )
     if node is None or not node.exists():
-        return (
-            f"{bdf} has no node {node or '/dev/dri/renderD*'}. In a container, pass it in: "
-            f"docker run --device {node or '/dev/dri/renderD128'}"
+        return Obstacle(
+            f"{bdf} has no node {node or '/dev/dri/renderD*'}",
+            f"In a container, pass it in: docker run --device {node or '/dev/dri/renderD128'}",
         )
     if not os.access(node, os.R_OK | os.W_OK):
-        return f"this user may not open {node}. Join its group: sudo usermod -aG render $USER, then log in again"
+        return Obstacle(
+            f"this user may not open {node}", "Join its group: sudo usermod -aG render $USER, then log in again"
+        )
     if find_library() is None and not has_pyxrt():
-        return f"XRT is not installed: neither {LIBRARY} nor pyxrt is found. {REMEDY}"
-    return ""
+        return Obstacle(f"XRT is not installed: neither {LIBRARY} nor pyxrt is found", REMEDY)
+    return None
 
 
 def _version_note(driver: str) -> str:

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from ectoolkit.devices.xrt.discovery import Obstacle
 from ectoolkit.devices.xrt.host import VARIABLE, Host
 from ectoolkit.devices.xrt.libraries import LIBRARY, REMEDY, find_library
 from ectoolkit.errors import DeviceError, MissingDependencyError
@@ -30,10 +31,10 @@ from ectoolkit.testing.virtual_u50.xclbin_file import write_xclbin
 _SECONDS = 30.0
 
 
-def missing() -> str:
-    """What this machine lacks for the virtual board, with the remedy; empty where nothing."""
+def missing() -> Obstacle | None:
+    """What this machine lacks for the virtual board; None where nothing."""
     if find_library() is None:
-        return f"{LIBRARY} is not installed. {REMEDY}"
+        return Obstacle(f"{LIBRARY} is not installed", REMEDY)
     return compiler.missing()
 
 
@@ -148,7 +149,7 @@ def virtual_u50() -> Iterator[VirtualBoard]:
         MissingDependencyError: XRT's library, its headers or gcc are not installed.
     """
     lacking = missing()
-    if lacking:
+    if lacking is not None:
         raise MissingDependencyError(f"The virtual U50 cannot start: {lacking}")
     before = os.environ.get(VARIABLE)
     # sockets have short paths only

@@ -10,22 +10,23 @@ from pathlib import Path
 import platformdirs
 
 from ectoolkit.core.atomic import replacing_file
+from ectoolkit.devices.xrt.discovery import Obstacle
 from ectoolkit.errors import BuildError, MissingDependencyError
 
 SOURCES = Path(__file__).parent / "driver"
-HEADERS = (Path("/usr/include/xocl_ioctl.h"), Path("/usr/include/xrt/xclbin.h"))
+HEADERS = (Path("/usr/include/xocl_ioctl.h"), Path("/usr/include/xrt/xclbin.h"), Path("/usr/include/uuid/uuid.h"))
 _FLAGS = ("-std=gnu11", "-O2", "-Wall", "-Wextra", "-fPIC", "-shared")
 _SECONDS = 120
 
 
-def missing() -> str:
-    """What the virtual board lacks on this machine, empty where it can be built."""
+def missing() -> Obstacle | None:
+    """What the virtual board's driver lacks on this machine; None where it can be built."""
     if shutil.which("gcc") is None:
-        return "gcc is not installed. On Debian and Ubuntu: apt install gcc"
+        return Obstacle("gcc is not installed", "On Debian and Ubuntu: apt install gcc")
     lacking = next((header for header in HEADERS if not header.is_file()), None)
     if lacking is not None:
-        return f"{lacking} is not there. On Debian: apt install libxrt1 libxrt-dev uuid-dev"
-    return ""
+        return Obstacle(f"{lacking} is not there", "On Debian: apt install libxrt1 libxrt-dev uuid-dev")
+    return None
 
 
 def driver_library() -> Path:
@@ -36,7 +37,7 @@ def driver_library() -> Path:
         BuildError: gcc failed.
     """
     lacking = missing()
-    if lacking:
+    if lacking is not None:
         raise MissingDependencyError(f"The virtual U50 cannot be built: {lacking}")
     parts = sorted(SOURCES.iterdir())
     digest = hashlib.sha256(b"\0".join([*(part.read_bytes() for part in parts), *(h.read_bytes() for h in HEADERS)]))

@@ -10,11 +10,10 @@ import pytest
 import ectoolkit as ect
 from ectoolkit.core.deployment import Deployment
 from ectoolkit.devices.xrt import Board
-from ectoolkit.testing import virtual_u50
 from ectoolkit.testing.networks import example_input, residual_graph
 from ectoolkit.testing.virtual_u50 import VirtualBoard
 
-STAND_IN = Path(virtual_u50.__file__).parent / "stand_in"
+STAND_IN = Path(__file__).parents[3] / "helpers" / "stand_in"
 
 
 @pytest.fixture(params=["ctypes", "pyxrt 2.13", "pyxrt 2.23"])

@@ -53,8 +53,11 @@ def test_a_board(tree: Path) -> None:
 def test_no_card(tree: Path) -> None:
     for name in (BDF, MANAGEMENT_BDF):
         (tree / "sys/bus/pci/devices" / name / "vendor").write_text("0x8086\n")
-    text = "no Xilinx card on PCIe (vendor 10ee). Is it seated and powered? In a virtual machine, is it passed through?"
-    assert (find_boards(), absence(), has_board()) == ([], text, False)
+    text = (
+        "no Xilinx card on PCIe (vendor 10ee). Is it seated and powered? In a virtual machine, is it passed through? "
+        "To try without one: ectoolkit device virtual"
+    )
+    assert (find_boards(), str(absence()), has_board()) == ([], text, False)
     listed = {info.name: info for info in ect.list_devices()}
     assert (listed["xrt:0"].available, listed["xrt:0"].reason) == (False, text)
     for use in (lambda: discovery.find_board("0"), lambda: ect.open_device("xrt:0", xclbin="x").__enter__()):
@@ -65,9 +68,9 @@ def test_no_card(tree: Path) -> None:
 
 def test_only_the_management_function(tree: Path) -> None:
     (user(tree) / "vendor").write_text("0x8086\n")
-    assert absence() == (
-        f"there is a Xilinx card at PCIe {MANAGEMENT_BDF}, but no function for programs (10ee:5021 for a U50): flash "
-        "the card's shell with xbmgmt program --base, then reboot"
+    assert str(absence()) == (
+        f"there is a Xilinx card at PCIe {MANAGEMENT_BDF}, but no function for programs (10ee:5021 for a U50). Flash "
+        "the card's shell: sudo xbmgmt program --base, then reboot"
     )
 
 
