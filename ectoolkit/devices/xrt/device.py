@@ -13,7 +13,7 @@ import numpy as np
 
 from ectoolkit.core.deployment import Deployment, from_layout, to_layout
 from ectoolkit.devices.base import Device, DeviceInfo
-from ectoolkit.devices.parameters import load_parameters
+from ectoolkit.devices.parameters import graph_of
 from ectoolkit.devices.xrt.board import Board, Buffer
 from ectoolkit.devices.xrt.discovery import BoardFacts, absence, find_board, find_boards
 from ectoolkit.devices.xrt.host import current_host
@@ -87,8 +87,7 @@ class XrtDevice(Device):
         self.board.close()
 
     def _load(self, deployment: Deployment) -> Callable[[list[np.ndarray]], list[np.ndarray]]:
-        arrays = {name: tensor.numpy() for name, tensor in load_parameters(deployment).items()}
-        data = np.frombuffer(encode_program(deployment.graph(arrays)), np.uint8)
+        data = np.frombuffer(encode_program(graph_of(deployment)), np.uint8)
         manifest = deployment.manifest
         in_bytes, out_bytes = (sum(t.size_bytes for t in tensors) for tensors in (manifest.inputs, manifest.outputs))
         for old in self._buffers:
