@@ -44,6 +44,10 @@ class PortDevice(InterpreterDevice):
     takes_address = True
     name = "port"
 
+    def __init__(self, address: str) -> None:
+        super().__init__()
+        self.name = f"port:{address}"
+
     @classmethod
     def discover(cls) -> list[DeviceInfo]:
         return [DeviceInfo("port:1", "first", True), DeviceInfo("port:b:2", "second", False, "unplugged")]

@@ -174,9 +174,12 @@ def test_no_end(virtual: VirtualBoard, board: Board, vectors: tuple[Buffer, ...]
     assert board.run("vector_add", *(board.buffer("vector_add", name, 64) for name in "abc"), 4) < 1
 
 
-def test_an_end_in_error(virtual: VirtualBoard, board: Board, vectors: tuple[Buffer, ...]) -> None:
-    virtual.inject(Fault.ERROR)
-    assert message_of(lambda: board.run("vector_add", *vectors, 4), errors.DeviceRunError) == (
+@pytest.mark.parametrize("count", [4, 10**6])
+def test_an_end_in_error(virtual: VirtualBoard, board: Board, vectors: tuple[Buffer, ...], count: int) -> None:
+    """Told to, or because the kernel reaches beyond its buffers."""
+    if count == 4:
+        virtual.inject(Fault.ERROR)
+    assert message_of(lambda: board.run("vector_add", *vectors, count), errors.DeviceRunError) == (
         "kernel vector_add ended in state 'error' on xrt:0, expected 'completed'; its results are not valid. Look at: "
         f"dmesg | grep xocl, and at the firewall: xbutil examine --device {BDF} --report firewall"
     )

@@ -30,6 +30,7 @@ from ectoolkit.devices.xrt.host import current_host
 from ectoolkit.devices.xrt.process import XrtProcess
 from ectoolkit.devices.xrt.refusals import explain
 from ectoolkit.devices.xrt.xclbin import Kernel, Memory, Xclbin, read_xclbin
+from ectoolkit.devices.xrt.xrt_sensors import fill
 from ectoolkit.errors import (
     BoardMemoryError,
     BoardPlatformError,
@@ -200,8 +201,15 @@ class Board:
         return self._xclbin
 
     def health(self) -> Health:
-        """Temperatures, power, clocks, memory in use; the board need not be open."""
-        return read_health(self.address)
+        """Temperatures, power, clocks, memory in use; the board need not be open.
+
+        What the driver's files do not tell is asked of XRT, where the board is open through pyxrt.
+        """
+        health = read_health(self.address)
+        unknown = any(reading.value is None for reading in health.readings)
+        if not unknown or self._process is None or not self._process.alive:
+            return health
+        return fill(health, self.information())
 
     def information(self) -> dict[str, str]:
         """What XRT itself says of the board, by topic, as JSON text; through pyxrt only, empty else."""

@@ -24,7 +24,7 @@ from ectoolkit.core.graph import Graph, Node
 from ectoolkit.core.ops.base import grid, pair, whole
 from ectoolkit.core.ops.convolution import accumulator_ratio
 from ectoolkit.core.verifier import op_of
-from ectoolkit.devices.xrt.board import Board
+from ectoolkit.devices.xrt.board import Board, Buffer
 from ectoolkit.errors import InputError, UnsupportedOpError
 
 _KERNELS = {"conv2d": "conv_i8", "linear": "gemm_i8"}
@@ -114,18 +114,21 @@ def run_layer(board: Board, graph: Graph, layer: str, x: np.ndarray, *, timeout_
         raise InputError(f"layer {layer} takes {spec}, got {x.dtype} {x.shape}")
     result_bytes = int(np.prod(call.shape)) * np.dtype(call.dtype).itemsize
     filled = {"x": x, "weight": call.weight, "channels": call.channels, "settings": call.settings}
-    buffers = {name: board.buffer(call.kernel, name, array.nbytes) for name, array in filled.items()}
-    buffers["y"] = board.buffer(call.kernel, "y", result_bytes)
-    for name, array in filled.items():
-        buffers[name].write(array)
-        buffers[name].to_device()
-    order = [buffers[argument.name] for argument in board.kernel(call.kernel).arguments]
-    board.run(call.kernel, *order, timeout_s=timeout_s)
-    buffers["y"].from_device()
-    result = buffers["y"].read(call.dtype, call.shape)
-    for buffer in buffers.values():
-        buffer.free()
-    return result
+    sizes = {**{name: array.nbytes for name, array in filled.items()}, "y": result_bytes}
+    buffers: dict[str, Buffer] = {}
+    try:
+        for name, size in sizes.items():
+            buffers[name] = board.buffer(call.kernel, name, size)
+        for name, array in filled.items():
+            buffers[name].write(array)
+            buffers[name].to_device()
+        order = [buffers[argument.name] for argument in board.kernel(call.kernel).arguments]
+        board.run(call.kernel, *order, timeout_s=timeout_s)
+        buffers["y"].from_device()
+        return buffers["y"].read(call.dtype, call.shape)
+    finally:
+        for buffer in buffers.values():
+            buffer.free()
 
 
 def compare_layer(board: Board, graph: Graph, layer: str, x: np.ndarray, *, timeout_s: float = 60.0) -> Diff:

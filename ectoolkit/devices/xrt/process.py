@@ -105,12 +105,17 @@ class XrtProcess:
             if not self.alive:
                 raise DeviceStateError(f"the board is closed, it cannot {doing}; open it again")
             self._cancelled.clear()
+            # of a single send or receive: a stopped child would hold up a large buffer for ever
+            self._connection.settimeout(timeout_s + _GRACE_S)
             try:
                 m.send(self._connection, request)
                 self._wait(doing, timeout_s)
                 return m.receive_reply(self._connection)
             except (EOFError, ConnectionError):
                 raise self._lost(doing) from None
+            except TimeoutError:
+                self._end(at_once=True)
+                raise _too_late(doing, timeout_s) from None
             except BaseException:
                 # the stream is in the middle of something: never use it again
                 self._end(at_once=True)
@@ -122,7 +127,7 @@ class XrtProcess:
             if self._cancelled.is_set():
                 raise Cancelled(f"cancelled while the board was to {doing}; the board is closed, open it again")
             if time.monotonic() > end:
-                raise DeviceTimeoutError(f"the board did not {doing} within {timeout_s:g} s")
+                raise _too_late(doing, timeout_s)
 
     def _lost(self, doing: str) -> BoardLostError:
         try:
@@ -164,3 +169,10 @@ class XrtProcess:
             self._child.kill()
         self._child.wait()
         shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def _too_late(doing: str, timeout_s: float) -> DeviceTimeoutError:
+    return DeviceTimeoutError(
+        f"the board did not {doing} within {timeout_s:g} s, and XRT did not come back; the board is closed, open it "
+        "again"
+    )

@@ -26,6 +26,31 @@ class xrt_info_device(enum.Enum):  # noqa: N801
     host = 0
     platform = 1
     memory = 2
+    thermal = 3
+    electrical = 4
+
+
+#: in the form of XRT's reports, with the ways in which it says that it does not know
+_TOLD: dict[str, Any] = {
+    "host": {"version": "2.13.466"},
+    "thermal": {
+        "thermals": [
+            {"location_id": "fpga0", "description": "FPGA", "temp_C": "47", "is_present": "true"},
+            {"location_id": "hbm_0", "description": "HBM", "temp_C": "0", "is_present": "false"},
+        ]
+    },
+    "electrical": {
+        "power_consumption_watts": "13.5",
+        "power_rails": [
+            {
+                "id": "vccint",
+                "voltage": {"volts": "0.85", "is_present": "true"},
+                "current": {"amps": "N/A", "is_present": "true"},
+            },
+            {"id": "12v_pex", "voltage": {"error_msg": "sysfs failed"}, "current": {"amps": "1.2"}},
+        ],
+    },
+}
 
 
 class xclBOSyncDirection(enum.Enum):  # noqa: N801
@@ -96,7 +121,7 @@ class device:  # noqa: N801
 
     def get_info(self, topic: xrt_info_device) -> str:
         """JSON text."""
-        return json.dumps({"version": "2.13.466"} if topic is xrt_info_device.host else {"error_msg": "not known"})
+        return json.dumps(_TOLD.get(topic.name, {"error_msg": "not known"}))
 
 
 if _NEW:

@@ -170,6 +170,28 @@ def test_programs() -> None:
     )
 
 
+def test_what_the_driver_does_not_tell_is_asked_of_xrt(
+    virtual: VirtualBoard, backend: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ectoolkit.devices.xrt.health.subdevice", lambda function, name: None)
+    with Board("0", backend=backend) as board:
+        health = board.health()
+    shown = {name: str(health[name]) for name in ("FPGA temperature", "power", "VCCINT", "VCCINT current", "12 V PEX")}
+    unknown = "not known: the driver shows no such sensor"
+    if backend == "ctypes":
+        assert shown == {name: f"{name}: {unknown}" for name in shown}
+        return
+    assert shown == {
+        "FPGA temperature": "FPGA temperature: 47 °C",
+        "power": "power: 13.5 W",
+        "VCCINT": "VCCINT: 0.85 V",
+        "VCCINT current": f"VCCINT current: {unknown}; XRT: it says 'N/A'",
+        "12 V PEX": f"12 V PEX: {unknown}; XRT: sysfs failed",
+    }
+    assert health["HBM temperature"].reason == "the driver shows no such sensor; XRT: the sensor is not present"
+    assert health["12 V PEX current"].value == 1.2
+
+
 # --- two users -----------------------------------------------------------------------------------------------------
 
 
@@ -218,7 +240,8 @@ def test_times_and_power(virtual: VirtualBoard, board: Board) -> None:
         assert str(times).endswith(" W (virtual board: sensor values are invented)")
 
 
-def test_power_of_runs_too_short_to_sample(board: Board) -> None:
+def test_power_of_runs_too_short_to_sample(board: Board, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ectoolkit.devices.xrt.measure._SAMPLE_S", 60)
     a, b, c = vectors(board)
     times = measure_kernel(board, "vector_add", a, b, c, COUNT, runs=1, warmup=0)
     assert (times.power_w, times.samples, times.reason) == (None, 0, "the runs ended before a first sample")

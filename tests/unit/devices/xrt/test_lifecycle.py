@@ -73,20 +73,22 @@ def test_a_hung_kernel(virtual: VirtualBoard, backend: str) -> None:
         assert not any(buffer.alive for buffer in buffers)
 
 
-def test_xrt_itself_hangs(virtual: VirtualBoard, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A call that never comes back, not even to look at the clock: the child is ended."""
-    monkeypatch.setattr("ectoolkit.devices.xrt.board._CALL_S", 0.2)
+@pytest.mark.parametrize("doing", ["copy a buffer to the device", "fill a buffer"])
+def test_xrt_itself_hangs(virtual: VirtualBoard, monkeypatch: pytest.MonkeyPatch, doing: str) -> None:
+    """A call that never comes back, not even to look at the clock or to read what is sent: the child is ended."""
     with Board("0", backend="ctypes") as board:
         board.load(virtual.xclbin)
-        buffer = board.buffer_in(0, 4096)
+        buffer = board.buffer_in(0, 8 << 20)
         pid = board._process.pid  # type: ignore[union-attr]
         os.kill(pid, signal.SIGSTOP)
         monkeypatch.setattr(Board._ask, "__defaults__", (0.2,))
         start = time.perf_counter()
         with pytest.raises(DeviceTimeoutError) as caught:
-            buffer.to_device()
-        assert time.perf_counter() - start < 1.2
-        assert str(caught.value) == "the board did not copy a buffer to the device within 0.2 s"
+            buffer.to_device() if doing.startswith("copy") else buffer.write(np.zeros(8 << 20, np.uint8))
+        assert time.perf_counter() - start < 1.7
+        assert str(caught.value) == (
+            f"the board did not {doing} within 0.2 s, and XRT did not come back; the board is closed, open it again"
+        )
         assert not Path(f"/proc/{pid}").exists()
         with pytest.raises(DeviceStateError):
             buffer.to_device()
@@ -120,7 +122,7 @@ def test_cancel(virtual: VirtualBoard) -> None:
         start = time.perf_counter()
         with pytest.raises(Cancelled) as caught:
             board.run("vector_add", *buffers, COUNT, timeout_s=60)
-        assert time.perf_counter() - start < 1.2
+        assert time.perf_counter() - start < 2
         assert str(caught.value) == (
             "cancelled while the board was to run kernel vector_add; the board is closed, open it again"
         )
