@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
-import sys
+import threading
 from typing import Annotated
 
 import typer
@@ -93,5 +94,7 @@ def virtual(
             raise typer.Exit(subprocess.run(command).returncode)
         say(f"export {VARIABLE}={board.host_file}")
         note("The virtual board runs until Ctrl-C. In another terminal, give the line above, then: ectoolkit devices")
-        sys.stdout.flush()
-        sys.stdin.read()
+        over = threading.Event()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: over.set())
+        over.wait()

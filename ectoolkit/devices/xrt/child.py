@@ -12,6 +12,7 @@ import signal
 import socket
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -35,13 +36,26 @@ class Worker:
         self._kernels: dict[int, Any] = {}
         self._buffers: dict[int, Any] = {}
         self._next = 1
+        self._actions: dict[type, Callable[[Any], m.Message]] = {
+            m.OpenBoard: self._open_board,
+            m.LoadXclbin: self._load_xclbin,
+            m.OpenKernel: self._open_kernel,
+            m.CloseKernel: self._close_kernel,
+            m.Allocate: self._allocate,
+            m.Free: self._free,
+            m.Write: self._write,
+            m.Read: self._read,
+            m.Sync: self._sync,
+            m.Information: self._information,
+            m.Run: self._run,
+            m.MeasureBank: self._measure_bank,
+        }
 
     def answer(self, request: Any) -> m.Message:
         """Do what is asked."""
         self._new_log()
         try:
-            reply: m.Message = getattr(self, f"_{type(request).__name__}")(request)
-            return reply
+            return self._actions[type(request)](request)
         except XrtRefused as refusal:
             log = self._new_log()
             return m.Failure(str(refusal) or last_error(log), log)
@@ -70,44 +84,44 @@ class Worker:
         table[number] = thing
         return m.Done(number)
 
-    def _OpenBoard(self, request: m.OpenBoard) -> m.Message:  # noqa: N802
+    def _open_board(self, request: m.OpenBoard) -> m.Message:
         self._backend = choose_backend(request.backend)
         self._backend.open(request.bdf)
         return m.Done(text=self._backend.name)
 
-    def _LoadXclbin(self, request: m.LoadXclbin) -> m.Message:  # noqa: N802
+    def _load_xclbin(self, request: m.LoadXclbin) -> m.Message:
         self._board.load(request.path)
         return m.Done()
 
-    def _OpenKernel(self, request: m.OpenKernel) -> m.Message:  # noqa: N802
+    def _open_kernel(self, request: m.OpenKernel) -> m.Message:
         return self._keep(self._kernels, self._board.open_kernel(request.name, request.exclusive))
 
-    def _CloseKernel(self, request: m.CloseKernel) -> m.Message:  # noqa: N802
+    def _close_kernel(self, request: m.CloseKernel) -> m.Message:
         self._board.close_kernel(self._kernels.pop(request.kernel))
         return m.Done()
 
-    def _Allocate(self, request: m.Allocate) -> m.Message:  # noqa: N802
+    def _allocate(self, request: m.Allocate) -> m.Message:
         return self._keep(self._buffers, self._board.allocate(request.size_bytes, request.bank))
 
-    def _Free(self, request: m.Free) -> m.Message:  # noqa: N802
+    def _free(self, request: m.Free) -> m.Message:
         self._board.free(self._buffers.pop(request.buffer))
         return m.Done()
 
-    def _Write(self, request: m.Write) -> m.Message:  # noqa: N802
+    def _write(self, request: m.Write) -> m.Message:
         self._board.write(self._buffers[request.buffer], request.data, request.offset)
         return m.Done()
 
-    def _Read(self, request: m.Read) -> m.Message:  # noqa: N802
+    def _read(self, request: m.Read) -> m.Message:
         return m.Bytes(self._board.read(self._buffers[request.buffer], request.size_bytes, request.offset))
 
-    def _Sync(self, request: m.Sync) -> m.Message:  # noqa: N802
+    def _sync(self, request: m.Sync) -> m.Message:
         self._board.sync(self._buffers[request.buffer], request.to_device, request.size_bytes, request.offset)
         return m.Done()
 
-    def _Information(self, request: m.Information) -> m.Message:  # noqa: N802
+    def _information(self, request: m.Information) -> m.Message:
         return m.Facts(self._board.information())
 
-    def _Run(self, request: m.Run) -> m.Message:  # noqa: N802
+    def _run(self, request: m.Run) -> m.Message:
         arguments = [
             self._buffers[a.buffer] if isinstance(a, m.BufferArgument) else (a.value, a.size_bytes)
             for a in request.arguments
@@ -143,7 +157,7 @@ class Worker:
             if left_ms <= _SLICE_MS:
                 return "timeout"
 
-    def _MeasureBank(self, request: m.MeasureBank) -> m.Message:  # noqa: N802
+    def _measure_bank(self, request: m.MeasureBank) -> m.Message:
         board = self._board
         buffer = board.allocate(request.size_bytes, request.bank)
         board.write(buffer, bytes(request.size_bytes), 0)

@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import struct
 import warnings
 from collections.abc import Callable
 from functools import partial
@@ -91,7 +92,8 @@ class PyxrtBackend(Backend):
     def prepare(self, kernel: Any, arguments: list[Any]) -> Any:
         run = self._try(lambda: self._xrt.run(kernel))
         for index, argument in enumerate(arguments):
-            self._try(partial(run.set_arg, index, argument[0] if isinstance(argument, tuple) else argument))
+            value = _as_c_int(*argument) if isinstance(argument, tuple) else argument
+            self._try(partial(run.set_arg, index, value))
         return run
 
     def start(self, run: Any) -> None:
@@ -114,3 +116,11 @@ class PyxrtBackend(Backend):
             except XrtRefused as refusal:
                 found[name] = f'{{"error_msg": "{refusal}"}}'
         return found
+
+
+def _as_c_int(value: int | float, size: int) -> int:
+    """A scalar as the C ``int`` that pyxrt takes: it copies its bits into the argument, whatever they mean."""
+    if isinstance(value, float):
+        value = int.from_bytes(struct.pack("<f" if size == 4 else "<d", value), "little")
+    half = 1 << (8 * size - 1)
+    return value - 2 * half if value >= half else value

@@ -43,7 +43,7 @@ class VirtualBoard:
 
     Attributes:
         folder: its files; ``root`` in it stands for ``/``.
-        xclbin: the file with its kernels: ``vector_add``, ``conv_i8``, ``gemm_i8``, ``ectoolkit_graph``.
+        xclbin: the file with its kernels: ``vector_add``, ``scale``, ``conv_i8``, ``gemm_i8``, ``ectoolkit_graph``.
         host: how programs find it.
     """
 

@@ -11,6 +11,7 @@ import time
 import traceback
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
 from ectoolkit.testing.virtual_u50.faults import Fault
 from ectoolkit.testing.virtual_u50.kernels import KERNELS
@@ -84,10 +85,10 @@ class CommandQueue:
         return CommandState.COMPLETED
 
 
-def read_arguments(spec: KernelSpec, registers: bytes) -> list[int]:
-    """A compute unit's arguments from its registers: 64-bit addresses and 32-bit scalars."""
-    forms = ("<Q" if parameter.bank is not None else "<I" for parameter in spec.parameters)
-    return [struct.unpack_from(form, registers, at)[0] for form, at in zip(forms, spec.registers(), strict=True)]
+def read_arguments(spec: KernelSpec, registers: bytes) -> list[Any]:
+    """A compute unit's arguments from its registers: 64-bit addresses, and scalars of 32 bits."""
+    places = zip(spec.parameters, spec.registers(), strict=True)
+    return [struct.unpack_from(parameter.form, registers, at)[0] for parameter, at in places]
 
 
 def _send(command: Command, end: CommandState) -> None:

@@ -24,6 +24,11 @@ def vector_add(memory: DeviceMemory, a: int, b: int, c: int, count: int) -> None
     memory.view(c, count, "<i4")[:] = memory.view(a, count, "<i4") + memory.view(b, count, "<i4")
 
 
+def scale(memory: DeviceMemory, x: int, y: int, factor: float, count: int) -> None:
+    """``y = x · factor``, float32."""
+    memory.view(y, count, "<f4")[:] = memory.view(x, count, "<f4") * np.float32(factor)
+
+
 def conv_i8(memory: DeviceMemory, x: int, weight: int, channels: int, y: int, settings: int) -> None:
     """A convolution with requantize, as `ectoolkit.devices.xrt.layer` describes it in its buffers.
 
@@ -91,15 +96,17 @@ def _graph(data: bytes) -> Graph:
 
 
 def _spec(name: str, buffers: str, scalars: str = "") -> KernelSpec:
-    """A kernel whose buffers lie in banks 0, 1, 2, ..."""
+    """A kernel whose buffers lie in banks 0, 1, 2, ...; a scalar is ``name`` or ``name:type``."""
     placed = [Parameter(buffer, bank) for bank, buffer in enumerate(buffers.split())]
-    return KernelSpec(name, (*placed, *(Parameter(scalar) for scalar in scalars.split())))
+    typed = [scalar.partition(":") for scalar in scalars.split()]
+    return KernelSpec(name, (*placed, *(Parameter(scalar, type=kind or "uint") for scalar, _, kind in typed)))
 
 
 KERNELS: dict[str, tuple[KernelSpec, Callable[..., None]]] = {
     spec.name: (spec, model)
     for spec, model in (
         (_spec("vector_add", "a b c", "count"), vector_add),
+        (_spec("scale", "x y", "factor:float count"), scale),
         (_spec("conv_i8", "x weight channels y settings"), conv_i8),
         (_spec("gemm_i8", "x weight channels y settings"), gemm_i8),
         (_spec("ectoolkit_graph", "program x y", "program_bytes x_bytes y_bytes"), run_graph),

@@ -23,10 +23,18 @@ _GLOBAL, _SCALAR = 1, 0
 
 @dataclass(frozen=True)
 class Parameter:
-    """An argument of a kernel: a buffer in a bank, or a 32-bit scalar where `bank` is None."""
+    """An argument of a kernel: a buffer in a bank, or a 32-bit scalar of that type where `bank` is None."""
 
     name: str
     bank: int | None = None
+    type: str = "uint"
+
+    @property
+    def form(self) -> str:
+        """Of its register, for `struct`."""
+        if self.bank is not None:
+            return "<Q"
+        return "<f" if self.type == "float" else "<I"
 
 
 @dataclass(frozen=True)
@@ -136,7 +144,7 @@ def _kernel_xml(kernel: KernelSpec, base: int) -> str:
     rows = []
     for index, (parameter, offset) in enumerate(zip(kernel.parameters, kernel.registers(), strict=True)):
         buffer = parameter.bank is not None
-        port, size, kind = ("M_AXI_GMEM", 8, "void*") if buffer else ("S_AXI_CONTROL", 4, "uint")
+        port, size, kind = ("M_AXI_GMEM", 8, "void*") if buffer else ("S_AXI_CONTROL", 4, parameter.type)
         rows.append(
             f'     <arg name={quoteattr(parameter.name)} addressQualifier="{_GLOBAL if buffer else _SCALAR}" '
             f'id="{index}" port="{port}" size="{size:#x}" offset="{offset:#x}" hostOffset="0x0" '

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -59,7 +60,7 @@ def test_virtual(virtual: VirtualBoard) -> None:
     program = [sys.executable, "-c", f"{LIST}; raise SystemExit(7)"]
     done = subprocess.run([*cli, "--", *program], capture_output=True, text=True, env=environment, timeout=60)
     assert (done.returncode, done.stdout, done.stderr) == (7, FOUND, "")
-    with subprocess.Popen(cli, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment) as started:
+    with subprocess.Popen(cli, stdout=subprocess.PIPE, text=True, env=environment) as started:
         assert started.stdout is not None
         line = started.stdout.readline()
         name, _, value = line.removeprefix("export ").strip().partition("=")
@@ -67,6 +68,6 @@ def test_virtual(virtual: VirtualBoard) -> None:
         other = {**environment, name: value}
         done = subprocess.run([sys.executable, "-c", LIST], capture_output=True, text=True, env=other, timeout=60)
         assert done.stdout == FOUND
-        started.communicate()  # its standard input ends
-        assert started.returncode == 0
+        started.send_signal(signal.SIGTERM)
+        assert started.wait(30) == 0
         assert not Path(value).parent.exists()

@@ -17,6 +17,7 @@ from ectoolkit.core.interpreter import trace
 from ectoolkit.core.types import QuantParams
 from ectoolkit.devices.xrt import Board, Buffer, compare_layer, measure_banks, measure_kernel, run_layer
 from ectoolkit.devices.xrt.programs import decode_program, encode_program
+from ectoolkit.devices.xrt.pyxrt_backend import _as_c_int
 from ectoolkit.errors import BoardBusyError, DeployFormatError, DeviceRunError
 from ectoolkit.testing.networks import example_input, residual_graph
 from ectoolkit.testing.virtual_u50 import Fault, VirtualBoard
@@ -56,6 +57,25 @@ def test_a_kernel(virtual: VirtualBoard, backend: str) -> None:
 def test_pyxrt_comes_first_where_it_is_installed(virtual: VirtualBoard, backend: str) -> None:
     with Board("0") as board:
         assert board.backend == backend
+
+
+def test_a_scalar_that_is_real_and_a_unit_by_name(board: Board) -> None:
+    x, y = (board.buffer("scale", name, 4 * COUNT) for name in "xy")
+    numbers = np.linspace(-3, 5, COUNT, dtype=np.float32)
+    x.write(numbers)
+    x.to_device()
+    for factor in (0.3, -2, np.float32(1e-3)):
+        board.run("scale:{scale_1}", x, y, factor, COUNT)
+        y.from_device()
+        assert_array_equal(y.read("float32", COUNT), numbers * np.float32(factor))
+
+
+def test_scalars_for_pyxrt() -> None:
+    """It takes a C int only, and copies its bits."""
+    assert [_as_c_int(value, 4) for value in (0, 2**31 - 1, 2**31, 2**32 - 1)] == [0, 2**31 - 1, -(2**31), -1]
+    assert _as_c_int(2**64 - 1, 8) == -1
+    assert _as_c_int(1.0, 4) == 0x3F800000
+    assert _as_c_int(-2.0, 8) == 0xC000000000000000 - 2**64
 
 
 def test_parts_of_buffers(board: Board) -> None:
@@ -259,8 +279,10 @@ def test_banks(virtual: VirtualBoard, board: Board) -> None:
 
 def test_a_run_on_the_device_is_a_run_of_the_kernel(virtual: VirtualBoard, deployment: Deployment) -> None:
     before = virtual.summary()["runs"].get("ectoolkit_graph", 0)
-    with ect.open_device("xrt:0") as device:
-        assert ect.compare(device.run(deployment).outputs, deployment.references())
+    with ect.open_device("xrt:0000:e0:00.1") as device:
+        result = device.run(deployment)
+        assert result.device == device.info().name == "xrt:0000:e0:00.1"
+        assert ect.compare(result.outputs, deployment.references())
         virtual.inject(Fault.WRONG_RESULT)
         diff = ect.compare(device.run(deployment).outputs, deployment.references())
         assert diff.first is not None
