@@ -12,6 +12,7 @@ import sys
 import tempfile
 import threading
 import time
+import weakref
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -25,7 +26,7 @@ _OURS = Path(__file__).parents[3]
 #: how long the child may take beyond what was allowed to a run: to notice, and to answer
 _GRACE_S = 0.5
 #: how often a waiting call looks whether it was cancelled
-_LOOK_S = 0.05
+_LOOK_MS = 50
 #: how long the child may take to end by itself
 _GOODBYE_S = 2.0
 
@@ -57,6 +58,8 @@ class XrtProcess:
             mine.close()
             shutil.rmtree(self._folder, ignore_errors=True)
             raise
+        # for a board that nobody closed
+        self._finalizer = weakref.finalize(self, _abandon, mine, self._child, self._folder)
 
     def _environment(self, extra: Mapping[str, str]) -> dict[str, str]:
         ini = self._folder / "xrt.ini"
@@ -123,7 +126,9 @@ class XrtProcess:
 
     def _wait(self, doing: str, timeout_s: float) -> None:
         end = time.monotonic() + timeout_s + _GRACE_S
-        while not select.select([self._connection], [], [], _LOOK_S)[0]:
+        ready = select.poll()  # select() knows no descriptor above 1023
+        ready.register(self._connection, select.POLLIN)
+        while not ready.poll(_LOOK_MS):
             if self._cancelled.is_set():
                 raise Cancelled(f"cancelled while the board was to {doing}; the board is closed, open it again")
             if time.monotonic() > end:
@@ -165,10 +170,16 @@ class XrtProcess:
         if not at_once:
             with suppress(subprocess.TimeoutExpired):
                 self._child.wait(_GOODBYE_S)
-        if self._child.poll() is None:
-            self._child.kill()
-        self._child.wait()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        self._finalizer()
+
+
+def _abandon(connection: socket.socket, child: subprocess.Popen[bytes], folder: Path) -> None:
+    """Leave nothing behind: neither the child, nor its folder."""
+    connection.close()
+    if child.poll() is None:
+        child.kill()
+    child.wait()
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _too_late(doing: str, timeout_s: float) -> DeviceTimeoutError:

@@ -147,6 +147,20 @@ def test_a_device_whose_board_hangs_is_closed(virtual: VirtualBoard, deployment:
         assert ect.compare(device.run(deployment).outputs, deployment.references())
 
 
+def test_a_board_that_nobody_closed(virtual: VirtualBoard) -> None:
+    board = Board("0", backend="ctypes")
+    board.open()
+    process = board._process
+    assert process is not None
+    pid, folder = process.pid, process._folder
+    assert folder.is_dir()
+    del process, board
+    gc.collect()
+    assert not folder.exists()
+    assert not Path(f"/proc/{pid}").exists()
+    virtual.settle()
+
+
 def held(pid: int | str) -> tuple[int, int]:
     """Descriptors and KiB of a process."""
     status = Path(f"/proc/{pid}/status").read_text()
