@@ -54,6 +54,7 @@ bench: $(STAMP)  ## measure against other toolkits, as ratios; theirs: pip insta
 	$(BIN)/python benchmarks/latency.py
 	$(BIN)/python benchmarks/interpreter.py
 	$(BIN)/python benchmarks/quantize.py
+	$(BIN)/python benchmarks/boards.py
 
 clean:  ## remove .venv and what tools left behind
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis demo_deploy

@@ -27,8 +27,8 @@ class InterpreterDevice(Device):
         self._engine = engine
 
     @classmethod
-    def info(cls) -> DeviceInfo:
-        return DeviceInfo(cls.name, "the exact integer interpreter", True)
+    def discover(cls) -> list[DeviceInfo]:
+        return [DeviceInfo(cls.name, "the exact integer interpreter", True)]
 
     def _open(self) -> None:
         """Nothing to take hold of."""

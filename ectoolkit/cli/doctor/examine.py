@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from ectoolkit.cli.doctor import accelerator, machine, packages
 from ectoolkit.cli.doctor.finding import Finding, Section
 
-ACCELERATOR = "Accelerator (ectoolkit does not drive these yet; everything above works without)"
+ACCELERATOR = "Accelerator (everything above works without)"
 
 
 def examine() -> list[Section]:
@@ -17,7 +17,10 @@ def examine() -> list[Section]:
         Section("Python", (packages.python(), *packages.packages())),
         Section("This machine", (*machine.cpu(), machine.fast_interpreter())),
         Section("To build deploy.so and the C++ program", (machine.compiler(), cmake, machine.inference())),
-        Section(ACCELERATOR, (accelerator.board(), *accelerator.xrt(), accelerator.mera())),
+        Section(
+            ACCELERATOR,
+            (*accelerator.boards(), *accelerator.xrt(), accelerator.virtual_board(), accelerator.mera()),
+        ),
         Section("For the browser tests", (machine.chromium(),)),
     ]
 
