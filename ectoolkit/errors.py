@@ -63,6 +63,20 @@ class BuildError(EctoolkitError):
         self.stderr = stderr
 
 
+class WorkerError(EctoolkitError):
+    """A process that works for ectoolkit died, hung, lost its connection, or failed at what it was asked.
+
+    Attributes:
+        output: what it printed.
+        timed_out: whether it was killed because it took too long.
+    """
+
+    def __init__(self, message: str, *, output: str = "", timed_out: bool = False) -> None:
+        super().__init__(message)
+        self.output = output
+        self.timed_out = timed_out
+
+
 class DeployFormatError(EctoolkitError, ValueError):
     """A deploy directory or saved file is damaged, incomplete or of another format version."""
 

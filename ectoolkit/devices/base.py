@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import ClassVar, Self
 
@@ -41,11 +41,13 @@ class RunResult:
         outputs: float32, in the graph's layout (NCHW where 4-D).
         latency_s: host seconds of one run, the mean where the images took several.
         device: name of the device.
+        metrics: what the device itself measured, such as simulated cycles; empty for most.
     """
 
     outputs: list[np.ndarray]
     latency_s: float
     device: str
+    metrics: Mapping[str, float] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         shapes = ", ".join("×".join(map(str, output.shape)) for output in self.outputs)

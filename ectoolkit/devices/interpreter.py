@@ -14,7 +14,7 @@ from ectoolkit.interpreters import interpret, trace
 
 
 class InterpreterDevice(Device):
-    """Runs the graph in ``deploy.json`` with the weights in ``deploy.params``; the library is not used.
+    """Runs the graph that is stored in the directory; the library is not used.
 
     Args:
         engine: as for `ectoolkit.interpret`; all give the same.

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ectoolkit.cli.doctor.finding import Finding
-from ectoolkit.cli.doctor.packages import version_of
 from ectoolkit.errors import DeviceError
 
 if TYPE_CHECKING:
     from ectoolkit.devices.xrt.discovery import Obstacle
 
 _SECONDS = 20
-_MERA_VERSION = "import importlib.metadata as m; print(m.version('mera'))"
 
 
 def boards() -> list[Finding]:
@@ -68,22 +63,22 @@ def virtual_board() -> Finding:
 
 
 def mera() -> Finding:
-    """EdgeCortix's compiler: in this Python, or in the one that MERA_PYTHON names."""
-    name, here, other = "EdgeCortix MERA", version_of("mera"), os.environ.get("MERA_PYTHON", "").strip()
-    if here:
-        return Finding(name, True, f"{here}")
-    cure = (
-        "mera 1.6 on the package index needs CPython 3.10: python3.10 -m venv ~/mera && ~/mera/bin/pip install mera "
-        "mera-tvm-full, then set MERA_PYTHON=~/mera/bin/python. It also needs the libraries of glog 0.5, LLVM 14 "
-        "and oneDNN 2"
-    )
-    if not other:
-        return Finding(name, False, "not in this Python, and MERA_PYTHON is not set", cure)
-    python = str(Path(other).expanduser())
+    """EdgeCortix's compiler, wherever it is; asks that Python for its version."""
+    from ectoolkit.errors import EctoolkitError
+    from ectoolkit.mera.place import find_place
+    from ectoolkit.mera.session import Worker
+
+    name, cure = "EdgeCortix MERA", "ectoolkit mera install"
     try:
-        done = subprocess.run([python, "-c", _MERA_VERSION], capture_output=True, text=True, timeout=_SECONDS)
-    except (OSError, subprocess.TimeoutExpired) as error:
-        return Finding(name, False, f"MERA_PYTHON names {other}, which does not run: {error}", cure)
-    if done.returncode:
-        return Finding(name, False, f"the Python that MERA_PYTHON names, {other}, has no mera", cure)
-    return Finding(name, True, f"{done.stdout.strip()} in {other}")
+        place = find_place()
+    except EctoolkitError:
+        return Finding(name, False, "not installed, and no other place is named", cure)
+    try:
+        worker = Worker(place, timeout_s=_SECONDS)
+    except EctoolkitError as error:
+        return Finding(name, False, str(error).splitlines()[0], "ectoolkit mera status")
+    version = worker.facts["versions"]["mera"]
+    worker.close()
+    if not version:
+        return Finding(name, False, f"{place} has no mera", cure)
+    return Finding(name, True, f"{version} in {place}")

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from ectoolkit.cli.doctor import accelerator, machine, packages
 from ectoolkit.cli.doctor.finding import Finding, Section
 
+COMPILER = "EdgeCortix's compiler (optional; everything above works without)"
 ACCELERATOR = "Accelerator (everything above works without)"
 
 
@@ -17,10 +18,8 @@ def examine() -> list[Section]:
         Section("Python", (packages.python(), *packages.packages())),
         Section("This machine", (*machine.cpu(), machine.fast_interpreter())),
         Section("To build deploy.so and the C++ program", (machine.compiler(), cmake, machine.inference())),
-        Section(
-            ACCELERATOR,
-            (*accelerator.boards(), *accelerator.xrt(), accelerator.virtual_board(), accelerator.mera()),
-        ),
+        Section(COMPILER, (accelerator.mera(),)),
+        Section(ACCELERATOR, (*accelerator.boards(), *accelerator.xrt(), accelerator.virtual_board())),
         Section("For the browser tests", (machine.chromium(),)),
     ]
 

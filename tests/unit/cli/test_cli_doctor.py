@@ -183,18 +183,26 @@ def test_chromium_of_playwright(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
 
 
 def test_mera(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     monkeypatch.delenv("MERA_PYTHON", raising=False)
-    found = accelerator.mera()
-    assert (found.present, found.detail) == (False, "not in this Python, and MERA_PYTHON is not set")
-    assert "needs CPython 3.10" in found.cure
-    good = script(tmp_path / "good", "echo 1.6.0.post1")
+    assert accelerator.mera() == Finding(
+        "EdgeCortix MERA", False, "not installed, and no other place is named", "ectoolkit mera install"
+    )
+    monkeypatch.setenv("MERA_PYTHON", sys.executable)
+    assert accelerator.mera() == Finding(
+        "EdgeCortix MERA", False, f"{sys.executable} (named by MERA_PYTHON) has no mera", "ectoolkit mera install"
+    )
+    package = tmp_path / "packages" / "mera-1.6.0.post1.dist-info"
+    package.mkdir(parents=True)
+    (package / "METADATA").write_text("Metadata-Version: 2.1\nName: mera\nVersion: 1.6.0.post1\n")
+    good = script(tmp_path / "good", f'PYTHONPATH={package.parent} exec {sys.executable} "$@"')
     monkeypatch.setenv("MERA_PYTHON", str(good))
-    assert accelerator.mera() == Finding("EdgeCortix MERA", True, f"1.6.0.post1 in {good}")
-    bad = script(tmp_path / "bad", "exit 1")
-    monkeypatch.setenv("MERA_PYTHON", str(bad))
-    assert accelerator.mera().detail == f"the Python that MERA_PYTHON names, {bad}, has no mera"
+    assert accelerator.mera() == Finding("EdgeCortix MERA", True, f"1.6.0.post1 in {good} (named by MERA_PYTHON)")
     monkeypatch.setenv("MERA_PYTHON", str(tmp_path / "none"))
-    assert accelerator.mera().detail.startswith(f"MERA_PYTHON names {tmp_path / 'none'}, which does not run: ")
+    found = accelerator.mera()
+    assert found.detail.startswith(f"cannot start {tmp_path / 'none'}: No such file or directory.")
+    assert found.cure == "ectoolkit mera status"
 
 
 def test_xrt(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
