@@ -137,14 +137,14 @@ class Measurement:
     def _measure_input(self, simulator: Simulator, name: str) -> None:
         for batch, values in enumerate(self.batches):
             values[name] = simulator.input(name, self.floats.batches[batch][name])
-            self._note(self.cumulative_by_image, name, batch, values[name], self.model.scheme[name].grid)
+            self._note(self.cumulative_by_image, name, batch, values[name], simulator.grid(name))
             for image in self.floats.rows(batch):
                 self.isolated_by_image[image][name] = self.cumulative_by_image[image][name]
 
     def _measure_layer(self, simulator: Simulator, layer: FloatLayer, batch: int, changed: bool) -> None:
         values, floats, name = self.batches[batch], self.floats.batches[batch], layer.name
         values[name] = simulator.run(layer, [values[source] for source in layer.inputs])
-        self._note(self.cumulative_by_image, name, batch, values[name], self.model.scheme[name].grid)
+        self._note(self.cumulative_by_image, name, batch, values[name], simulator.grid(name))
         if changed:
             self._note(self.isolated_by_image, name, batch, isolated(simulator, layer, floats), None)
 
@@ -166,7 +166,7 @@ def isolated(simulator: Simulator, layer: FloatLayer, floats: Values) -> Any:
     """The layer's simulated result for the float model's inputs; the float value itself where nothing is rounded."""
     if simulator.scheme[layer.name].weight is None:  # computes as the float layer does
         return simulator.rounded(layer, floats[layer.name])
-    return simulator.run(layer, [floats[name] for name in layer.inputs])
+    return simulator.run_alone(layer, [floats[name] for name in layer.inputs])
 
 
 def changes(old: Scheme, new: Scheme) -> set[str]:

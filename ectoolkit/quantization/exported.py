@@ -16,6 +16,7 @@ from ectoolkit.frontends.exported.execution import run_network
 from ectoolkit.quantization.assembly import assemble
 from ectoolkit.quantization.collection import check_shapes
 from ectoolkit.quantization.config import QuantConfig
+from ectoolkit.quantization.placement import float_layers
 from ectoolkit.quantization.prediction import Prediction, Predictor
 from ectoolkit.quantization.scheme import Scheme
 from ectoolkit.quantization.statistics import Statistics
@@ -52,6 +53,11 @@ class ExportedModel:
     def predictions(self) -> Mapping[str, Prediction]:
         """The isolated error of each input and each layer with a grid of its own, from statistics alone."""
         return (self.predictor or Predictor(self.network, self.statistics)).predict(self.scheme)
+
+    @cached_property
+    def in_float(self) -> frozenset[str]:
+        """Names of the layers that run in float: kept there, without an integer form, or moving what such ones give."""
+        return frozenset(float_layers(self.network, self.scheme))
 
     @property
     def calibration_sha256(self) -> str:

@@ -16,6 +16,7 @@ import numpy as np
 from ectoolkit.core.types import QuantParams
 from ectoolkit.frontends.exported import FloatLayer, FloatNetwork
 from ectoolkit.quantization.distribution import Distribution
+from ectoolkit.quantization.placement import float_layers
 from ectoolkit.quantization.scheme import Scheme, WeightScheme
 from ectoolkit.quantization.statistics import Statistics, TensorStatistics
 
@@ -89,7 +90,7 @@ class Predictor:
         """One layer's prediction."""
         chosen, layer = scheme[name], self._layers[name]
         signal = self.statistics.tensors[name].mean_square
-        if chosen.keep_float or chosen.grid is None:
+        if chosen.grid is None or name in float_layers(self.network, scheme):
             return Prediction(signal, 0.0, 0.0, 0.0)
         weights = 0.0 if chosen.weight is None else self._weights(layer, chosen.weight)
         return Prediction(signal, *self._grid(name, chosen.grid), weights)

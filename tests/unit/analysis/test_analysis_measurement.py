@@ -101,13 +101,13 @@ def sqnr_db(sums: dict[str, ErrorSums]) -> dict[str, float]:
 
 def recorded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     ran: list[str] = []
-    original = Simulator.accumulate
+    for name in ("run", "run_alone"):
 
-    def accumulate(self: Simulator, layer: Any, *rest: Any) -> Any:
-        ran.append(layer.name)
-        return original(self, layer, *rest)
+        def run(self: Simulator, layer: Any, *rest: Any, original: Any = getattr(Simulator, name)) -> Any:
+            ran.append(layer.name)
+            return original(self, layer, *rest)
 
-    monkeypatch.setattr(Simulator, "accumulate", accumulate)
+        monkeypatch.setattr(Simulator, name, run)
     return ran
 
 
