@@ -50,6 +50,7 @@ format: $(STAMP)  ## bring the code into the project's style
 bench: $(STAMP)  ## measure against other toolkits, as ratios; theirs: pip install '.[bench]'
 	$(BIN)/python benchmarks/latency.py
 	$(BIN)/python benchmarks/quantize.py
+	$(BIN)/python benchmarks/accuracy.py
 
 clean:  ## remove .venv and what tools left behind
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis demo_deploy

@@ -62,6 +62,7 @@ class Calibrated:
         self._calibration = calibration
         self._deriver = Deriver(network, statistics)
         self._predictor = Predictor(network, statistics)
+        self._user_network: FloatNetwork | None = None
         self._equalized: Calibrated | None = None
         self._corrected: tuple[Scheme, tuple[str, ...], Scheme] | None = None
 
@@ -83,7 +84,9 @@ class Calibrated:
     def _quantize(self, config: QuantConfig, progress: Progress | None) -> ExportedModel:
         derived = self._deriver.derive(config)
         scheme = self._correct(derived, config.corrections, progress)
-        return ExportedModel(self.network, self.statistics, config, scheme, self._predictor)
+        return ExportedModel(
+            self.network, self.statistics, config, scheme, self._predictor, self._user_network, self.names
+        )
 
     def _equal(self, progress: Progress | None) -> Calibrated:
         """The same model with equalized weights, whose activations need statistics of their own."""
@@ -92,6 +95,7 @@ class Calibrated:
             network = equalize(self.network, self.statistics)
             statistics = Collector(network).run(self._again("equalization"), progress, names=self.names)
             self._equalized = Calibrated(network, statistics, self._calibration, names=self.names)
+            self._equalized._user_network = self.network
         return self._equalized
 
     def _correct(self, scheme: Scheme, corrections: Sequence[str], progress: Progress | None) -> Scheme:

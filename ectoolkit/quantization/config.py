@@ -78,7 +78,7 @@ class QuantConfig:
             allow.
         corrections: of ``"equalization"`` (of weights between layers), ``"bias"`` (of the mean error) and
             ``"adaround"`` (learned rounding; not with ``"bias"``).
-        layers: what single layers have of their own, by name.
+        layers: what single layers have of their own, by name; a `LayerConfig` or a dict of its fields.
         fuse: lists of module names to fuse (convolution, batch norm, ReLU), for modules with QuantStubs and without
             ``fuse_model`` whose layers do not follow each other in an ``nn.Sequential``.
     """
@@ -96,6 +96,7 @@ class QuantConfig:
 
     def __post_init__(self) -> None:
         _check(self)
+        object.__setattr__(self, "layers", {name: _layer_config(name, own) for name, own in self.layers.items()})
         object.__setattr__(self, "fuse", tuple(tuple(group) for group in self.fuse))
         given = (self.corrections,) if isinstance(self.corrections, str) else tuple(self.corrections)
         unknown = [name for name in given if name not in CORRECTIONS]
@@ -169,6 +170,22 @@ _ALLOWED: Mapping[str, tuple[Any, ...]] = {
     "hardware": HARDWARE,
     "keep_float": (True, False),
 }
+
+
+def _layer_config(name: str, given: Any) -> LayerConfig:
+    """Settings of a layer that may be written as a plain dict."""
+    if isinstance(given, LayerConfig):
+        return given
+    known = [f.name for f in fields(LayerConfig)]
+    if not isinstance(given, Mapping):
+        raise QuantizationError(
+            f"the settings of layer {name} are {given!r}, expected a LayerConfig or a dict of its fields: "
+            f"{', '.join(known)}"
+        )
+    unknown = [key for key in given if key not in known]
+    if unknown:
+        raise QuantizationError(f"there is no setting {unknown[0]!r}; there are {', '.join(known)}")
+    return LayerConfig(**given)
 
 
 def _check(config: QuantConfig | LayerConfig) -> None:

@@ -1,0 +1,50 @@
+"""ectoolkit's rows of ``accuracy.py``: one calibration, many settings; the compiled integer graph runs."""
+
+from __future__ import annotations
+
+import functools
+from functools import partial
+
+import numpy as np
+from accuracy import Entry, Logits
+from contenders import Task
+
+import ectoolkit as ect
+from ectoolkit.quantization.calibrated import Calibrated, calibrate
+
+SETTINGS: dict[str, ect.QuantConfig] = {
+    "default (mse)": ect.QuantConfig(),
+    "min-max": ect.QuantConfig(method="minmax"),
+    "moving average": ect.QuantConfig(method="moving_average"),
+    "percentile 99.99": ect.QuantConfig(method="percentile"),
+    "entropy": ect.QuantConfig(method="entropy"),
+    "min-max, bias": ect.QuantConfig(method="minmax", corrections=("bias",)),
+    "mse, bias": ect.QuantConfig(corrections=("bias",)),
+    "moving average, bias": ect.QuantConfig(method="moving_average", corrections=("bias",)),
+    "mse, equalization, bias": ect.QuantConfig(corrections=("equalization", "bias")),
+    "per tensor: min-max": ect.QuantConfig(method="minmax", weights="per_tensor"),
+    "per tensor: min-max, equalization, bias": ect.QuantConfig(
+        method="minmax", weights="per_tensor", corrections=("equalization", "bias")
+    ),
+}
+
+
+def entries() -> list[Entry]:
+    """One row for each setting."""
+    return [Entry(f"ectoolkit, {name}", partial(_run, name)) for name in SETTINGS]
+
+
+@functools.lru_cache(maxsize=1)
+def _calibrated(task: Task) -> Calibrated:
+    return calibrate(task.module, task.images)
+
+
+def _run(name: str, task: Task) -> Logits:
+    graph = _calibrated(task).quantize(SETTINGS[name]).graph
+    deployment = ect.build(graph, task.folder / f"deploy{list(SETTINGS).index(name)}", reference_input=task.images[:1])
+
+    def run(images: np.ndarray) -> np.ndarray:
+        with ect.open_device("cpu") as device:
+            return device.run(deployment, images).outputs[0]
+
+    return run
