@@ -17,11 +17,8 @@ SETTINGS: dict[str, ect.QuantConfig] = {
     "min-max": ect.QuantConfig(method="minmax"),
     "moving average": ect.QuantConfig(method="moving_average"),
     "percentile 99.99": ect.QuantConfig(method="percentile"),
-    "entropy": ect.QuantConfig(method="entropy"),
     "min-max, bias": ect.QuantConfig(method="minmax", corrections=("bias",)),
-    "mse, bias": ect.QuantConfig(corrections=("bias",)),
     "moving average, bias": ect.QuantConfig(method="moving_average", corrections=("bias",)),
-    "mse, equalization, bias": ect.QuantConfig(corrections=("equalization", "bias")),
     "per tensor: min-max": ect.QuantConfig(method="minmax", weights="per_tensor"),
     "per tensor: min-max, equalization, bias": ect.QuantConfig(
         method="minmax", weights="per_tensor", corrections=("equalization", "bias")

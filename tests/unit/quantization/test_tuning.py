@@ -133,7 +133,7 @@ def test_settings_of_layers_that_are_none(given: object, message: str) -> None:
 @pytest.mark.slow
 def test_the_script_makes_the_same_graph_in_a_fresh_process(tmp_path: Path) -> None:
     model = ect.load_model("mobilenet_v2")
-    flow = ect.Flow(model, calibration=ect.sample_photos(4))
+    flow = ect.Flow(model, calibration=ect.sample_photos(2))
     flow.quantize.run(method="percentile", door="export", layers={"features.1.conv.1": {"weights": "per_tensor"}})
     flow.quantize.tune("features.0.0", clip=(0.0, 3.0))
     flow.quantize.tune("classifier.1", weight_bits=6)
