@@ -28,7 +28,7 @@ def open_device(name: str, **options: Any) -> Device:
 
     Args:
         name: ``"cpu"`` or ``"interpreter"``, or a plugin's.
-        **options: of the device: ``threads=2`` for the cpu.
+        **options: of the device: ``threads=2`` for the cpu, ``engine="definition"`` for the interpreter.
 
     Returns:
         The device, not yet open.

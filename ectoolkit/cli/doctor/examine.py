@@ -15,7 +15,7 @@ def examine() -> list[Section]:
     cmake = machine.program("cmake", "pip install 'ectoolkit[tvm]'")
     return [
         Section("Python", (packages.python(), *packages.packages())),
-        Section("This machine", tuple(machine.cpu())),
+        Section("This machine", (*machine.cpu(), machine.fast_interpreter())),
         Section("To build deploy.so and the C++ program", (machine.compiler(), cmake, machine.inference())),
         Section(ACCELERATOR, (accelerator.board(), *accelerator.xrt(), accelerator.mera())),
         Section("For the browser tests", (machine.chromium(),)),

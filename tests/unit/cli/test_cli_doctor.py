@@ -32,17 +32,24 @@ def absent(name: str) -> Any:
     return version
 
 
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the seconds that torch takes to load."""
+    monkeypatch.setattr(machine, "fast_interpreter", lambda: Finding("fast interpreter", True, "not asked"))
+
+
 def test_here_the_main_job_can_run(call: Any) -> None:
     result = call("doctor")
     assert result.exit_code == 0, result.output
     assert result.stdout.endswith("Everything that the main job needs is here. Try it: ectoolkit demo\n")
     for name in ("Python", "torch", "torchvision", "apache-tvm", "numpy", "pandas", "ipywidgets", "jupyterlab"):
         assert f"  ok      {name} " in result.stdout
-    for name in ("CPU", "C++ compiler", "cmake", "inference", "XRT", "EdgeCortix MERA", "Chromium"):
+    for name in ("CPU", "fast interpreter", "C++ compiler", "cmake", "inference", "XRT", "EdgeCortix MERA", "Chromium"):
         assert name in result.stdout
     assert "builds for isa '" in result.stdout
 
 
+@pytest.mark.usefixtures("quick")
 def test_what_is_missing_comes_with_its_cure(call: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.metadata, "version", absent("apache-tvm"))
     result = call("doctor")
@@ -53,6 +60,7 @@ def test_what_is_missing_comes_with_its_cure(call: Any, monkeypatch: pytest.Monk
     )
 
 
+@pytest.mark.usefixtures("quick")
 def test_optional_things_may_be_absent(call: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.metadata, "version", absent("jupyterlab"))
     result = call("doctor")
@@ -73,6 +81,7 @@ def test_examine_loads_nothing_heavy() -> None:
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.usefixtures("quick")
 def test_every_absence_has_a_cure() -> None:
     for section in examine():
         for finding in section.findings:
@@ -140,6 +149,22 @@ def test_no_x86(monkeypatch: pytest.MonkeyPatch) -> None:
     found = machine.cpu_target()
     assert (found.present, found.needed) == (False, True)
     assert "this is aarch64" in found.detail
+
+
+def test_fast_interpreter_on_a_cpu_whose_int8_saturates(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "AVX2")
+    detail = "sums in float32, exact but slower: torch's int8 convolutions are wrong on this CPU, which lacks VNNI"
+    assert machine.fast_interpreter() == Finding("fast interpreter", True, detail)
+
+
+def test_fast_interpreter_that_does_not_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    cure = "pip install 'ectoolkit[torch]'"
+    monkeypatch.setattr(sys, "executable", str(script(tmp_path / "broken", "echo No module named torch >&2; exit 1")))
+    assert machine.fast_interpreter() == Finding("fast interpreter", False, "does not run: No module named torch", cure)
+    monkeypatch.setattr(sys, "executable", str(script(tmp_path / "silent", "exit 132")))
+    assert machine.fast_interpreter() == Finding("fast interpreter", False, "does not run: exit status 132", cure)
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "none"))
+    assert machine.fast_interpreter().detail.startswith("does not answer: ")
 
 
 def test_chromium_of_playwright(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
