@@ -1,7 +1,7 @@
 """Convolutions with int8 weights by the processor's int8 instructions: exact sums, several times as fast as float32.
 
-oneDNN's int8 kernels saturate int16 sums on processors without VNNI and are silently wrong there; so they are tried
-once in each process, and where they fail nobody uses them.
+oneDNN's int8 kernels saturate int16 sums on processors without VNNI and are silently wrong there; so the interpreter's
+self-test is asked once in each process, and where it fails nobody uses them.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import numpy as np
 
 from ectoolkit._optional import require
 from ectoolkit.core.types import QuantParams
-from ectoolkit.errors import MissingDependencyError
 from ectoolkit.frontends.exported import FloatLayer
 from ectoolkit.quantization.scheme import WeightScheme
 
@@ -30,24 +29,10 @@ BLOCK = 1 << 16
 def available() -> bool:
     """True where torch has oneDNN's int8 convolution and its largest sums are exact on this processor."""
     try:
-        torch = require("torch", feature="Simulating a quantized network")
-    except MissingDependencyError:
+        from ectoolkit.interpreters.fast.self_test import is_exact
+    except ModuleNotFoundError:  # no torch
         return False
-    if not (hasattr(torch.ops.onednn, "qconv2d_pointwise") and hasattr(torch.ops.onednn, "qconv_prepack")):
-        return False
-    for kernel in (1, 3):
-        weight = torch.full((32, 64, kernel, kernel), 127, dtype=torch.int8)
-        x = torch.full((1, 64, 8, 8), 255, dtype=torch.uint8).contiguous(memory_format=torch.channels_last)
-        geometry = ([1, 1], [0, 0], [1, 1], 1)
-        try:
-            result = _run(
-                torch, x, 1.0, 0, _packed(torch, weight, 0, geometry, x.shape), torch.ones(32), None, geometry
-            )
-        except RuntimeError:
-            return False
-        if not bool((result == 255 * 127 * 64 * kernel * kernel).all()):
-            return False
-    return True
+    return is_exact("int8")
 
 
 class Int8Convolution:
