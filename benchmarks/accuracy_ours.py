@@ -17,6 +17,8 @@ SETTINGS: dict[str, ect.QuantConfig] = {
     "moving average": ect.QuantConfig(method="moving_average"),
     "percentile 99.99": ect.QuantConfig(method="percentile"),
     "min-max, bias": ect.QuantConfig(method="minmax", corrections=("bias",)),
+    "moving average, expected bias": ect.QuantConfig(method="moving_average", corrections=("expected_bias",)),
+    "min-max, expected bias": ect.QuantConfig(method="minmax", corrections=("expected_bias",)),
     "moving average, bias": ect.QuantConfig(method="moving_average", corrections=("bias",)),
     "per tensor: min-max": ect.QuantConfig(method="minmax", weights="per_tensor"),
     "per tensor: min-max, equalization, bias": ect.QuantConfig(

@@ -17,12 +17,12 @@ from ectoolkit.frontends.exported.execution import run_network
 from ectoolkit.quantization.calibration import first_of, samples
 from ectoolkit.quantization.collection import Collector
 from ectoolkit.quantization.config import QuantConfig
-from ectoolkit.quantization.corrections import correct_bias, equalize, round_adaptively
+from ectoolkit.quantization.corrections import correct_bias, correct_expected, equalize, round_adaptively
 from ectoolkit.quantization.derivation import Deriver
 from ectoolkit.quantization.exported import ExportedModel
 from ectoolkit.quantization.network_check import check_weights, warn_of_few_images
 from ectoolkit.quantization.prediction import Predictor
-from ectoolkit.quantization.scheme import Scheme
+from ectoolkit.quantization.scheme import LayerScheme, Scheme
 from ectoolkit.quantization.statistics import Statistics
 
 #: images that corrections look at; more changes little
@@ -64,6 +64,7 @@ class Calibrated:
         self._predictor = Predictor(network, statistics)
         self._user_network: FloatNetwork | None = None
         self._equalized: Calibrated | None = None
+        self._expected: dict[int, tuple[LayerScheme, LayerScheme]] = {}
         self._corrected: tuple[Scheme, tuple[str, ...], Scheme] | None = None
 
     def quantize(self, config: QuantConfig | None = None, *, progress: Progress | None = None) -> ExportedModel:
@@ -103,12 +104,17 @@ class Calibrated:
         if not wanted:
             return scheme
         if self._corrected is None or not (_same(self._corrected[0], scheme) and self._corrected[1] == wanted):
-            self._again(wanted[0])
-            require_correctable(self.network, wanted[0])
-            images = list(self.images(CORRECTION_IMAGES))
-            correct = correct_bias if wanted == ("bias",) else round_adaptively
-            self._corrected = scheme, wanted, correct(self.network, scheme, images, progress)
+            self._corrected = scheme, wanted, self._corrected_by(wanted[0], scheme, progress)
         return self._corrected[2]
+
+    def _corrected_by(self, correction: str, scheme: Scheme, progress: Progress | None) -> Scheme:
+        if correction == "expected_bias":
+            return correct_expected(self.network, self.statistics, scheme, self._expected)
+        self._again(correction)
+        require_correctable(self.network, correction)
+        images = list(self.images(CORRECTION_IMAGES))
+        correct = correct_bias if correction == "bias" else round_adaptively
+        return correct(self.network, scheme, images, progress)
 
     def images(self, count: int) -> Iterable[tuple[np.ndarray, ...]]:
         """The first images once more: the inputs of one run each, float32 ``(1, ...)``.

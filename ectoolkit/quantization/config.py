@@ -14,7 +14,7 @@ WEIGHTS = ("per_channel", "per_tensor")
 ACTIVATION_BITS = (8, 7, 6, 5, 4)
 WEIGHT_BITS = (8, 7, 6, 5, 4, 3, 2)
 HARDWARE = ("", "dna")
-CORRECTIONS = ("equalization", "bias", "adaround")
+CORRECTIONS = ("equalization", "expected_bias", "bias", "adaround")
 
 
 @dataclass(frozen=True)
@@ -76,8 +76,9 @@ class QuantConfig:
         hardware: ``"dna"`` keeps to what EdgeCortix's accelerator computes: zero points up to 127 (their simulator is
             wrong above), its truncating average pool, its residual add; ``""`` computes these as precisely as integers
             allow.
-        corrections: of ``"equalization"`` (of weights between layers), ``"bias"`` (of the mean error) and
-            ``"adaround"`` (learned rounding; not with ``"bias"``).
+        corrections: of ``"equalization"`` (of weights between layers), ``"expected_bias"`` (of what rounded weights do
+            to each layer's mean, from statistics alone and at once), ``"bias"`` (of the mean error in whole runs) and
+            ``"adaround"`` (learned rounding); one of the last three.
         layers: what single layers have of their own, by name; a `LayerConfig` or a dict of its fields.
         fuse: lists of module names to fuse (convolution, batch norm, ReLU), for modules with QuantStubs and without
             ``fuse_model`` whose layers do not follow each other in an ``nn.Sequential``.
@@ -102,9 +103,10 @@ class QuantConfig:
         unknown = [name for name in given if name not in CORRECTIONS]
         if unknown:
             raise QuantizationError(f"corrections holds {unknown[0]!r}, expected of {_listed(CORRECTIONS)}")
-        if {"bias", "adaround"} <= set(given):
+        last = [name for name in CORRECTIONS[1:] if name in given]
+        if len(last) > 1:
             raise QuantizationError(
-                "corrections holds 'bias' and 'adaround', which undo each other; choose one of them"
+                f"corrections holds {last[0]!r} and {last[1]!r}, which undo each other; choose one of them"
             )
         object.__setattr__(self, "corrections", tuple(name for name in CORRECTIONS if name in given))
 

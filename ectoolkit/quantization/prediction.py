@@ -129,7 +129,7 @@ def weight_noise(layer: FloatLayer, weight: WeightScheme, source: TensorStatisti
     assert layer.weight is not None
     real = weight.real
     error = np.subtract(layer.weight, real, out=real)
-    mean, variance = _channel_moments(layer, source)
+    mean, variance = channel_moments(layer, source)
     groups = len(mean) // error.shape[1]
     # A row for each output, a column for each weight of it: sums over inputs and positions are then one product, which
     # in float32 is right to 1e-6.
@@ -140,7 +140,7 @@ def weight_noise(layer: FloatLayer, weight: WeightScheme, source: TensorStatisti
     return float(np.mean(spread + np.square(biased), dtype=np.float64))
 
 
-def _channel_moments(layer: FloatLayer, source: TensorStatistics) -> tuple[np.ndarray, np.ndarray]:
+def channel_moments(layer: FloatLayer, source: TensorStatistics) -> tuple[np.ndarray, np.ndarray]:
     """float64 ``(input channels,)`` mean and variance of a layer's input.
 
     Where channels lie along another axis than the statistics' (a linear layer over rows), all get those of the whole.

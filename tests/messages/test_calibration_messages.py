@@ -270,7 +270,10 @@ def test_statistics_files(tmp_path: Any) -> None:
     ("changes", "expected"),
     [
         ({"percentile": 40}, "percentile is 40, expected percent above 50 and up to 100, like 99.99"),
-        ({"corrections": ("cle",)}, "corrections holds 'cle', expected of 'equalization', 'bias' or 'adaround'"),
+        (
+            {"corrections": ("cle",)},
+            "corrections holds 'cle', expected of 'equalization', 'expected_bias', 'bias' or 'adaround'",
+        ),
         (
             {"corrections": ("bias", "adaround")},
             "corrections holds 'bias' and 'adaround', which undo each other; choose one of them",
