@@ -25,16 +25,15 @@ def test_the_mean_error_of_a_layer_alone_is_gone(groups: int) -> None:
     plain = QuantConfig(method="minmax", weight_bits=3)
     alone = Calibrated(made.network, made.statistics)  # no images
     schemes = [alone.quantize(plain.tuned(corrections=given)).scheme for given in ((), ("expected_bias",))]
+    floats: dict[str, torch.Tensor] = {}
+    run_network(made.network, [torch.from_numpy(IMAGES)], lambda name, x: floats.update({name: x.clone()}))
+    layer = next(layer for layer in made.network.layers if layer.op == "linear")
     means = []
     for scheme in schemes:
-        simulator, errors = Simulator(made.network, scheme), {}
-        floats: dict[str, torch.Tensor] = {}
-        run_network(made.network, [torch.from_numpy(IMAGES)], lambda name, x: floats.update({name: x.clone()}))
-        layer = next(layer for layer in made.network.layers if layer.op == "linear")
-        given = floats[layer.inputs[0]]
-        error = simulator.run_alone(layer, [given]) - floats[layer.name]
-        errors[layer.name] = error.mean(0).abs().max()
-        means.append(float(errors[layer.name]) / float(scheme[layer.name].grid.scale))
+        grid = scheme[layer.name].grid
+        assert grid is not None
+        found = Simulator(made.network, scheme).run_alone(layer, [floats[layer.inputs[0]]])
+        means.append(float((found - floats[layer.name]).mean(0).abs().max()) / float(grid.scale))
     assert means[0] > 1  # codes
     assert means[1] < 0.3  # what rounding of the few results leaves
     conv = made.network.layers[0]
