@@ -609,7 +609,8 @@ def test_folder_not_writable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 def test_unknown_target(tmp_path: Path) -> None:
     assert message_of(lambda: build(GRAPH, tmp_path / "d", "fpga"), BuildError) == (
-        "there is no target 'fpga'; known: 'cpu'"
+        "there is no target 'fpga'; known: 'cpu', 'mera:IP', 'mera:InterpreterHw', 'mera:Simulator', "
+        "'mera:VerilatorSimulator'"
     )
 
 
