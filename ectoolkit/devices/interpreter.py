@@ -14,7 +14,7 @@ from ectoolkit.interpreters import interpret, trace
 
 
 class InterpreterDevice(Device):
-    """Runs the graph in ``deploy.json`` with the weights in ``deploy.params``; the library is not used.
+    """Runs the graph that is stored in the directory; the library is not used.
 
     Args:
         engine: as for `ectoolkit.interpret`; all give the same.
@@ -27,8 +27,8 @@ class InterpreterDevice(Device):
         self._engine = engine
 
     @classmethod
-    def info(cls) -> DeviceInfo:
-        return DeviceInfo(cls.name, "the exact integer interpreter", True)
+    def discover(cls) -> list[DeviceInfo]:
+        return [DeviceInfo(cls.name, "the exact integer interpreter", True)]
 
     def _open(self) -> None:
         """Nothing to take hold of."""

@@ -166,6 +166,7 @@ class _Rebuilt:
         manifest = self.deployment.manifest
         specs = {name: graph.values[name].spec for name in graph.inputs}
         first = {name: a[: specs[name].shape[0]] for name, a in check_inputs(graph.name, specs, inputs).items()}
+        own = {"platform": manifest.platform} if manifest.platform else {"isa": manifest.isa}
         with tempfile.TemporaryDirectory(prefix="ectoolkit-") as folder:
             built = build(
                 graph,
@@ -173,7 +174,7 @@ class _Rebuilt:
                 target=manifest.target,
                 reference_input=first,
                 layout=str(manifest.inputs[0].layout),
-                isa=manifest.isa,
+                **own,
             )
             return self.device.run(built, inputs).outputs
 
