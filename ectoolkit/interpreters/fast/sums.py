@@ -116,7 +116,8 @@ def _added(made: list[Sums], parts: list[slice]) -> Sums:
 def _int8(convolution: Convolution, part: slice) -> Sums:
     """By oneDNN; the weights are brought into its own layout once.
 
-    Windows that lie wholly outside the input came out as garbage from oneDNN 3.12: there the frame is made before.
+    Of windows that lie wholly in the padding oneDNN 3.12 makes garbage where the zero point is not 0 (seen with a 2×2
+    kernel and a padding of 2): there the frame is made before.
     """
     reach = [d * (k - 1) for d, k in zip(convolution.dilation, convolution.weight.shape[2:], strict=True)]
     (ph, pw), (n, channels, height, width) = convolution.padding, convolution.shape
