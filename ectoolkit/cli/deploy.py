@@ -26,6 +26,7 @@ Examples:
   ectoolkit deploy torchvision/resnet50 out --weights my_resnet50.pth --calibration photos/
   ectoolkit deploy torchvision/resnet18 out --weights none --method minmax
   ectoolkit deploy quantized.pt out --input-shape 1,3,224,224 --reference input.npy
+  ectoolkit deploy mobilenet_v2 out --target mera:IP --platform DNAF200L0003
 
 An existing deploy directory OUT is replaced when the new one is complete; any other folder is left alone. Then:
 ectoolkit run OUT
@@ -71,12 +72,17 @@ class TargetName(StrEnum):
     """Builders."""
 
     CPU = "cpu"
+    IP = "mera:IP"
+    INTERPRETER_HW = "mera:InterpreterHw"
+    SIMULATOR = "mera:Simulator"
+    VERILATOR_SIMULATOR = "mera:VerilatorSimulator"
 
 
 class HostArch(StrEnum):
     """Machines that a directory can be built for."""
 
     X86 = "x86"
+    ARM = "arm"
 
 
 @dataclass(frozen=True)
@@ -146,7 +152,10 @@ def deploy(
     layout: Annotated[LayoutName, typer.Option(help="Of the inputs and outputs.")] = LayoutName.NHWC,
     isa: Annotated[IsaName, typer.Option(help="Instruction set; host: the best that this CPU has.")] = IsaName.HOST,
     target: Annotated[TargetName, typer.Option(help="What to build for.")] = TargetName.CPU,
-    host_arch: Annotated[HostArch, typer.Option(help="The machine it will run on.")] = HostArch.X86,
+    host_arch: Annotated[HostArch, typer.Option(help="The machine it will run on; arm: mera:IP.")] = HostArch.X86,
+    platform: Annotated[
+        str | None, typer.Option(show_default=False, help="Of EdgeCortix, for mera:….  [default: DNAF200L0003]")
+    ] = None,
 ) -> None:
     """See `HELP`."""
     from ectoolkit.cli.stages import print_files, run_stage
@@ -158,9 +167,17 @@ def deploy(
     if Path(model).suffix in _SUFFIXES or Path(model).is_file():
         flow, example = _from_file(model, input_shape or [], reference or [], quantizing)
     else:
-        flow, example = _from_name(model, input_shape or [], reference or [], quantizing)
-    run_stage(flow.importer, layout=layout.value, isa=isa.value)
-    run_stage(flow.build, str(out), target=target.value, host_arch=host_arch.value, reference_input=example)
+        hardware = "" if target is TargetName.CPU else "dna"
+        flow, example = _from_name(model, input_shape or [], reference or [], quantizing, hardware)
+    options: dict[str, Any] = {"target": target.value, "host_arch": host_arch.value, "reference_input": example}
+    if target is TargetName.CPU:
+        if platform is not None:
+            raise typer.BadParameter("--platform is for the targets mera:…")
+        run_stage(flow.importer, layout=layout.value, isa=isa.value)
+    else:
+        options |= {"layout": layout.value} | ({} if platform is None else {"platform": platform})
+        options |= {"torchscript": model} if Path(model).is_file() else {}
+    run_stage(flow.build, str(out), **options)
     say()
     print_files(flow.build.deployment)
     note(f"\nnext: ectoolkit run {out}")
@@ -186,14 +203,17 @@ def _from_file(model: str, shapes: list[str], reference: list[Path], quantizing:
     return ect.Flow(graph), [random.standard_normal(spec.shape, dtype=np.float32) for spec in specs]
 
 
-def _from_name(model: str, shapes: list[str], reference: list[Path], quantizing: Quantizing) -> tuple[Flow, Any]:
+def _from_name(
+    model: str, shapes: list[str], reference: list[Path], quantizing: Quantizing, hardware: str
+) -> tuple[Flow, Any]:
     from ectoolkit.cli.stages import run_stage
 
     if shapes:
         raise typer.BadParameter(f"--input-shape is for a TorchScript file; {model} brings its own")
     import ectoolkit as ect
 
-    ect.QuantConfig(**quantizing.config())  # refuses before anything is loaded
+    config = quantizing.config() | ({"hardware": hardware} if hardware else {})
+    ect.QuantConfig(**config)  # refuses before anything is loaded
     photos = ect.sample_photos(_SAMPLES.stop)[_SAMPLES]
     if quantizing.calibration is not None:
         photos = ect.image_folder(quantizing.calibration)
@@ -203,7 +223,7 @@ def _from_name(model: str, shapes: list[str], reference: list[Path], quantizing:
     flow = ect.Flow(loaded, calibration=photos)
     say(f"{loaded.name}: {loaded.weights}, input {shape_text(loaded.input_shape)}")
     example = _arrays(reference) if reference else flow.calibration[:1].batch()
-    run_stage(flow.quantize, **quantizing.config())
+    run_stage(flow.quantize, **config)
     return flow, example
 
 
