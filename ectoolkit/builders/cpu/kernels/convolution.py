@@ -89,7 +89,26 @@ def dot(isa, acc, x, x_offset, w, w_offset):
     if isa.name == "generic":
         weights = T.Cast(f"int32x{LANES}", w[T.Ramp(w_offset, 1, LANES)])
         return acc + T.broadcast(T.Cast("int32", x[x_offset]), LANES) * weights
+    if isa.name == "neon":
+        # LLVM makes smlal of it: both factors are int16 that were widened
+        weights = T.Cast(f"int32x{LANES}", w[T.Ramp(w_offset, 1, LANES)])
+        return acc + T.Cast(f"int32x{LANES}", T.broadcast(x[x_offset], LANES)) * weights
     raise AssertionError(isa.name)
+
+
+def dot_neon_quarter(isa, acc, x, x_offset, w, w_offset):
+    """Four sums plus four input channels times their weights: sdot and usdot add to int32, which cannot saturate."""
+    own = isa.activation_dtype
+    name = "sdot" if own == "int8" else "usdot"
+    four = T.reinterpret("int32", x.vload([x_offset], f"{own}x4"))
+    inputs = T.reinterpret(f"{own}x16", T.broadcast(four, 4))
+    weights = w.vload([w_offset], "int8x16")
+    return T.call_llvm_pure_intrin("int32x4", f"llvm.aarch64.neon.{name}.v4i32.v16i8", acc, inputs, weights)
+
+
+def taken(isa, code):
+    """A code as the dot product takes it."""
+    return T.Cast(isa.activation_dtype, T.Cast("int32", code) - isa.offset if isa.offset else code)
 
 
 def dot_avx2_half(acc, x, x_offset, w, w_offset):
@@ -124,7 +143,7 @@ def dense(spec: ConvSpec, isa: Isa):
     x_size, y_size, w_size = n * h * w * c, n * rows * columns * o, 1
     for extent in packed_shape:
         w_size *= extent
-    whole, avx2, factors = o % LANES == 0, isa.name == "avx2", len(edtypes)
+    whole, avx2, neon_dot, factors = o % LANES == 0, isa.name == "avx2", "dot" in isa.name or "i8mm" in isa.name, len(edtypes)
     channels = blocks * LANES
 
     @T.prim_func(s_tir=True)
@@ -144,19 +163,19 @@ def dense(spec: ConvSpec, isa: Isa):
         for r in T.parallel(n * tall):
             if r % tall < ph or r % tall >= ph + h:
                 for i in T.serial(wide * lanes_c):
-                    XP[r * wide * lanes_c + i] = T.Cast(dtype, GRIDS[0])
+                    XP[r * wide * lanes_c + i] = taken(isa, GRIDS[0])
             else:
                 for i in T.serial(pw * lanes_c):
-                    XP[r * wide * lanes_c + i] = T.Cast(dtype, GRIDS[0])
-                    XP[(r * wide + pw + w) * lanes_c + i] = T.Cast(dtype, GRIDS[0])
+                    XP[r * wide * lanes_c + i] = taken(isa, GRIDS[0])
+                    XP[(r * wide + pw + w) * lanes_c + i] = taken(isa, GRIDS[0])
                 if lanes_c == c:
                     for i in T.serial(w * c):
-                        XP[(r * wide + pw) * c + i] = T.Cast(dtype, X[(r // tall * h + r % tall - ph) * w * c + i])
+                        XP[(r * wide + pw) * c + i] = taken(isa, X[(r // tall * h + r % tall - ph) * w * c + i])
                 else:
                     for p in T.serial(w):
                         for i in T.serial(c):
-                            XP[(r * wide + pw + p) * lanes_c + i] = T.Cast(
-                                dtype, X[((r // tall * h + r % tall - ph) * w + p) * c + i]
+                            XP[(r * wide + pw + p) * lanes_c + i] = taken(
+                                isa, X[((r // tall * h + r % tall - ph) * w + p) * c + i]
                             )
                         for i in T.serial(lanes_c - c):
                             XP[(r * wide + pw + p) * lanes_c + c + i] = T.Cast(dtype, 0)
@@ -183,6 +202,18 @@ def dense(spec: ConvSpec, isa: Isa):
                                         + g * group,
                                         W,
                                         (((block * kh + i) * kw + j) * groups + g) * LANES * group + half * 16,
+                                    )
+                            elif neon_dot:
+                                for quarter in T.unroll(4):
+                                    acc[T.Ramp(m * LANES + quarter * 4, 1, 4)] = dot_neon_quarter(
+                                        isa,
+                                        acc[T.Ramp(m * LANES + quarter * 4, 1, 4)],
+                                        XP,
+                                        ((image * tall + row * sh + i * dh) * wide + (column + m) * sw + j * dw)
+                                        * lanes_c
+                                        + g * group,
+                                        W,
+                                        (((block * kh + i) * kw + j) * groups + g) * LANES * group + quarter * 16,
                                     )
                             else:
                                 acc[T.Ramp(m * LANES, 1, LANES)] = dot(
