@@ -15,24 +15,33 @@ class Isa:
     Attributes:
         name: as users write it.
         host_arch: of the machines that have it, as Linux names it.
-        mcpu: LLVM's name of the least CPU that has it.
+        mcpu: LLVM's name of a CPU that it is at least.
+        llvm_features: what LLVM may use beyond that CPU's.
         cpu_features: flags of ``/proc/cpuinfo`` that a CPU must show.
         group: input channels that one dot-product step takes.
+        lanes: int32 sums that one dot-product step adds to.
+        registers: vector registers of that width.
         activation_dtype: what activations become before the dot product.
         weight_dtype: what weights are widened to when they are packed.
-        llvm_features: beyond those of `mcpu`.
         offset: taken off each activation before the dot product: 128 makes a byte a signed one; the bias makes good.
     """
 
     name: str
     host_arch: str
     mcpu: str
+    llvm_features: tuple[str, ...]
     cpu_features: tuple[str, ...]
     group: int
+    lanes: int
+    registers: int
     activation_dtype: str
     weight_dtype: str
-    llvm_features: tuple[str, ...] = ()
     offset: int = 0
+
+    @property
+    def widens(self) -> bool:
+        """Whether the dot product needs a copy of the activations in another form."""
+        return self.activation_dtype != "uint8"
 
     @property
     def target(self) -> dict[str, object]:
@@ -40,28 +49,32 @@ class Isa:
         described: dict[str, object] = {"kind": "llvm", "mcpu": self.mcpu, "opt-level": 3}
         if self.host_arch != host_architecture():
             described["mtriple"] = f"{self.host_arch}-linux-gnu"
-        if self.llvm_features:
-            described["mattr"] = [f"+{feature}" for feature in self.llvm_features]
-        return described
+        return described | ({"mattr": list(self.llvm_features)} if self.llvm_features else {})
 
 
+_X86, _ARM = "x86_64", "aarch64"
+_AVX2 = ("avx2", "bmi2", "fma")
+_AVX512 = ("avx512f", "avx512cd", "avx512bw", "avx512dq", "avx512vl")
+_DOT = ("+v8.2a", "+dotprod")
+#: groups of four bytes through vpdpbusd, which does not saturate (vpdpbusds does)
+AVX512VNNI = Isa("avx512vnni", _X86, "cascadelake", (), (*_AVX2, *_AVX512, "avx512_vnni"), 4, 16, 32, "uint8", "int8")
+#: the same instruction on half the width, for CPUs without AVX-512
+AVXVNNI = Isa("avxvnni", _X86, "haswell", ("+avxvnni",), (*_AVX2, "avx_vnni"), 4, 8, 16, "uint8", "int8")
 #: int16 pairs through vpmaddwd, which cannot saturate (vpmaddubsw on bytes can)
-AVX2 = Isa("avx2", "x86_64", "haswell", ("avx2", "bmi2", "fma"), 2, "int16", "int16")
+AVX2 = Isa("avx2", _X86, "haswell", (), _AVX2, 2, 8, 16, "int16", "int16")
 #: plain int32 lanes; runs on every x86-64, and shows what the others must compute
-GENERIC = Isa("generic", "x86_64", "x86-64", (), 1, "uint8", "int8")
-#: int8 quadruples of one sign through usdot, which takes bytes as they are
+GENERIC = Isa("generic", _X86, "x86-64", (), (), 1, 16, 4, "uint8", "int8")
+#: groups of four bytes through usdot, which takes activations as they are
 NEON_I8MM = Isa(
-    "neoni8mm", "aarch64", "generic", ("asimd", "asimddp", "i8mm"), 4, "uint8", "int8", ("v8.2a", "dotprod", "i8mm")
+    "neoni8mm", _ARM, "generic", (*_DOT, "+i8mm"), ("asimd", "asimddp", "i8mm"), 4, 4, 32, "uint8", "int8"
 )
-#: int8 quadruples through sdot, which takes both factors signed
-NEON_DOT = Isa(
-    "neondot", "aarch64", "generic", ("asimd", "asimddp"), 4, "int8", "int8", ("v8.2a", "dotprod"), offset=128
-)
+#: the same through sdot, which takes both factors signed
+NEON_DOT = Isa("neondot", _ARM, "generic", _DOT, ("asimd", "asimddp"), 4, 4, 32, "int8", "int8", offset=128)
 #: int16 through smlal, which widens; every 64-bit Arm has it
-NEON = Isa("neon", "aarch64", "generic", ("asimd",), 1, "int16", "int16")
+NEON = Isa("neon", _ARM, "generic", (), ("asimd",), 1, 16, 8, "int16", "int16")
 
 #: of each architecture the best first
-ISAS = {isa.name: isa for isa in (AVX2, GENERIC, NEON_I8MM, NEON_DOT, NEON)}
+ISAS = {isa.name: isa for isa in (AVX512VNNI, AVXVNNI, AVX2, GENERIC, NEON_I8MM, NEON_DOT, NEON)}
 #: what ``"host"`` is for machines other than this one, whose CPU cannot be asked
 ELSEWHERE = {"x86_64": AVX2, "aarch64": NEON_DOT}
 #: how users name architectures

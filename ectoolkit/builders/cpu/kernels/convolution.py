@@ -85,25 +85,14 @@ def finish(spec, acc, factors, grids, channel):
 
 
 def dot(isa, acc, x, x_offset, w, w_offset):
-    """LANES sums plus one group of input channels times its weights."""
-    if isa.name == "generic":
-        weights = T.Cast(f"int32x{LANES}", w[T.Ramp(w_offset, 1, LANES)])
-        return acc + T.broadcast(T.Cast("int32", x[x_offset]), LANES) * weights
-    if isa.name == "neon":
-        # LLVM makes smlal of it: both factors are int16 that were widened
-        weights = T.Cast(f"int32x{LANES}", w[T.Ramp(w_offset, 1, LANES)])
-        return acc + T.Cast(f"int32x{LANES}", T.broadcast(x[x_offset], LANES)) * weights
-    raise AssertionError(isa.name)
-
-
-def dot_neon_quarter(isa, acc, x, x_offset, w, w_offset):
-    """Four sums plus four input channels times their weights: sdot and usdot add to int32, which cannot saturate."""
-    own = isa.activation_dtype
-    name = "sdot" if own == "int8" else "usdot"
-    four = T.reinterpret("int32", x.vload([x_offset], f"{own}x4"))
-    inputs = T.reinterpret(f"{own}x16", T.broadcast(four, 4))
-    weights = w.vload([w_offset], "int8x16")
-    return T.call_llvm_pure_intrin("int32x4", f"llvm.aarch64.neon.{name}.v4i32.v16i8", acc, inputs, weights)
+    """``isa.lanes`` sums plus one group of input channels times its weights."""
+    if isa.group == 4:
+        return _dot_bytes(isa, acc, x, x_offset, w, w_offset)
+    if isa.group == 2:
+        return _dot_pairs(acc, x, x_offset, w, w_offset)
+    # where both are int16, LLVM makes Arm's smlal of it
+    weights = T.Cast(f"int32x{isa.lanes}", w[T.Ramp(w_offset, 1, isa.lanes)])
+    return acc + T.broadcast(T.Cast("int32", x[x_offset]), isa.lanes) * weights
 
 
 def taken(isa, code):
@@ -111,12 +100,23 @@ def taken(isa, code):
     return T.Cast(isa.activation_dtype, T.Cast("int32", code) - isa.offset if isa.offset else code)
 
 
-def dot_avx2_half(acc, x, x_offset, w, w_offset):
-    """Eight sums plus a pair of input channels times its weights: vpmaddwd is exact on int16."""
+def _dot_bytes(isa, acc, x, x_offset, w, w_offset):
+    """Four products of bytes a lane, added to int32, which none of these instructions saturates."""
+    own, bits, size = isa.activation_dtype, 32 * isa.lanes, 4 * isa.lanes
+    four = T.broadcast(T.reinterpret("int32", x.vload([x_offset], f"{own}x4")), isa.lanes)
+    operands = (acc, T.reinterpret(f"{own}x{size}", four), w.vload([w_offset], f"int8x{size}"))
+    name = {
+        "x86_64": f"llvm.x86.avx512.vpdpbusd.{bits}",
+        "aarch64": f"llvm.aarch64.neon.{'sdot' if own == 'int8' else 'usdot'}.v4i32.v16i8",
+    }[isa.host_arch]
+    return T.call_llvm_pure_intrin(f"int32x{isa.lanes}", name, *operands)
+
+
+def _dot_pairs(acc, x, x_offset, w, w_offset):
+    """vpmaddwd: two products of int16 a lane, exact."""
     pair = T.reinterpret("int32", x.vload([x_offset], "int16x2"))
     inputs = T.reinterpret("int16x16", T.broadcast(pair, 8))
-    products = T.call_llvm_pure_intrin("int32x8", "llvm.x86.avx2.pmadd.wd", inputs, w.vload([w_offset], "int16x16"))
-    return acc + products
+    return acc + T.call_llvm_pure_intrin("int32x8", "llvm.x86.avx2.pmadd.wd", inputs, w.vload([w_offset], "int16x16"))
 
 
 def dense(spec: ConvSpec, isa: Isa):
@@ -143,7 +143,8 @@ def dense(spec: ConvSpec, isa: Isa):
     x_size, y_size, w_size = n * h * w * c, n * rows * columns * o, 1
     for extent in packed_shape:
         w_size *= extent
-    whole, avx2, neon_dot, factors = o % LANES == 0, isa.name == "avx2", "dot" in isa.name or "i8mm" in isa.name, len(edtypes)
+    whole, factors, step = o % LANES == 0, len(edtypes), isa.lanes
+    parts = LANES // step
     channels = blocks * LANES
 
     @T.prim_func(s_tir=True)
@@ -192,38 +193,15 @@ def dense(spec: ConvSpec, isa: Isa):
                 for i, j in T.grid(kh, kw):
                     for g in T.serial(groups):
                         for m in T.unroll(tile):
-                            if avx2:
-                                for half in T.unroll(2):
-                                    acc[T.Ramp(m * LANES + half * 8, 1, 8)] = dot_avx2_half(
-                                        acc[T.Ramp(m * LANES + half * 8, 1, 8)],
-                                        XP,
-                                        ((image * tall + row * sh + i * dh) * wide + (column + m) * sw + j * dw)
-                                        * lanes_c
-                                        + g * group,
-                                        W,
-                                        (((block * kh + i) * kw + j) * groups + g) * LANES * group + half * 16,
-                                    )
-                            elif neon_dot:
-                                for quarter in T.unroll(4):
-                                    acc[T.Ramp(m * LANES + quarter * 4, 1, 4)] = dot_neon_quarter(
-                                        isa,
-                                        acc[T.Ramp(m * LANES + quarter * 4, 1, 4)],
-                                        XP,
-                                        ((image * tall + row * sh + i * dh) * wide + (column + m) * sw + j * dw)
-                                        * lanes_c
-                                        + g * group,
-                                        W,
-                                        (((block * kh + i) * kw + j) * groups + g) * LANES * group + quarter * 16,
-                                    )
-                            else:
-                                acc[T.Ramp(m * LANES, 1, LANES)] = dot(
+                            for part in T.unroll(parts):
+                                acc[T.Ramp(m * LANES + part * step, 1, step)] = dot(
                                     isa,
-                                    acc[T.Ramp(m * LANES, 1, LANES)],
+                                    acc[T.Ramp(m * LANES + part * step, 1, step)],
                                     XP,
                                     ((image * tall + row * sh + i * dh) * wide + (column + m) * sw + j * dw) * lanes_c
                                     + g * group,
                                     W,
-                                    (((block * kh + i) * kw + j) * groups + g) * LANES * group,
+                                    ((((block * kh + i) * kw + j) * groups + g) * LANES + part * step) * group,
                                 )
                 for m in T.unroll(tile):
                     if whole:
