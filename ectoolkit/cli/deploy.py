@@ -63,6 +63,8 @@ class IsaName(StrEnum):
     """Instruction sets of the cpu target."""
 
     HOST = "host"
+    AVX512VNNI = "avx512vnni"
+    AVXVNNI = "avxvnni"
     AVX2 = "avx2"
     GENERIC = "generic"
 

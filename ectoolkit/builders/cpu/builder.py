@@ -60,7 +60,7 @@ def build_cpu(
         reference_input: float32 in the graph's layout (NCHW where 4-D), one run: stored with the interpreter's result.
         layout: of 4-D inputs and outputs: ``"NHWC"`` as in the U50 guide, or ``"NCHW"``.
         host_arch: ``"x86"``.
-        isa: ``"host"``, ``"avx2"`` or ``"generic"``.
+        isa: ``"host"`` or a name of `ectoolkit.builders.cpu.isa.ISAS`.
         imported: an import of this very graph with this layout and instruction set, to save doing it again.
         calibration_sha256: hash of the calibration images, for the manifest.
         progress: called after each step; it may raise to cancel.

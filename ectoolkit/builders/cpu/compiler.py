@@ -25,13 +25,14 @@ def compile_module(imported: ImportedModule) -> Any:
         BuildError: TVM refused the module; its own words are in the message.
     """
     tvm = require("tvm", feature="Compiling deploy.so")
-    target = tvm.target.Target({"kind": "llvm", "mcpu": imported.isa.mcpu, "opt-level": 3})
+    isa = imported.isa
+    target = tvm.target.Target({"kind": "llvm", "mcpu": isa.mcpu, "mattr": list(isa.llvm_features), "opt-level": 3})
     try:
         return tvm.compile(imported.module, target=target)
     except Exception as error:  # TVM raises many kinds; each is a failed build to the caller
         last = "\n".join(str(error).strip().splitlines()[-5:])
         raise BuildError(
-            f"TVM could not compile {imported.graph.name} for {imported.isa.name}: {last}. "
+            f"TVM could not compile {imported.graph.name} for {isa.name}: {last}. "
             "Try isa='generic', and please report the model",
             stderr=str(error),
         ) from error

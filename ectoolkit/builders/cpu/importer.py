@@ -48,7 +48,7 @@ def import_graph(
     Args:
         graph: what to import.
         layout: of 4-D inputs and outputs of the library: ``"NHWC"`` as in the U50 guide, or ``"NCHW"``.
-        isa: ``"host"``, ``"avx2"`` or ``"generic"``.
+        isa: ``"host"`` or a name of `ectoolkit.builders.cpu.isa.ISAS`.
         progress: called after each layer.
 
     Raises:

@@ -85,19 +85,28 @@ def finish(spec, acc, factors, grids, channel):
 
 
 def dot(isa, acc, x, x_offset, w, w_offset):
-    """LANES sums plus one group of input channels times its weights."""
-    if isa.name == "generic":
-        weights = T.Cast(f"int32x{LANES}", w[T.Ramp(w_offset, 1, LANES)])
-        return acc + T.broadcast(T.Cast("int32", x[x_offset]), LANES) * weights
-    raise AssertionError(isa.name)
+    """``isa.lanes`` sums plus one group of input channels times its weights."""
+    if isa.group == 4:
+        return _dot_bytes(isa, acc, x, x_offset, w, w_offset)
+    if isa.group == 2:
+        return _dot_pairs(acc, x, x_offset, w, w_offset)
+    weights = T.Cast(f"int32x{isa.lanes}", w[T.Ramp(w_offset, 1, isa.lanes)])
+    return acc + T.broadcast(T.Cast("int32", x[x_offset]), isa.lanes) * weights
 
 
-def dot_avx2_half(acc, x, x_offset, w, w_offset):
-    """Eight sums plus a pair of input channels times its weights: vpmaddwd is exact on int16."""
+def _dot_bytes(isa, acc, x, x_offset, w, w_offset):
+    """vpdpbusd: four unsigned times four signed bytes a lane."""
+    four = T.broadcast(T.reinterpret("int32", x.vload([x_offset], "uint8x4")), isa.lanes)
+    bits, size = 32 * isa.lanes, 4 * isa.lanes
+    operands = (acc, T.reinterpret(f"uint8x{size}", four), w.vload([w_offset], f"int8x{size}"))
+    return T.call_llvm_pure_intrin(f"int32x{isa.lanes}", f"llvm.x86.avx512.vpdpbusd.{bits}", *operands)
+
+
+def _dot_pairs(acc, x, x_offset, w, w_offset):
+    """vpmaddwd: two products of int16 a lane, exact."""
     pair = T.reinterpret("int32", x.vload([x_offset], "int16x2"))
     inputs = T.reinterpret("int16x16", T.broadcast(pair, 8))
-    products = T.call_llvm_pure_intrin("int32x8", "llvm.x86.avx2.pmadd.wd", inputs, w.vload([w_offset], "int16x16"))
-    return acc + products
+    return acc + T.call_llvm_pure_intrin("int32x8", "llvm.x86.avx2.pmadd.wd", inputs, w.vload([w_offset], "int16x16"))
 
 
 def dense(spec: ConvSpec, isa: Isa):
@@ -124,7 +133,8 @@ def dense(spec: ConvSpec, isa: Isa):
     x_size, y_size, w_size = n * h * w * c, n * rows * columns * o, 1
     for extent in packed_shape:
         w_size *= extent
-    whole, avx2, factors = o % LANES == 0, isa.name == "avx2", len(edtypes)
+    whole, factors, step = o % LANES == 0, len(edtypes), isa.lanes
+    parts = LANES // step
     channels = blocks * LANES
 
     @T.prim_func(s_tir=True)
@@ -173,26 +183,15 @@ def dense(spec: ConvSpec, isa: Isa):
                 for i, j in T.grid(kh, kw):
                     for g in T.serial(groups):
                         for m in T.unroll(tile):
-                            if avx2:
-                                for half in T.unroll(2):
-                                    acc[T.Ramp(m * LANES + half * 8, 1, 8)] = dot_avx2_half(
-                                        acc[T.Ramp(m * LANES + half * 8, 1, 8)],
-                                        XP,
-                                        ((image * tall + row * sh + i * dh) * wide + (column + m) * sw + j * dw)
-                                        * lanes_c
-                                        + g * group,
-                                        W,
-                                        (((block * kh + i) * kw + j) * groups + g) * LANES * group + half * 16,
-                                    )
-                            else:
-                                acc[T.Ramp(m * LANES, 1, LANES)] = dot(
+                            for part in T.unroll(parts):
+                                acc[T.Ramp(m * LANES + part * step, 1, step)] = dot(
                                     isa,
-                                    acc[T.Ramp(m * LANES, 1, LANES)],
+                                    acc[T.Ramp(m * LANES + part * step, 1, step)],
                                     XP,
                                     ((image * tall + row * sh + i * dh) * wide + (column + m) * sw + j * dw) * lanes_c
                                     + g * group,
                                     W,
-                                    (((block * kh + i) * kw + j) * groups + g) * LANES * group,
+                                    ((((block * kh + i) * kw + j) * groups + g) * LANES + part * step) * group,
                                 )
                 for m in T.unroll(tile):
                     if whole:
