@@ -13,7 +13,7 @@ import numpy as np
 
 from ectoolkit._optional import require
 from ectoolkit.core.deployment import LIBRARY, Deployment
-from ectoolkit.core.host import missing_features
+from ectoolkit.core.host import host_architecture, missing_features
 from ectoolkit.devices.base import Device, DeviceInfo
 from ectoolkit.devices.parameters import load_parameters
 from ectoolkit.errors import DeviceError, DeviceRunError, MissingDependencyError
@@ -108,9 +108,14 @@ def check_host(deployment: Deployment) -> None:
     manifest = deployment.manifest
     if manifest.target != "cpu":
         raise DeviceError(f"{deployment.path} was built for {manifest.target}; the cpu device runs target 'cpu'")
+    if manifest.host_arch != host_architecture():
+        raise DeviceError(
+            f"{deployment.path} was built for {manifest.host_arch}, and this machine is {host_architecture()}. Run it "
+            "on such a machine, or build it for this one"
+        )
     missing = missing_features(manifest.cpu_features)
     if missing:
         raise DeviceError(
             f"{deployment.path} was built for {manifest.isa}, and this CPU lacks {', '.join(missing)}. "
-            "Build it again with isa='generic', or on this machine"
+            "Build it again on this machine, with isa='host'"
         )

@@ -41,14 +41,20 @@ class ImportedModule:
 
 
 def import_graph(
-    graph: Graph, *, layout: str = "NHWC", isa: str = "host", progress: Progress | None = None
+    graph: Graph,
+    *,
+    layout: str = "NHWC",
+    isa: str = "host",
+    host_arch: str | None = None,
+    progress: Progress | None = None,
 ) -> ImportedModule:
     """Import a graph into TVM.
 
     Args:
         graph: what to import.
         layout: of 4-D inputs and outputs of the library: ``"NHWC"`` as in the U50 guide, or ``"NCHW"``.
-        isa: ``"host"`` or a name of `ectoolkit.builders.cpu.isa.ISAS`.
+        isa: ``"host"`` for the best of this machine, or one of `ectoolkit.builders.cpu.isa.ISAS`.
+        host_arch: ``"x86"`` or ``"arm"``; this machine's, or that of `isa`, where None.
         progress: called after each layer.
 
     Raises:
@@ -59,7 +65,7 @@ def import_graph(
     require("tvm", feature="Importing a graph into TVM")
     if layout not in ("NHWC", "NCHW"):
         raise InputError(f"layout is {layout!r}, expected 'NHWC' or 'NCHW'")
-    chosen = choose_isa(isa)
+    chosen = choose_isa(isa, host_arch)
     context = Context(graph, chosen, nchw=layout == "NCHW")
     lowered = [lower(context, node) for node in graph.nodes]
     parameters = _parameters(graph, lowered)

@@ -90,16 +90,26 @@ def dot(isa, acc, x, x_offset, w, w_offset):
         return _dot_bytes(isa, acc, x, x_offset, w, w_offset)
     if isa.group == 2:
         return _dot_pairs(acc, x, x_offset, w, w_offset)
+    # where both are int16, LLVM makes Arm's smlal of it
     weights = T.Cast(f"int32x{isa.lanes}", w[T.Ramp(w_offset, 1, isa.lanes)])
     return acc + T.broadcast(T.Cast("int32", x[x_offset]), isa.lanes) * weights
 
 
+def taken(isa, code):
+    """A code as the dot product takes it."""
+    return T.Cast(isa.activation_dtype, T.Cast("int32", code) - isa.offset if isa.offset else code)
+
+
 def _dot_bytes(isa, acc, x, x_offset, w, w_offset):
-    """vpdpbusd: four unsigned times four signed bytes a lane."""
-    four = T.broadcast(T.reinterpret("int32", x.vload([x_offset], "uint8x4")), isa.lanes)
-    bits, size = 32 * isa.lanes, 4 * isa.lanes
-    operands = (acc, T.reinterpret(f"uint8x{size}", four), w.vload([w_offset], f"int8x{size}"))
-    return T.call_llvm_pure_intrin(f"int32x{isa.lanes}", f"llvm.x86.avx512.vpdpbusd.{bits}", *operands)
+    """Four products of bytes a lane, added to int32, which none of these instructions saturates."""
+    own, bits, size = isa.activation_dtype, 32 * isa.lanes, 4 * isa.lanes
+    four = T.broadcast(T.reinterpret("int32", x.vload([x_offset], f"{own}x4")), isa.lanes)
+    operands = (acc, T.reinterpret(f"{own}x{size}", four), w.vload([w_offset], f"int8x{size}"))
+    name = {
+        "x86_64": f"llvm.x86.avx512.vpdpbusd.{bits}",
+        "aarch64": f"llvm.aarch64.neon.{'sdot' if own == 'int8' else 'usdot'}.v4i32.v16i8",
+    }[isa.host_arch]
+    return T.call_llvm_pure_intrin(f"int32x{isa.lanes}", name, *operands)
 
 
 def _dot_pairs(acc, x, x_offset, w, w_offset):
@@ -154,19 +164,19 @@ def dense(spec: ConvSpec, isa: Isa):
         for r in T.parallel(n * tall):
             if r % tall < ph or r % tall >= ph + h:
                 for i in T.serial(wide * lanes_c):
-                    XP[r * wide * lanes_c + i] = T.Cast(dtype, GRIDS[0])
+                    XP[r * wide * lanes_c + i] = taken(isa, GRIDS[0])
             else:
                 for i in T.serial(pw * lanes_c):
-                    XP[r * wide * lanes_c + i] = T.Cast(dtype, GRIDS[0])
-                    XP[(r * wide + pw + w) * lanes_c + i] = T.Cast(dtype, GRIDS[0])
+                    XP[r * wide * lanes_c + i] = taken(isa, GRIDS[0])
+                    XP[(r * wide + pw + w) * lanes_c + i] = taken(isa, GRIDS[0])
                 if lanes_c == c:
                     for i in T.serial(w * c):
-                        XP[(r * wide + pw) * c + i] = T.Cast(dtype, X[(r // tall * h + r % tall - ph) * w * c + i])
+                        XP[(r * wide + pw) * c + i] = taken(isa, X[(r // tall * h + r % tall - ph) * w * c + i])
                 else:
                     for p in T.serial(w):
                         for i in T.serial(c):
-                            XP[(r * wide + pw + p) * lanes_c + i] = T.Cast(
-                                dtype, X[((r // tall * h + r % tall - ph) * w + p) * c + i]
+                            XP[(r * wide + pw + p) * lanes_c + i] = taken(
+                                isa, X[((r // tall * h + r % tall - ph) * w + p) * c + i]
                             )
                         for i in T.serial(lanes_c - c):
                             XP[(r * wide + pw + p) * lanes_c + c + i] = T.Cast(dtype, 0)

@@ -132,7 +132,9 @@ def _epilogue_arrays(
     """The three per-channel arrays of a convolution's end, padded to LANES; unused places repeat the bias."""
     weight = context.graph.constants[node.inputs[1]].astype(np.int64)
     bias = context.graph.constants[node.inputs[2]].astype(np.int64)
-    folded = bias - grid(context.value(node.inputs[0])).zero_point * weight.reshape(len(weight), -1).sum(axis=1)
+    # dense kernels may have taken an offset off each activation, and off the zero point with it
+    zero_point = grid(context.value(node.inputs[0])).zero_point - (context.isa.offset if spec.groups == 1 else 0)
+    folded = bias - zero_point * weight.reshape(len(weight), -1).sum(axis=1)
     bias_name = f"{node.name}:folded_bias"
     arrays = {bias_name: folded.astype(np.int32)}
     names = [bias_name]
