@@ -103,7 +103,7 @@ def _write(
     """Everything but the library, the manifest last."""
     graph, layout = imported.graph, imported.layout
     _write_parameters(folder / PARAMETERS, imported.parameters)
-    program = Program("prepare", "main", tuple(imported.parameters))
+    program = Program("prepare", "main", tuple(imported.parameters), imported.steps, *imported.probes)
     (folder / PROGRAM).write_bytes(ProgramFile(program=program, graph=msgspec.Raw(graph_to_json(graph))).to_json())
     in_files = tensor_files(graph.inputs, [array.shape for array in inputs], layout, "input{}.bin")
     out_files = tensor_files(graph.outputs, [array.shape for array in outputs], layout, "ref_result_{}.bin")

@@ -32,7 +32,7 @@ def compile_module(imported: ImportedModule) -> Any:
     except Exception as error:  # TVM raises many kinds; each is a failed build to the caller
         last = "\n".join(str(error).strip().splitlines()[-5:])
         raise BuildError(
-            f"TVM could not compile {imported.graph.name} for {isa.name}: {last}. "
+            f"TVM could not compile {imported.graph.name} for {imported.isa.name}: {last}. "
             "Try isa='generic', and please report the model",
             stderr=str(error),
         ) from error

@@ -51,10 +51,6 @@ class Isa:
             described["mtriple"] = f"{self.host_arch}-linux-gnu"
         return described | ({"mattr": list(self.llvm_features)} if self.llvm_features else {})
 
-    @property
-    def widens(self) -> bool:
-        """Whether the dot product needs a widened copy of the activations."""
-        return self.activation_dtype != "uint8"
 
 _X86, _ARM = "x86_64", "aarch64"
 _AVX2 = ("avx2", "bmi2", "fma")
