@@ -614,7 +614,7 @@ def test_unknown_target(tmp_path: Path) -> None:
 
 
 def test_unknown_isa(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    expected = "there is no instruction set 'avx1024'; known: 'host', 'avx2', 'generic'"
+    expected = "there is no instruction set 'avx1024'; known: 'host', 'avx512vnni', 'avxvnni', 'avx2', 'generic'"
     assert message_of(lambda: choose_isa("avx1024"), BuildError) == expected
     given = {"reference_input": X, "isa": "avx1024"}
     assert message_of(lambda: build(GRAPH, tmp_path / "d", **given), BuildError) == expected
@@ -622,7 +622,7 @@ def test_unknown_isa(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("platform.machine", lambda: "aarch64")
     assert message_of(choose_isa, BuildError) == (
         "the cpu target makes x86-64 code and this is aarch64; name the instruction set of the machine it is for: "
-        "isa='avx2' or 'generic'"
+        "isa='avx512vnni' or 'avxvnni' or 'avx2' or 'generic'"
     )
 
 

@@ -13,6 +13,8 @@ from ectoolkit._optional import require
 from ectoolkit.builders.cpu.isa import Isa, choose_isa
 from ectoolkit.builders.cpu.kernels import roofline
 from ectoolkit.builders.cpu.lowering import Context, KernelCall, Lowered, inside, lower
+from ectoolkit.builders.cpu.lowering.frames import plan_frames
+from ectoolkit.builders.cpu.lowering.fusing import fused_adds
 from ectoolkit.core.deployment import Probe, Step
 from ectoolkit.core.graph import Graph, Node
 from ectoolkit.core.interpreter import Progress
@@ -72,7 +74,8 @@ def import_graph(
     if layout not in ("NHWC", "NCHW"):
         raise InputError(f"layout is {layout!r}, expected 'NHWC' or 'NCHW'")
     chosen = choose_isa(isa, host_arch)
-    context = Context(graph, chosen, nchw=layout == "NCHW")
+    fused = fused_adds(graph, chosen)
+    context = Context(graph, chosen, layout == "NCHW", fused, plan_frames(graph, chosen, fused))
     lowered = [lower(context, node) for node in graph.nodes]
     parameters = _parameters(graph, lowered)
     emitter = _Emitter(context, parameters)
@@ -102,7 +105,7 @@ def _row(graph: Graph, node: Node, part: Lowered, emitter: _Emitter) -> dict[str
     return {
         "layer": node.name,
         "op": node.op,
-        "kernels": ", ".join(emitter.name_of(call) for call in part.calls),
+        "kernels": ", ".join(emitter.name_of(call) for call in part.calls) or part.note,
         "packed_weights": ", ".join(call.output for call in part.prepare),
         "output": "×".join(map(str, output.spec.shape)),
         "dtype": output.spec.dtype,

@@ -44,6 +44,11 @@ class Isa:
         return self.activation_dtype != "uint8"
 
     @property
+    def fuses(self) -> bool:
+        """Whether a multiply-add with one rounding is an instruction."""
+        return self.host_arch == _ARM or "fma" in self.cpu_features
+
+    @property
     def target(self) -> dict[str, object]:
         """TVM's description of the target."""
         described: dict[str, object] = {"kind": "llvm", "mcpu": self.mcpu, "opt-level": 3}
@@ -65,9 +70,7 @@ AVX2 = Isa("avx2", _X86, "haswell", (), _AVX2, 2, 8, 16, "int16", "int16")
 #: plain int32 lanes; runs on every x86-64, and shows what the others must compute
 GENERIC = Isa("generic", _X86, "x86-64", (), (), 1, 16, 4, "uint8", "int8")
 #: groups of four bytes through usdot, which takes activations as they are
-NEON_I8MM = Isa(
-    "neoni8mm", _ARM, "generic", (*_DOT, "+i8mm"), ("asimd", "asimddp", "i8mm"), 4, 4, 32, "uint8", "int8"
-)
+NEON_I8MM = Isa("neoni8mm", _ARM, "generic", (*_DOT, "+i8mm"), ("asimd", "asimddp", "i8mm"), 4, 4, 32, "uint8", "int8")
 #: the same through sdot, which takes both factors signed
 NEON_DOT = Isa("neondot", _ARM, "generic", _DOT, ("asimd", "asimddp"), 4, 4, 32, "int8", "int8", offset=128)
 #: int16 through smlal, which widens; every 64-bit Arm has it
