@@ -25,9 +25,10 @@ def latency_table(model: str, threads: int, rows: dict[str, dict[str, Any]]) -> 
     titles = ("engine", "min ms", "median ms", "ratio min", "ratio median", "CPUs used", "SQNR dB", "top-1 as float")
     for index, title in enumerate(titles):
         table.add_column(title, justify="right" if index else "left", no_wrap=True)
+    refused = {engine: row["refusal"] for engine, row in rows.items() if "refusal" in row}
     for engine, row in rows.items():
-        if "refusal" in row:
-            table.add_row(engine, "–", row["refusal"])
+        if engine in refused:
+            table.add_row(engine, *["–"] * (len(titles) - 1))
             continue
         ratios = (ratio(rows, engine, which) for which in ("min", "median"))
         table.add_row(
@@ -39,6 +40,7 @@ def latency_table(model: str, threads: int, rows: dict[str, dict[str, Any]]) -> 
             "–" if row["sqnr_db"] is None else f"{row['sqnr_db']:.1f}",
             f"{row['top1_as_float']:.0%}",
         )
+    table.caption = "\n".join(f"{engine}: {reason}" for engine, reason in refused.items())
     return table
 
 
