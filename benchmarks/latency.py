@@ -24,7 +24,11 @@ import machine
 from rich.console import Console
 
 PACKAGES = ("ectoolkit", "apache-tvm", "torch", "torchao", "onnxruntime", "openvino", "nncf", "numpy")
-MODELS: dict[str, str | None] = {"torchvision/resnet50": None, "mobilenet_v2": "DEFAULT", "efficientnet_lite0": "DEFAULT"}
+MODELS: dict[str, str | None] = {
+    "torchvision/resnet50": None,
+    "mobilenet_v2": "DEFAULT",
+    "efficientnet_lite0": "DEFAULT",
+}
 INDUCTOR = "torch inductor (PT2E)"
 
 

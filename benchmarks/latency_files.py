@@ -68,9 +68,7 @@ class Network:
 
         plain, ready = str(self.folder / "plain.onnx"), str(self.folder / "ready.onnx")
         with quiet():
-            torch.onnx.export(
-                self.module, (self.example,), plain, input_names=["x"], dynamo=True, external_data=False
-            )
+            torch.onnx.export(self.module, (self.example,), plain, input_names=["x"], dynamo=True, external_data=False)
             quant_pre_process(plain, ready, skip_symbolic_shape=True)
         return ready
 

@@ -33,10 +33,9 @@ def main() -> None:
         os.environ[name] = threads
     warnings.simplefilter("ignore")
     # only now: libraries size their thread pools when they are imported
-    from contenders import Contender, Task
-
     import numpy as np
     import torch
+    from contenders import Contender, Task
 
     torch.set_num_threads(int(threads))
     torch.set_grad_enabled(False)

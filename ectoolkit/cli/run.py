@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -120,7 +121,7 @@ def _print_profile(profile: Profile) -> None:
             row.bound,
             f"{row.of_roofline:.0%}",
         ]
-        for row in profile_table(profile).itertuples()
+        for row in (SimpleNamespace(**row) for row in profile_table(profile).to_dict("records"))
     ]
     titles = ["layer", "op", "µs", "share", "GMAC/s", "GB/s", "bound by", "of roofline"]
     print_table(titles, rows, right=["µs", "share", "GMAC/s", "GB/s", "of roofline"])

@@ -28,6 +28,9 @@ class Tile:
     vectors: int
     pixels_first: bool
 
+    def __str__(self) -> str:
+        return f"{self.pixels} pixels × {self.channels} channels"
+
     @property
     def channels(self) -> int:
         return self.vectors * LANES
