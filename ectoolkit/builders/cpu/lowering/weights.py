@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ectoolkit.builders.cpu.kernels import convolution, depthwise, moving, packing, spatial
+from ectoolkit.builders.cpu.kernels import convolution, depthwise, grouped, lanes, moving, packing, spatial
 from ectoolkit.builders.cpu.kernels.expressions import LANES
 from ectoolkit.builders.cpu.lowering.context import Context, KernelCall, Lowered
 from ectoolkit.core import arithmetic
@@ -115,15 +115,41 @@ def _convolution(context: Context, node: Node, spec: convolution.ConvSpec, x: st
         shape, dtype = packing.dense_shape(spec.weight, context.isa), context.isa.weight_dtype
         pack = KernelCall(packing.pack_dense, (spec.weight, spec.rank, context.isa), (weight,), packed, shape, dtype)
     elif spec.weight[1] == 1 and spec.groups == spec.weight[0]:
-        template, arguments = depthwise.depthwise, (spec,)
-        shape = (*spec.weight[2:], packing.padded(spec.weight[0], LANES))
-        pack = KernelCall(packing.pack_depthwise, (spec.weight,), (weight,), packed, shape, "int16")
+        return _depthwise(context, spec, x, weight, factors, grids, made, parameters)
     else:
-        template, arguments, packed, pack = depthwise.grouped, (spec,), weight, None
+        template, arguments, packed, pack = grouped.grouped, (spec,), weight, None
     call = KernelCall(
         template, arguments, (x, packed, *factors, grids), made, spec.shaped(spec.output), spec.output_dtype
     )
     return Lowered([call], [pack] if pack else [], parameters)
+
+
+def _depthwise(
+    context: Context,
+    spec: convolution.ConvSpec,
+    x: str,
+    weight: str,
+    factors: tuple[str, str, str],
+    grids: str,
+    made: str,
+    parameters: dict[str, np.ndarray],
+) -> Lowered:
+    """Weights and per-channel arrays packed in the order of the kernel's lanes."""
+    channels = spec.x[3]
+    size = lanes.packed_lanes(channels, context.isa)
+    packed = f"{made}:lanes"
+    arguments = (spec, context.isa)
+    shape = (size * depthwise.weights_a_block(*arguments),)
+    dtype = lanes.weight_dtype(context.isa)
+    prepare = [KernelCall(depthwise.pack_weights, arguments, (weight,), packed, shape, dtype)]
+    for name in dict.fromkeys(factors):
+        array = parameters[name]
+        arguments_of = (channels, len(array), array.dtype.name, context.isa)
+        call = KernelCall(depthwise.pack_channels, arguments_of, (name,), f"{name}:lanes", (size,), array.dtype.name)
+        prepare.append(call)
+    reads = (x, packed, *(f"{name}:lanes" for name in factors), grids)
+    call = KernelCall(depthwise.depthwise, arguments, reads, made, spec.output, spec.output_dtype)
+    return Lowered([call], prepare, parameters)
 
 
 def _epilogue_arrays(
