@@ -67,6 +67,9 @@ class IsaName(StrEnum):
     AVXVNNI = "avxvnni"
     AVX2 = "avx2"
     GENERIC = "generic"
+    NEON_I8MM = "neoni8mm"
+    NEON_DOT = "neondot"
+    NEON = "neon"
 
 
 class TargetName(StrEnum):
@@ -79,6 +82,7 @@ class HostArch(StrEnum):
     """Machines that a directory can be built for."""
 
     X86 = "x86"
+    ARM = "arm"
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,17 @@ failure is a `DeviceError` that says what to do.  Facts (`DeviceInfo`) stand apa
 """
 
 from ectoolkit.devices.base import Device, DeviceInfo, Latency, RunResult
+from ectoolkit.devices.profile import LayerTime, Profile, Roofline
 from ectoolkit.devices.registry import list_devices, open_device
 
-__all__ = ["Device", "DeviceInfo", "Latency", "RunResult", "list_devices", "open_device"]
+__all__ = [
+    "Device",
+    "DeviceInfo",
+    "Latency",
+    "LayerTime",
+    "Profile",
+    "Roofline",
+    "RunResult",
+    "list_devices",
+    "open_device",
+]

@@ -47,5 +47,5 @@ class ImportStage(Stage["ImportedModule"]):
 
     def summary(self) -> str:
         result = self.result
-        kernels = len(result.module.get_global_vars()) - 2  # all but prepare and main
+        kernels = len({step.kernel for step in result.steps})
         return f"{len(result.rows)} layers became {kernels} kernels for {result.isa.name}, layout {result.layout}"

@@ -1,9 +1,9 @@
 """Depthwise convolution: every channel with its own kernel.
 
 The rows of the kernel are what the dot product sums: `isa.group` input rows are interleaved (`lanes`), in a buffer as
-wide as the framed input, which stays in the first-level cache; then each column of the kernel is one dot product.  Where
-the group has places to spare, several output rows use one buffer, with their weights moved by a row: with groups of four
-and a 3×3 kernel, two.
+wide as the framed input, which stays in the first-level cache; then each column of the kernel is one dot product.
+Where the group has places to spare, several output rows use one buffer, with their weights moved by a row: with groups
+of four and a 3×3 kernel, two.
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ from tvm.script.ir_builder import tirx as I
 
 from ectoolkit.builders.cpu.isa import Isa
 from ectoolkit.builders.cpu.kernels import lanes
-from ectoolkit.builders.cpu.kernels.convolution import ConvSpec, epilogue_dtypes
+from ectoolkit.builders.cpu.kernels.convolution import ConvSpec
+from ectoolkit.builders.cpu.kernels.dense import SETTINGS
+from ectoolkit.builders.cpu.kernels.endings import Ending
 
 
 @dataclass(frozen=True)
@@ -53,32 +55,39 @@ def plan(spec: ConvSpec, isa: Isa) -> Plan:
     return Plan(steps, band, -(-rows // band), tile, wide, tuple(lanes.blocks_of(channels, isa)))
 
 
-def weights_a_block(spec: ConvSpec, isa: Isa) -> int:
-    """Packed weights of each channel of a block."""
+def weights_a_lane(spec: ConvSpec, isa: Isa) -> int:
+    """Packed weights of each lane."""
     made = plan(spec, isa)
     return made.band * made.steps * spec.weight[3] * isa.group
 
 
-def depthwise(spec: ConvSpec, isa: Isa):
-    """The kernel of a convolution with a group a channel: x, weights by `pack_weights`, epilogue arrays by
-    `pack_channels`, grids (as for `convolution.dense`) to y."""
+def depthwise(spec: ConvSpec, ending: Ending, isa: Isa):
+    """The kernel of a convolution with a group a channel.
+
+    It takes x, weights by `pack_weights`, the bias and the ending's arrays in the order of `lanes.order_of`, settings as
+    for `endings.finish`, and y.
+    """
     made = plan(spec, isa)
     widest = max(block.width for block in made.blocks)
     packed = lanes.packed_lanes(spec.x[3], isa)
-    dtypes = (epilogue_dtypes(spec.epilogue) * 3)[:3]
     with IRBuilder() as builder:
         with I.prim_func(s_tir=True):
             I.func_name("depthwise")
             I.func_attr({"tirx.noalias": True})
-            handles = [I.arg(name, I.handle()) for name in ("x", "w", "e0", "e1", "e2", "g", "y")]
-            shapes = (spec.x, (packed * weights_a_block(spec, isa),), *[(packed,)] * 3, (4,), spec.output)
-            kinds = ("uint8", lanes.weight_dtype(isa), *dtypes, "int32", spec.output_dtype)
-            buffers = [I.match_buffer(*each) for each in zip(handles, shapes, kinds, strict=True)]
+            arguments = [
+                (spec.x, "uint8"),
+                ((packed * weights_a_lane(spec, isa),), lanes.weight_dtype(isa)),
+                *(((packed,), dtype) for dtype in ("int32", *ending.factors)),
+                ((SETTINGS,), "int32"),
+                (spec.output, ending.dtype),
+            ]
+            handles = [I.arg(f"a{place}", I.handle()) for place in range(len(arguments))]
+            shaped = [I.match_buffer(handle, *argument) for handle, argument in zip(handles, arguments, strict=True)]
+            buffers = [flat(buffer) for buffer in shaped]
             buffer_size = made.wide * made.steps * isa.group * widest
             rows = I.sblock_alloc_buffer((buffer_size,), lanes.operand_dtype(isa))
-            jobs = spec.x[0] * made.bands * len(made.blocks)
-            kernel = _Kernel(spec, isa, made, [flat(buffer) for buffer in buffers], rows)
-            with I.parallel(0, jobs) as job:
+            kernel = _Kernel(spec, ending, isa, made, buffers, rows)
+            with I.parallel(0, spec.x[0] * made.bands * len(made.blocks)) as job:
                 kernel.run(I.bind(job // len(made.blocks)), I.bind(job % len(made.blocks)))
     return builder.get()
 
@@ -86,9 +95,9 @@ def depthwise(spec: ConvSpec, isa: Isa):
 class _Kernel:
     """Writes the statements for one block of channels in one band of rows."""
 
-    def __init__(self, spec: ConvSpec, isa: Isa, made: Plan, buffers, rows) -> None:
-        self.spec, self.isa, self.plan, self.rows = spec, isa, made, rows
-        self.x, self.weights, *self.factors, self.grids, self.y = buffers
+    def __init__(self, spec: ConvSpec, ending: Ending, isa: Isa, made: Plan, buffers, rows) -> None:
+        self.spec, self.ending, self.isa, self.plan, self.rows = spec, ending, isa, made, rows
+        self.x, self.weights, self.bias, *self.factors, self.settings, self.y = buffers
         self.pieces = lanes.pieces_of(isa)
 
     def run(self, place, index) -> None:
@@ -122,7 +131,7 @@ class _Kernel:
         """Interleaved input rows, with the frame of zero points around them."""
         spec, group = self.spec, self.isa.group
         (ph, pw), wide = spec.padding, self.plan.wide
-        zero_point = I.bind(T.broadcast(T.Cast("uint8", self.grids[0]), width))
+        zero_point = I.bind(lanes.taken(self.isa, T.broadcast(T.Cast("uint8", self.settings[0]), width)))
         nothing = T.broadcast(T.uint8(0), width)
         _, h, w, c = spec.x
         before = min(pw, wide)
@@ -155,12 +164,12 @@ class _Kernel:
     def _read(self, start, width):
         channels = self.spec.x[3]
         if channels >= width:
-            return self.x[T.Ramp(start, 1, width)]
+            return lanes.taken(self.isa, self.x[T.Ramp(start, 1, width)])
         few = I.sblock_alloc_buffer((width,), "uint8", scope="local")
         I.buffer_store(few, T.broadcast(T.uint8(0), width), [T.Ramp(0, 1, width)])
         with I.serial(0, channels) as channel:
             I.buffer_store(few, self.x[start + channel], [channel])
-        return few[T.Ramp(0, 1, width)]
+        return lanes.taken(self.isa, few[T.Ramp(0, 1, width)])
 
     def _put(self, step, column, rows, width) -> None:
         size = width * self.isa.group // self.pieces
@@ -174,7 +183,7 @@ class _Kernel:
         """One output row, tile by tile; the last begins early and computes some columns twice."""
         _, rows, columns, channels = self.spec.output
         tile = self.plan.tile
-        weights = I.bind(packed * weights_a_block(self.spec, self.isa) + in_band * (self._weights_a_row * width))
+        weights = I.bind(packed * weights_a_lane(self.spec, self.isa) + in_band * (self._weights_a_row * width))
         with I.serial(0, -(-columns // tile)) as index:
             column = I.bind(T.min(index * tile, columns - tile) if columns % tile else index * tile)
             for place, sums in self._tile(width, packed, weights, column):
@@ -194,7 +203,7 @@ class _Kernel:
         for place in range(self.plan.tile):
             for tap in range(kw):
                 taps.setdefault(place * stride + tap * step_width, []).append((place, tap))
-        bias = [self.factors[0][T.Ramp(packed + piece * each, 1, each)] for piece in range(self.pieces)]
+        bias = [self.bias[T.Ramp(packed + piece * each, 1, each)] for piece in range(self.pieces)]
         sums = [list(bias) for _ in range(self.plan.tile)]
         for source in sorted(taps):
             for step in range(self.plan.steps):
@@ -210,17 +219,17 @@ class _Kernel:
                     yield place, sums[place]
 
     def _store(self, width, packed, sums, where) -> None:
-        each = width // self.pieces
-        if self.spec.epilogue == "accumulator":
+        if self.ending.kind == "sums":
             self._store_sums(width, sums, where)
             return
+        each = width // self.pieces
         moved = []
         for piece, total in enumerate(sums):
             at = T.Ramp(packed + piece * each, 1, each)
-            rounded = requantized(total, [factor[at] for factor in self.factors[1:]], each)
-            moved.append(I.bind(rounded + T.broadcast(self.grids[1], each)))
+            factors = [factor[at] for factor in self.factors]
+            moved.append(I.bind(lanes.rounded(self.ending, total, factors, self.settings[1], each)))
         codes = lanes.narrowed(self.isa, moved, width)
-        low, high = (T.broadcast(T.Cast("uint8", self.grids[end]), width) for end in (2, 3))
+        low, high = (T.broadcast(T.Cast("uint8", self.settings[end]), width) for end in (2, 3))
         self._write(I.bind(T.max(T.min(codes, high), low)), width, where)
 
     def _store_sums(self, width, sums, where) -> None:
@@ -243,20 +252,10 @@ class _Kernel:
         if left >= width:
             I.buffer_store(self.y, vector, [T.Ramp(where, 1, width)])
             return
-        few = I.sblock_alloc_buffer((width,), self.spec.output_dtype, scope="local")
+        few = I.sblock_alloc_buffer((width,), self.ending.dtype, scope="local")
         I.buffer_store(few, vector, [T.Ramp(0, 1, width)])
         with I.serial(0, left) as channel:
             I.buffer_store(self.y, few[channel], [where + channel])
-
-
-def requantized(acc, factors, lanes_):
-    """``(acc * multiplier + 2**(shift - 1)) >> shift`` through int64, cut to what int32 holds; int32 lanes."""
-    wide = f"int64x{lanes_}"
-    multiplier, shift = (T.Cast(wide, factor) for factor in factors)
-    one = T.broadcast(T.int64(1), lanes_)
-    rounded = T.shift_right(T.Cast(wide, acc) * multiplier + T.shift_left(one, shift - one), shift)
-    cut = T.max(T.min(rounded, T.broadcast(T.int64(512), lanes_)), T.broadcast(T.int64(-512), lanes_))
-    return T.Cast(f"int32x{lanes_}", cut)
 
 
 def flat(buffer):
@@ -274,7 +273,7 @@ def pack_weights(spec: ConvSpec, isa: Isa):
     """int8 ``(C, 1, KH, KW)`` to what `depthwise` reads: blocks × rows of a band × steps × KW × lanes × group."""
     made, (channels, _, kh, kw) = plan(spec, isa), spec.weight
     group, dtype = isa.group, lanes.weight_dtype(isa)
-    each = weights_a_block(spec, isa)
+    each = weights_a_lane(spec, isa)
     with IRBuilder() as builder:
         with I.prim_func(s_tir=True):
             I.func_name("pack_depthwise")
@@ -293,23 +292,6 @@ def pack_weights(spec: ConvSpec, isa: Isa):
                     at = (((row * made.steps + step) * kw + column) * block.width + lane) * group + member
                     value = T.Select(here, T.Cast(dtype, weights[source]), T.Cast(dtype, 0))
                     I.buffer_store(result, value, [block.packed * each + at])
-    return builder.get()
-
-
-def pack_channels(channels: int, given: int, dtype: str, isa: Isa):
-    """An array with one element a channel, `given` long, to the lanes of `depthwise`."""
-    with IRBuilder() as builder:
-        with I.prim_func(s_tir=True):
-            I.func_name("pack_channels")
-            I.func_attr({"tirx.noalias": True})
-            first, second = I.arg("a", I.handle()), I.arg("p", I.handle())
-            array = I.match_buffer(first, (given,), dtype)
-            result = I.match_buffer(second, (lanes.packed_lanes(channels, isa),), dtype)
-            I.sblock_alloc_buffer((1,), "uint8", scope="local")
-            for block in lanes.blocks_of(channels, isa):
-                with I.serial(0, block.width) as lane:
-                    source = T.min(block.offset + _channel(isa, block.width, lane), given - 1)
-                    I.buffer_store(result, array[source], [block.packed + lane])
     return builder.get()
 
 

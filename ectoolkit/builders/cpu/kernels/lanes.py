@@ -2,19 +2,21 @@
 rows of a block become operands of the dot product.
 
 A block of W channels is W bytes of each row.  Interleaving ``isa.group`` rows byte by byte gives every int32 lane the
-bytes of one channel, as vpdpbusd (four) and vpmaddwd (two) want them.  x86 unpacks within 128 bits: channels come out in
-`PIECES` vectors in the order of `channel_of`, and packing the sums to bytes again undoes it.
+bytes of one channel, as vpdpbusd (four) and vpmaddwd (two) want them.  x86 unpacks within 128 bits: channels come out
+in `PIECES` vectors in the order of `channel_of`, and packing the sums to bytes again undoes it.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 from tvm import tirx
 from tvm.script import tirx as T
 from tvm.script.ir_builder import tirx as I
 
 from ectoolkit.builders.cpu.isa import Isa
+from ectoolkit.builders.cpu.kernels.endings import MAGIC, Ending
 
 #: channels of the narrowest block
 NARROWEST = 16
@@ -61,6 +63,16 @@ def packed_lanes(channels: int, isa: Isa) -> int:
     return sum(block.width for block in blocks_of(channels, isa))
 
 
+def order_of(channels: int, isa: Isa) -> np.ndarray:
+    """int64 ``(packed_lanes,)``: the channel at each lane, -1 where there is none."""
+    lanes = [
+        block.offset + channel_of(isa, block.width, lane)
+        for block in blocks_of(channels, isa)
+        for lane in range(block.width)
+    ]
+    return np.array([channel if channel < channels else -1 for channel in lanes])
+
+
 def pieces_of(isa: Isa) -> int:
     """Vectors that a block's sums are."""
     return PIECES if isa.group > 1 else 1
@@ -90,6 +102,11 @@ def unpacked(first, second, width, size, high):
         for byte in range(size)
     ]
     return shuffled([first, second], places)
+
+
+def taken(isa: Isa, codes):
+    """uint8 codes as the dot product takes them, bit for bit: 128 off makes a signed byte."""
+    return T.bitwise_xor(codes, T.broadcast(T.uint8(128), codes.dtype.lanes)) if isa.offset else codes
 
 
 def operands(isa: Isa, rows, width):
@@ -122,7 +139,11 @@ def dot(isa: Isa, sums, piece, weights, width):
     lanes = width // pieces_of(isa)
     sums_dtype = f"int32x{lanes}"
     if isa.group == 4:
-        return T.call_llvm_pure_intrin(sums_dtype, f"llvm.x86.avx512.vpdpbusd.{lanes * 32}", sums, piece, weights)
+        name = f"llvm.x86.avx512.vpdpbusd.{lanes * 32}"
+        if isa.host_arch == "aarch64":
+            name = f"llvm.aarch64.neon.{'sdot' if isa.offset else 'usdot'}.v4i32.v16i8"
+        own = T.reinterpret(f"int8x{4 * lanes}", piece) if isa.offset else piece
+        return T.call_llvm_pure_intrin(sums_dtype, name, sums, own, weights)
     if isa.group == 2:
         name = "llvm.x86.avx2.pmadd.wd" if lanes == 8 else "llvm.x86.sse2.pmadd.wd"
         return sums + T.call_llvm_pure_intrin(sums_dtype, name, piece, weights)
@@ -140,9 +161,28 @@ _PACKS = {
 
 def narrowed(isa: Isa, pieces, width):
     """int32 pieces cut to 0..255, as uint8 in the order of channels."""
-    if isa.group == 1:
-        within = T.max(T.min(pieces[0], T.broadcast(T.int32(255), width)), T.broadcast(T.int32(0), width))
+    if isa.group == 1 or isa.host_arch == "aarch64":
+        # the pieces of 16 channels are in order
+        codes = pieces[0] if len(pieces) == 1 else shuffled(pieces, range(width))
+        within = T.max(T.min(codes, T.broadcast(T.int32(255), width)), T.broadcast(T.int32(0), width))
         return T.Cast(f"uint8x{width}", within)
     to_words, to_bytes = _PACKS[width]
     words = [T.call_llvm_pure_intrin(f"int16x{width // 2}", to_words, *pieces[first : first + 2]) for first in (0, 2)]
     return T.reinterpret(f"uint8x{width}", T.call_llvm_pure_intrin(f"int8x{width}", to_bytes, *words))
+
+
+def rounded(ending: Ending, sums, factors, zero_point, lanes):
+    """int32 sums as codes, the zero point added, not cut to 0..255 yet; `factors` as `endings.finish` takes them."""
+    ints = f"int32x{lanes}"
+    if ending.exact:
+        wide = f"int64x{lanes}"
+        multiplier, shift = (T.Cast(wide, factor) for factor in factors)
+        one = T.broadcast(T.int64(1), lanes)
+        moved = T.shift_right(T.Cast(wide, sums) * multiplier + T.shift_left(one, shift - one), shift)
+        # cut before the narrowing cast, which would wrap
+        cut = T.max(T.min(moved, T.broadcast(T.int64(512), lanes)), T.broadcast(T.int64(-512), lanes))
+        return T.Cast(ints, cut) + T.broadcast(zero_point, lanes)
+    floats = f"float32x{lanes}"
+    magic = T.broadcast(T.float32(MAGIC), lanes)
+    product = T.call_llvm_pure_intrin(floats, "llvm.fma", T.Cast(floats, sums), factors[0], magic)
+    return T.reinterpret(ints, product) - factors[1]
