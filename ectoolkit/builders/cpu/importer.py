@@ -84,7 +84,7 @@ def import_graph(
     probes = emitter.probes()
     rows = [_row(graph, node, part, emitter) for node, part in zip(graph.nodes, lowered, strict=True)]
     steps = tuple(
-        Step(emitter.name_of(call), (node.name,))
+        Step(emitter.name_of(call), (*context.fused_into(node.name), node.name))
         for node, part in zip(graph.nodes, lowered, strict=True)
         for call in part.calls
     )

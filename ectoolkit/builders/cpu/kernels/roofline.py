@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from tvm.script import tirx as T
 
-from ectoolkit.builders.cpu.kernels.convolution import dot
+from ectoolkit.builders.cpu.kernels.dot import dot
 
 #: equal parts of the work, which threads share
 JOBS = 64

@@ -20,9 +20,8 @@ def lower(context: Context, node: Node) -> Lowered:
     """
     if node.name in context.fused:
         return Lowered([], note=f"in {context.fused[node.name].name}")
-    for convolution, add in context.fused.items():
-        if add.name == node.name:
-            return weights.lower_fused(context, context.graph.node(convolution), add)
+    for convolution in context.fused_into(node.name):
+        return weights.lower_fused(context, context.graph.node(convolution), node)
     rule = RULES.get(node.op)
     if rule is None:
         raise BuildError(f"the cpu target has no kernel for {node.op} (layer {node.name}); it has {', '.join(RULES)}")

@@ -69,6 +69,10 @@ class Context:
     fused: Mapping[str, Node] = field(default_factory=dict)
     borders: Mapping[str, tuple[int, int, int, int]] = field(default_factory=dict)
 
+    def fused_into(self, add: str) -> tuple[str, ...]:
+        """The convolution that is computed with an add, if there is one."""
+        return tuple(name for name, node in self.fused.items() if node.name == add)
+
     def value(self, name: str) -> Value:
         return self.graph.values[name]
 
