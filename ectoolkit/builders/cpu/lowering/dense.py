@@ -44,9 +44,9 @@ def lower_dense(context: Context, node: Node, conv: ConvSpec, x: str, made: str,
     copied = context.isa.widens or any(need > has for need, has in zip(needed, given.border, strict=True))
     source = Frame(conv.x, needed) if copied else given
     tile = _tile(context, conv, bare=all(frame.bare for frame in (source, target, other_frame) if frame is not None))
-    ending, parameters = _ending(context, node, conv, add)
+    ending, parameters = ending_of(context, node, conv, add)
     parameters = {
-        name: array if name.endswith(":settings") else _in_lanes(array, tile.order(conv.output[3]))
+        name: array if name.endswith(":settings") else in_lanes(array, tile.order(conv.output[3]))
         for name, array in parameters.items()
     }
     *_, settings = parameters
@@ -88,12 +88,14 @@ def _packed(context: Context, node: Node, conv: ConvSpec, tile: Tile) -> KernelC
     return KernelCall(packing.pack_dense, arguments, (weight,), name, shape, context.isa.weight_dtype)
 
 
-def _in_lanes(array: np.ndarray, order: np.ndarray) -> np.ndarray:
+def in_lanes(array: np.ndarray, order: np.ndarray) -> np.ndarray:
     """An array with an element a channel in the order of a kernel's lanes."""
     return np.where(order >= 0, array[order], array.dtype.type(_FILL[array.dtype.name]))
 
 
-def _ending(context: Context, node: Node, conv: ConvSpec, add: Node | None) -> tuple[Ending, dict[str, np.ndarray]]:
+def ending_of(
+    context: Context, node: Node, conv: ConvSpec, add: Node | None = None
+) -> tuple[Ending, dict[str, np.ndarray]]:
     """How the kernel ends, and its parameters in the kernel's order: bias, factors, settings."""
     weight, bias = (context.graph.constants[name].astype(np.int64) for name in node.inputs[1:3])
     # kernels may take an offset off each activation, and so off the zero point
