@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -112,16 +111,16 @@ def _print_profile(profile: Profile) -> None:
     say(f"profile: {profile}")
     rows = [
         [
-            row.layer,
-            row.op,
-            f"{row.time_us:.1f}",
-            f"{row.share:.1%}",
-            f"{row.gmac_per_s:.1f}" if row.macs else "",
-            f"{row.gb_per_s:.1f}",
-            row.bound,
-            f"{row.of_roofline:.0%}",
+            row["layer"],
+            row["op"],
+            f"{row['time_us']:.1f}",
+            f"{row['share']:.1%}",
+            f"{row['gmac_per_s']:.1f}" if row["macs"] else "",
+            f"{row['gb_per_s']:.1f}",
+            row["bound"],
+            f"{row['of_roofline']:.0%}",
         ]
-        for row in (SimpleNamespace(**row) for row in profile_table(profile).to_dict("records"))
+        for row in profile_table(profile).to_dict("records")
     ]
     titles = ["layer", "op", "µs", "share", "GMAC/s", "GB/s", "bound by", "of roofline"]
     print_table(titles, rows, right=["µs", "share", "GMAC/s", "GB/s", "of roofline"])
