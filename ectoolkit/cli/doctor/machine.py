@@ -48,7 +48,7 @@ def cpu_target() -> Finding:
     try:
         isa = choose_isa()
     except EctoolkitError as error:
-        return Finding("cpu target", False, str(error), "an x86-64 machine", True)
+        return Finding("cpu target", False, str(error), "an x86-64 or 64-bit Arm machine", True)
     return Finding("cpu target", True, f"builds for isa '{isa.name}' here", "", True)
 
 
