@@ -105,9 +105,9 @@ def dense(spec: DenseSpec, isa: Isa):
                 arguments += [("other", other.stored, ending.other)]
             arguments += [("y", spec.shapes[1], ending.dtype)]
             flat = _flat_buffers(arguments)
-            # a buffer each: TVM takes large ones from the heap, LLVM keeps small ones in registers
+            # TVM keeps small buffers of this scope on the stack, LLVM then in registers; "local" ones come from the heap
             sums = [
-                [I.sblock_alloc_buffer((LANES,), "int32", scope="local") for _ in range(tile.vectors)]
+                [I.sblock_alloc_buffer((LANES,), "int32", scope="global") for _ in range(tile.vectors)]
                 for _ in range(tile.pixels)
             ]
             work = _Work(spec, isa, flat, sums)
@@ -238,7 +238,7 @@ def _store(buffer, vector, place, there):
     if there == LANES:
         I.buffer_store(buffer, vector, [T.Ramp(place, 1, LANES)])
         return
-    kept = I.sblock_alloc_buffer((LANES,), buffer.dtype, scope="local")
+    kept = I.sblock_alloc_buffer((LANES,), buffer.dtype, scope="global")
     I.buffer_store(kept, vector, [T.Ramp(0, 1, LANES)])
     for lane in range(there):
         I.buffer_store(buffer, kept[lane], [place + lane])
