@@ -48,23 +48,3 @@ def pack_dense(weight_shape, rank, dilation, tile, isa):
                     P[block, tap, step, vector, lane, k] = T.Cast(dtype, 0)
 
     return kernel
-
-
-def pack_depthwise(weight_shape):
-    """int8 ``(C, 1, KH, KW)`` to int16 ``(KH, KW, C padded to LANES)``."""
-    c, _, kh, kw = weight_shape
-    lanes = padded(c, LANES)
-
-    @T.prim_func(s_tir=True)
-    def kernel(w: T.handle, p: T.handle):
-        T.func_attr({"tirx.noalias": True})
-        W = T.match_buffer(w, weight_shape, "int8")
-        P = T.match_buffer(p, (kh, kw, lanes), "int16")
-        unused = T.sblock_alloc_buffer((1,), "uint8", scope="local")
-        for r, s, lane in T.grid(kh, kw, lanes):
-            if lane < c:
-                P[r, s, lane] = T.Cast("int16", W[lane, 0, r, s])
-            else:
-                P[r, s, lane] = T.int16(0)
-
-    return kernel

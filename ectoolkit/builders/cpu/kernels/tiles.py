@@ -30,6 +30,9 @@ class Tile:
     pixels_first: bool
     paired: bool = False
 
+    def __str__(self) -> str:
+        return f"{self.pixels} pixels × {self.channels} channels"
+
     @property
     def channels(self) -> int:
         return self.vectors * LANES

@@ -33,6 +33,11 @@ class KernelCall:
     shape: tuple[int, ...]
     dtype: str
 
+    @property
+    def tile(self) -> str:
+        """The register tile that was chosen for it, empty where its template has none to choose."""
+        return next((str(part.tile) for part in self.arguments if hasattr(part, "tile")), "")
+
 
 @dataclass
 class Lowered:

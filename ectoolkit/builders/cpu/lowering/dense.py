@@ -44,14 +44,14 @@ def lower_dense(context: Context, node: Node, conv: ConvSpec, x: str, made: str,
     needed = border_of(conv.x, conv.output[1:3], conv.weight, conv.stride, conv.padding, conv.dilation, context.isa)
     copied = context.isa.widens or any(need > has for need, has in zip(needed, given.border, strict=True))
     source = Frame(conv.x, needed) if copied else given
-    ending, parameters = _ending(context, node, conv, add)
+    ending, parameters = ending_of(context, node, conv, add)
     *_, settings = parameters
     below = int(parameters[settings][4]) - 32
     bare = all(frame.bare for frame in (source, target, other_frame) if frame is not None)
     pairs = context.isa.packs and ending.can_pair and 0 <= below <= MOST_BELOW
     tile = _tile(context, conv, bare, pairs)
     parameters = {
-        name: array if name.endswith(":settings") else _in_lanes(array, tile.order(conv.output[3]))
+        name: array if name.endswith(":settings") else in_lanes(array, tile.order(conv.output[3]))
         for name, array in parameters.items()
     }
     shapes = (source.stored if copied else conv.shaped(source.stored), conv.shaped(target.stored))
@@ -94,12 +94,14 @@ def _packed(context: Context, node: Node, conv: ConvSpec, tile: Tile) -> KernelC
     return KernelCall(packing.pack_dense, arguments, (weight,), name, shape, context.isa.weight_dtype)
 
 
-def _in_lanes(array: np.ndarray, order: np.ndarray) -> np.ndarray:
+def in_lanes(array: np.ndarray, order: np.ndarray) -> np.ndarray:
     """An array with an element a channel in the order of a kernel's lanes."""
     return np.where(order >= 0, array[order], array.dtype.type(_FILL[array.dtype.name]))
 
 
-def _ending(context: Context, node: Node, conv: ConvSpec, add: Node | None) -> tuple[Ending, dict[str, np.ndarray]]:
+def ending_of(
+    context: Context, node: Node, conv: ConvSpec, add: Node | None = None
+) -> tuple[Ending, dict[str, np.ndarray]]:
     """How the kernel ends, and its parameters in the kernel's order: bias, factors, settings."""
     weight, bias = (context.graph.constants[name].astype(np.int64) for name in node.inputs[1:3])
     # kernels may take an offset off each activation, and so off the zero point
