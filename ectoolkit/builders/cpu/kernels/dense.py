@@ -105,7 +105,12 @@ def dense(spec: DenseSpec, isa: Isa):
                 arguments += [("other", other.stored, ending.other)]
             arguments += [("y", spec.shapes[1], ending.dtype)]
             flat = _flat_buffers(arguments)
-            work = _Work(spec, isa, flat, I.sblock_alloc_buffer((tile.pixels * tile.channels,), "int32", scope="local"))
+            # TVM keeps small buffers of this scope on the stack, LLVM then in registers; "local" ones come from the heap
+            sums = [
+                [I.sblock_alloc_buffer((LANES,), "int32", scope="global") for _ in range(tile.vectors)]
+                for _ in range(tile.pixels)
+            ]
+            work = _Work(spec, isa, flat, sums)
             with I.parallel(0, groups * n * rows * across) as job:
                 strip = I.Bind(job // groups if tile.pixels_first else job % (n * rows * across))
                 group = I.Bind(job % groups if tile.pixels_first else job // (n * rows * across))
@@ -117,7 +122,7 @@ def dense(spec: DenseSpec, isa: Isa):
 
 
 #: numbers that every kernel gets, see `endings`
-SETTINGS = 10
+SETTINGS = 9
 
 
 def _flat_buffers(arguments):
@@ -139,7 +144,7 @@ class _Work:
     spec: DenseSpec
     isa: Isa
     buffers: dict
-    acc: object
+    sums: list
 
     def tile(self, group, image, row, column):
         """Sums from the bias on, then the ending, then the border where the tile lies next to it."""
@@ -147,7 +152,7 @@ class _Work:
         for pixel in range(self.spec.tile.pixels):
             for vector in range(vectors):
                 bias = self.buffers["bias"][T.Ramp((group * vectors + vector) * LANES, 1, LANES)]
-                I.buffer_store(self.acc, bias, [self.lanes(pixel, vector)])
+                I.buffer_store(self.sums[pixel][vector], bias, [T.Ramp(0, 1, LANES)])
         self.accumulate(group, image, row, column)
         begin = I.Bind(self.spec.tile.begin(group, self.spec.target.shape[3], T.min))
         for pixel in range(self.spec.tile.pixels):
@@ -156,9 +161,6 @@ class _Work:
         if not self.spec.target.bare:
             with I.If(group == 0), I.Then():
                 self.border(image, row, column)
-
-    def lanes(self, pixel, vector, part=0, count=LANES):
-        return T.Ramp((pixel * self.spec.tile.vectors + vector) * LANES + part * count, 1, count)
 
     def accumulate(self, group, image, row, column):
         """Every run of bytes under the kernel times its weights."""
@@ -176,22 +178,22 @@ class _Work:
                     x_offset = x_begin + pixel * sw * spec.weight[1] + step * isa.group
                     for vector in range(tile.vectors):
                         for part in range(LANES // isa.lanes):
-                            at = self.lanes(pixel, vector, part, isa.lanes)
+                            sums, at = self.sums[pixel][vector], T.Ramp(part * isa.lanes, 1, isa.lanes)
                             w_offset = w_begin + step * step_size + (vector * LANES + part * isa.lanes) * isa.group
-                            total = dot(isa, self.acc[at], self.buffers["x"], x_offset, self.buffers["w"], w_offset)
-                            I.buffer_store(self.acc, total, [at])
+                            total = dot(isa, sums[at], self.buffers["x"], x_offset, self.buffers["w"], w_offset)
+                            I.buffer_store(sums, total, [at])
 
     def finish(self, group, begin, image, row, column, pixel, vector):
         """One vector of a pixel's channels to the output."""
         spec, ending = self.spec, self.spec.ending
-        own = T.Ramp((group * spec.tile.vectors + vector) * LANES, 1, LANES)
-        factors = [self.buffers[f"factor{i}"][own] for i in range(len(ending.factors))]
+        own = (group * spec.tile.vectors + vector) * LANES
+        factors = [_factor(self.buffers[f"factor{i}"], own, dtype) for i, dtype in enumerate(ending.factors)]
         there = min(LANES, spec.target.shape[3] - vector * LANES)
         other = None
         if spec.other is not None:
             place = spec.other.at(image, row, column + pixel) + begin + vector * LANES
             other = _loaded(self.buffers["other"], place, there, ending.other)
-        result = finish(ending, self.acc[self.lanes(pixel, vector)], factors, self.buffers["settings"], other)
+        result = finish(ending, self.sums[pixel][vector][T.Ramp(0, 1, LANES)], factors, self.buffers["settings"], other)
         place = spec.target.at(image, row, column + pixel) + begin + vector * LANES
         _store(self.buffers["y"], result, place, there)
 
@@ -217,6 +219,13 @@ class _Work:
                 I.buffer_store(self.buffers["y"], T.Cast("uint8", self.buffers["settings"][1]), [place + i])
 
 
+def _factor(buffer, own, dtype):
+    """A vector of an array with an element a channel; of 64-bit ones the even and the odd lanes."""
+    if dtype == "int64":
+        return tuple(buffer[T.Ramp(own + half * LANES // 2, 1, LANES // 2)] for half in range(2))
+    return buffer[T.Ramp(own, 1, LANES)]
+
+
 def _loaded(buffer, place, there, dtype):
     """LANES elements, of which only `there` may be read: the first is repeated for the others."""
     if there == LANES:
@@ -229,7 +238,7 @@ def _store(buffer, vector, place, there):
     if there == LANES:
         I.buffer_store(buffer, vector, [T.Ramp(place, 1, LANES)])
         return
-    kept = I.sblock_alloc_buffer((LANES,), buffer.dtype, scope="local")
+    kept = I.sblock_alloc_buffer((LANES,), buffer.dtype, scope="global")
     I.buffer_store(kept, vector, [T.Ramp(0, 1, LANES)])
     for lane in range(there):
         I.buffer_store(buffer, kept[lane], [place + lane])

@@ -48,3 +48,33 @@ def host_requantize_to_code(acc, ratio, zero_point, low, high):
     cut = T.max(T.min(product, splat(1e6, "float32")), splat(-1e6, "float32"))
     rounded = T.floor(cut + splat(0.5, "float32"))
     return saturate(T.Cast(f"int32x{LANES}", rounded) + splat(zero_point, "int32"), low, high)
+
+
+def requantize_apart(acc, multiplier, even, odd, shift, high):
+    """``(acc * multiplier + constant) >> shift`` on int32 lanes, even and odd ones apart: as int64, with one shift.
+
+    Args:
+        acc, multiplier: int32 lanes.
+        even, odd: int64, half as many: constants.
+        shift: of all lanes.
+        high: whether the shift is 32 or more.
+    """
+    wide, half = f"int64x{LANES // 2}", LANES // 2
+    upper = T.broadcast(T.int64(32), half)
+    pair, factors = T.reinterpret(wide, acc), T.reinterpret(wide, multiplier)
+    # x86 has an instruction for such products, and LLVM sees that the first two shifts are for nothing
+    first = _low_half(pair, upper) * _low_half(factors, upper) + even
+    second = T.shift_right(pair, upper) * T.shift_right(factors, upper) + odd
+    amount = T.broadcast(T.Cast("int64", shift), half)
+    low_bits, high_bits = T.broadcast(T.int64(2**32 - 1), half), T.broadcast(T.int64(-(2**32)), half)
+    if high:
+        both = T.bitwise_and(T.shift_right(first, upper), low_bits) | T.bitwise_and(second, high_bits)
+        return T.shift_right(T.reinterpret(f"int32x{LANES}", both), splat(shift - 32, "int32"))
+    both = T.bitwise_and(T.shift_right(first, amount), low_bits) | T.bitwise_and(
+        T.shift_left(second, upper - amount), high_bits
+    )
+    return T.reinterpret(f"int32x{LANES}", both)
+
+
+def _low_half(pair, upper):
+    return T.shift_right(T.shift_left(pair, upper), upper)
