@@ -30,7 +30,8 @@ class Ending:
         kind: ``"sums"`` (raw int32), ``"codes"``, ``"host"`` (a linear layer's float32 rounding), ``"add"`` (the
             accelerator's residual add) or ``"precise_add"``.
         form: how sums are rounded: ``"high"`` or ``"low"`` in even and odd lanes apart, with one shift of at least or
-            less than 32 (see `lowering.rounding`); ``"plain"`` in 64-bit lanes.
+            less than 32 (see `lowering.rounding`); ``"plain"`` in 64-bit lanes; of codes also ``"float"``, where
+            `lowering.float_rounding` has proved that it makes the same codes.
         relu: of an add.
         other: dtype of an add's other operand.
     """
@@ -47,6 +48,8 @@ class Ending:
             return ()
         if self.kind == "host":
             return ("float32",)
+        if self.form == "float":
+            return ("float32", "int32")
         own = ("int32", "int32") if self.form == "plain" else ("int32",)
         return (*own, "int32", "int32") if self.kind == "precise_add" else own
 
@@ -79,10 +82,21 @@ def finish(ending: Ending, acc, factors, settings, other):
         return T.Cast(BYTES, host_requantize_to_code(acc, factors[0], settings[1], low, high))
     if ending.kind == "codes" and ending.form == "plain":
         return T.Cast(BYTES, requantize_to_code(acc, *factors, settings[1], low, high))
+    if ending.form == "float":
+        return T.Cast(BYTES, saturate(rounded_in_float(acc, *factors), low, high))
     if ending.kind == "codes":
         return T.Cast(BYTES, saturate(_apart(ending, acc, factors, settings, settings[1]), low, high))
     made = _add if ending.kind == "add" else _precise_add
     return T.Cast(BYTES, saturate(made(ending, acc, factors, settings, other), low, high))
+
+
+def rounded_in_float(acc, factor, offset):
+    """Sums times a float32 as codes, the zero point in the offset; int32 lanes, not clipped yet."""
+    ints = acc.ty.dtype
+    floats = f"float32x{ints.lanes}"
+    magic = T.broadcast(T.float32(MAGIC), ints.lanes)
+    product = T.call_llvm_pure_intrin(floats, "llvm.fma", T.Cast(floats, acc), factor, magic)
+    return T.reinterpret(str(ints), product) - offset
 
 
 def _apart(ending, acc, factors, settings, added):

@@ -7,11 +7,12 @@ import numpy as np
 from ectoolkit.builders.cpu.kernels import dense, frames, packing
 from ectoolkit.builders.cpu.kernels.convolution import ConvSpec
 from ectoolkit.builders.cpu.kernels.dense import SETTINGS, DenseSpec
-from ectoolkit.builders.cpu.kernels.endings import Ending
+from ectoolkit.builders.cpu.kernels.endings import MAGIC_BITS, Ending
 from ectoolkit.builders.cpu.kernels.frames import Frame
 from ectoolkit.builders.cpu.kernels.pairs import MOST_BELOW
 from ectoolkit.builders.cpu.kernels.tiles import Tile, choose_tile
 from ectoolkit.builders.cpu.lowering.context import Context, KernelCall, Lowered
+from ectoolkit.builders.cpu.lowering.float_rounding import float_form, sums_reached
 from ectoolkit.builders.cpu.lowering.frames import NONE, border_of
 from ectoolkit.builders.cpu.lowering.fusing import second_factor
 from ectoolkit.builders.cpu.lowering.rounding import FixedPoint, fixed_point
@@ -100,9 +101,17 @@ def in_lanes(array: np.ndarray, order: np.ndarray) -> np.ndarray:
 
 
 def ending_of(
-    context: Context, node: Node, conv: ConvSpec, add: Node | None = None
+    context: Context, node: Node, conv: ConvSpec, add: Node | None = None, apart: bool = True
 ) -> tuple[Ending, dict[str, np.ndarray]]:
-    """How the kernel ends, and its parameters in the kernel's order: bias, factors, settings."""
+    """How the kernel ends, and its parameters in the kernel's order: bias, factors, settings.
+
+    Args:
+        context: of the graph.
+        node: the layer with the weights.
+        conv: its shapes.
+        add: that takes the layer's sums.
+        apart: whether the kernel can round even and odd lanes apart.
+    """
     weight, bias = (context.graph.constants[name].astype(np.int64) for name in node.inputs[1:3])
     # kernels may take an offset off each activation, and so off the zero point
     zero_point = grid(context.value(node.inputs[0])).zero_point
@@ -110,11 +119,14 @@ def ending_of(
     folded = bias - (zero_point - context.isa.offset) * sums
     bound = arithmetic.accumulator_bound(context.graph.constants[node.inputs[1]], bias)
     if add is None:
-        ending, factors, rest = _own_ending(context, node, conv, bound)
+        ending, factors, rest = _own_ending(context, node, conv, bound, apart)
     elif add.op == "add":
         ending, factors, rest = _add_ending(context, add, bound)
     else:
         ending, factors, rest = _precise_add_ending(context, node, add, bound)
+    if ending.kind == "codes" and context.isa.fuses:
+        ending, moved, factors, rest = _in_float(context, node, ending, factors, rest)
+        folded = folded + moved
     settings = np.zeros(SETTINGS, np.int32)
     settings[: 1 + len(rest)] = [zero_point, *rest]
     made = add or node
@@ -132,7 +144,7 @@ def _factors(multiplier: np.ndarray, shift: np.ndarray, fixed: FixedPoint | None
     return "high" if fixed.shift >= 32 else "low", [fixed.multiplier], fixed.shift
 
 
-def _own_ending(context: Context, node: Node, conv: ConvSpec, bound: np.ndarray) -> _Ending:
+def _own_ending(context: Context, node: Node, conv: ConvSpec, bound: np.ndarray, apart: bool) -> _Ending:
     """Of a layer alone."""
     if conv.epilogue == "accumulator":
         return Ending("sums"), [], []
@@ -144,8 +156,27 @@ def _own_ending(context: Context, node: Node, conv: ConvSpec, bound: np.ndarray)
     if conv.epilogue == "host":
         return Ending("host"), [ratio.astype(np.float32)], ends
     pair = arithmetic.requantize_multiplier(ratio, node.name)
-    form, factors, shift = _factors(*pair, fixed_point(*pair, quant.zero_point, (low, quant.quant_max), bound))
+    fixed = fixed_point(*pair, quant.zero_point, (low, quant.quant_max), bound) if apart else None
+    form, factors, shift = _factors(*pair, fixed)
     return Ending("codes", form), factors, [*ends, shift]
+
+
+def _in_float(
+    context: Context, node: Node, ending: Ending, factors: list[np.ndarray], rest: list[int]
+) -> tuple[Ending, np.ndarray | int, list[np.ndarray], list[int]]:
+    """The ending in float32 where that is proved right, otherwise as it is; and what is added to the bias."""
+    weight, bias = (context.graph.constants[name] for name in node.inputs[1:3])
+    zero_point = grid(context.value(node.inputs[0])).zero_point
+    sums = weight.astype(np.int64).reshape(len(weight), -1).sum(axis=1)
+    reached = sums_reached(weight, bias.astype(np.int64) - zero_point * sums)
+    pair = arithmetic.requantize_multiplier(
+        accumulator_ratio(context.value(node.inputs[2]), context.value(node.name)), node.name
+    )
+    form = float_form(*pair, rest[0], (rest[1], rest[2]), reached)
+    if form is None:
+        return ending, 0, factors, rest
+    offset = (MAGIC_BITS + form.steps - rest[0]).astype(np.int32)
+    return Ending("codes", "float"), form.shift, [form.factor, offset], rest[:3]
 
 
 def _add_ending(context: Context, add: Node, bound: np.ndarray) -> _Ending:
