@@ -1,9 +1,4 @@
-"""What a dense convolution does with its sums: the ends of a kernel, on vectors of LANES channels.
-
-Two ways of rounding make the same codes.  The exact one multiplies in 64 bits.  The other is one fused multiply-add in
-float32 with 1.5 · 2^23, which leaves the rounded product in the low bits; it is used only where
-`ectoolkit.builders.cpu.lowering.rounding` has proved it equal for every sum that a layer can have.
-"""
+"""What a dense convolution does with its sums: the ends of a kernel, on vectors of LANES channels."""
 
 from __future__ import annotations
 
@@ -15,13 +10,14 @@ from ectoolkit.builders.cpu.kernels.expressions import (
     LANES,
     host_requantize_to_code,
     requantize,
+    requantize_apart,
     requantize_to_code,
     saturate,
     splat,
 )
 
 INTS, FLOATS, BYTES = f"int32x{LANES}", f"float32x{LANES}", f"uint8x{LANES}"
-#: adding it to a float32 of less than 2^22 rounds to an integer, half to even
+#: added to a float32 of less than 2^22 it leaves the rounded number in the low bits
 MAGIC = 1.5 * 2**23
 MAGIC_BITS = 0x4B400000
 
@@ -33,13 +29,15 @@ class Ending:
     Attributes:
         kind: ``"sums"`` (raw int32), ``"codes"``, ``"host"`` (a linear layer's float32 rounding), ``"add"`` (the
             accelerator's residual add) or ``"precise_add"``.
-        exact: whether sums are rounded in 64 bits rather than in float32.
+        form: how sums are rounded: ``"high"`` or ``"low"`` in even and odd lanes apart, with one shift of at least or
+            less than 32 (see `lowering.rounding`); ``"plain"`` in 64-bit lanes; of codes also ``"float"``, where
+            `lowering.float_rounding` has proved that it makes the same codes.
         relu: of an add.
         other: dtype of an add's other operand.
     """
 
     kind: str
-    exact: bool = False
+    form: str = "plain"
     relu: bool = False
     other: str = ""
 
@@ -50,8 +48,15 @@ class Ending:
             return ()
         if self.kind == "host":
             return ("float32",)
-        own = ("int32", "int32") if self.exact else ("float32", "int32")
+        if self.form == "float":
+            return ("float32", "int32")
+        own = ("int32", "int32") if self.form == "plain" else ("int32",)
         return (*own, "int32", "int32") if self.kind == "precise_add" else own
+
+    @property
+    def can_pair(self) -> bool:
+        """Whether `pairs.finish_pair` knows this ending."""
+        return self.kind in ("codes", "add") and self.form == "high" and self.other in ("", "uint8")
 
     @property
     def dtype(self) -> str:
@@ -66,8 +71,8 @@ def finish(ending: Ending, acc, factors, settings, other):
         ending: what to do.
         acc: int32 lanes, the bias added.
         factors: a vector for each of `Ending.factors`.
-        settings: int32 buffer: the input's code of real 0; the output's, its smallest and largest; then those of the
-            add, see `_add` and `_precise_add`.
+        settings: int32 buffer: the input's code of real 0; the output's, its smallest and largest; the shift of all
+            channels; then those of the add, see `_add` and `_precise_add`.
         other: the add's other operand, a vector.
     """
     low, high = settings[2], settings[3]
@@ -75,58 +80,66 @@ def finish(ending: Ending, acc, factors, settings, other):
         return acc
     if ending.kind == "host":
         return T.Cast(BYTES, host_requantize_to_code(acc, factors[0], settings[1], low, high))
-    if ending.kind == "codes" and ending.exact:
+    if ending.kind == "codes" and ending.form == "plain":
         return T.Cast(BYTES, requantize_to_code(acc, *factors, settings[1], low, high))
+    if ending.form == "float":
+        return T.Cast(BYTES, saturate(rounded_in_float(acc, *factors), low, high))
     if ending.kind == "codes":
-        # the offset holds the zero point too
-        return T.Cast(BYTES, saturate(_bits(_scaled(T.Cast(FLOATS, acc), factors[0])) - factors[1], low, high))
+        return T.Cast(BYTES, saturate(_apart(ending, acc, factors, settings, settings[1]), low, high))
     made = _add if ending.kind == "add" else _precise_add
     return T.Cast(BYTES, saturate(made(ending, acc, factors, settings, other), low, high))
 
 
-def _scaled(x, factor):
-    """A product rounded to an integer, plus `MAGIC`, in one rounding."""
-    return T.call_llvm_pure_intrin(FLOATS, "llvm.fma", x, factor, splat(MAGIC, "float32"))
+def rounded_in_float(acc, factor, offset):
+    """Sums times a float32 as codes, the zero point in the offset; int32 lanes, not clipped yet."""
+    ints = acc.ty.dtype
+    floats = f"float32x{ints.lanes}"
+    magic = T.broadcast(T.float32(MAGIC), ints.lanes)
+    product = T.call_llvm_pure_intrin(floats, "llvm.fma", T.Cast(floats, acc), factor, magic)
+    return T.reinterpret(str(ints), product) - offset
 
 
-def _bits(x):
-    return T.reinterpret(INTS, x)
-
-
-def _clip(x, low, high):
-    return T.max(T.min(x, high), low)
+def _apart(ending, acc, factors, settings, added):
+    return requantize_apart(acc, factors[0], added, settings[4], ending.form == "high")
 
 
 def _add(ending, acc, factors, settings, other):
     """The add of `ectoolkit.core.ops.add`; int32 lanes, not clipped to the output's codes yet.
 
-    Settings from 4: the other operand's offset, the shift of what is rounded second, the ceiling under ReLU, the second
-    factor (float32 bits), the second offset; all in the terms of `lowering.rounding`.
+    Settings from 5: the other operand's zero point, the ceiling under ReLU, the factor to the output's grid as float32
+    bits.
     """
-    shift, ceiling = splat(settings[5], "float32"), splat(settings[6], "float32")
-    factor = T.broadcast(T.reinterpret("float32", settings[7]), LANES)
-    nine = (splat(-256, "float32"), splat(255, "float32"))
-    if ending.exact:
-        main = T.Cast(FLOATS, saturate(requantize(acc, *factors), -256, 255, "int64"))
+    if ending.form == "plain":
+        main = T.Cast(INTS, saturate(requantize(acc, *factors), -256, 255, "int64"))
     else:
-        main = _clip(_scaled(T.Cast(FLOATS, acc), factors[0]) - T.Cast(FLOATS, factors[1]), *nine)
-    # exact: whole numbers of a few bits; the clips keep them apart from the products
-    moved = T.Cast(FLOATS, other) + splat(settings[4], "float32")
+        main = saturate(_apart(ending, acc, factors, settings, 0), -256, 255)
+    moved = T.Cast(INTS, other) - splat(settings[5], "int32")
+    zero = settings[1]
     if ending.relu:
-        return _bits(_scaled(T.min(main + moved, ceiling), factor)) - splat(settings[8], "int32")
-    left = _bits(_scaled(main + shift, factor)) - splat(settings[8], "int32")
-    right = _bits(_scaled(moved, factor)) - splat(settings[9], "int32")
-    return saturate(left, -256, 255) + saturate(right, -256, 255)
+        # below, the adder's nine bits end where ReLU cuts anyhow
+        return _scaled(T.min(main + moved, splat(settings[6], "int32")), settings[7], zero)
+    left = saturate(_scaled(main, settings[7], zero), -256, 255)
+    return left + saturate(_scaled(moved, settings[7], 0), -256, 255)
+
+
+def _scaled(x, factor, added):
+    """Whole numbers of a few bits times a float32, rounded, as int32 lanes: exact, `lowering.rounding` sees to it."""
+    wide = T.broadcast(T.reinterpret("float32", factor), LANES)
+    rounded = T.call_llvm_pure_intrin(FLOATS, "llvm.fma", T.Cast(FLOATS, x), wide, splat(MAGIC, "float32"))
+    return T.reinterpret(INTS, rounded) - splat(MAGIC_BITS - added, "int32")
 
 
 def _precise_add(ending, acc, factors, settings, other):
     """The add of `ectoolkit.core.ops.precise_add`; int32 lanes, not clipped to the output's codes yet.
 
-    Settings from 4: the other operand's zero point, the output's zero point with half a code, both with the
-    fraction's bits; how many bits; what a term may reach.
+    Settings from 5: the other operand's zero point; half a code and the output's zero point, with the fraction's bits;
+    how many bits; what a term may reach.
     """
-    limit = settings[7]
-    own = T.Cast(INTS, saturate(requantize(acc, *factors[:2]), -limit, limit, "int64"))
-    centred = T.Cast(INTS, other) - splat(settings[4], "int32")
-    moved = T.Cast(INTS, saturate(requantize(centred, *factors[2:]), -limit, limit, "int64"))
-    return T.shift_right(own + moved + splat(settings[5], "int32"), splat(settings[6], "int32"))
+    limit = settings[8]
+    if ending.form == "plain":
+        own = T.Cast(INTS, saturate(requantize(acc, *factors[:2]), -limit, limit, "int64"))
+    else:
+        own = _apart(ending, acc, factors, settings, 0)
+    centred = T.Cast(INTS, other) - splat(settings[5], "int32")
+    moved = T.Cast(INTS, saturate(requantize(centred, *factors[-2:]), -limit, limit, "int64"))
+    return T.shift_right(own + moved + splat(settings[6], "int32"), splat(settings[7], "int32"))

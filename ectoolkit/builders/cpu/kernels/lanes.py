@@ -16,7 +16,7 @@ from tvm.script import tirx as T
 from tvm.script.ir_builder import tirx as I
 
 from ectoolkit.builders.cpu.isa import Isa
-from ectoolkit.builders.cpu.kernels.endings import MAGIC, Ending
+from ectoolkit.builders.cpu.kernels.endings import Ending, rounded_in_float
 
 #: channels of the narrowest block
 NARROWEST = 16
@@ -173,16 +173,12 @@ def narrowed(isa: Isa, pieces, width):
 
 def rounded(ending: Ending, sums, factors, zero_point, lanes):
     """int32 sums as codes, the zero point added, not cut to 0..255 yet; `factors` as `endings.finish` takes them."""
-    ints = f"int32x{lanes}"
-    if ending.exact:
+    if ending.form == "plain":
         wide = f"int64x{lanes}"
         multiplier, shift = (T.Cast(wide, factor) for factor in factors)
         one = T.broadcast(T.int64(1), lanes)
         moved = T.shift_right(T.Cast(wide, sums) * multiplier + T.shift_left(one, shift - one), shift)
         # cut before the narrowing cast, which would wrap
         cut = T.max(T.min(moved, T.broadcast(T.int64(512), lanes)), T.broadcast(T.int64(-512), lanes))
-        return T.Cast(ints, cut) + T.broadcast(zero_point, lanes)
-    floats = f"float32x{lanes}"
-    magic = T.broadcast(T.float32(MAGIC), lanes)
-    product = T.call_llvm_pure_intrin(floats, "llvm.fma", T.Cast(floats, sums), factors[0], magic)
-    return T.reinterpret(ints, product) - factors[1]
+        return T.Cast(f"int32x{lanes}", cut) + T.broadcast(zero_point, lanes)
+    return rounded_in_float(sums, *factors)

@@ -12,7 +12,7 @@ from ectoolkit.core.graph import Node
 def lower_depthwise(context: Context, node: Node, conv: ConvSpec, x: str, made: str) -> Lowered:
     """One kernel; weights and per-channel arrays in the order of its lanes."""
     channels, isa = conv.x[3], context.isa
-    ending, parameters = ending_of(context, node, conv)
+    ending, parameters = ending_of(context, node, conv, apart=False)
     order = lanes.order_of(channels, isa)
     *names, settings = parameters
     parameters = {name: in_lanes(parameters[name], order) for name in names} | {settings: parameters[settings]}

@@ -6,10 +6,13 @@ import numpy as np
 
 from ectoolkit.builders.cpu.isa import Isa
 from ectoolkit.builders.cpu.lowering.frames import is_dense
-from ectoolkit.builders.cpu.lowering.rounding import Rounding, rounding
+from ectoolkit.builders.cpu.lowering.rounding import float_factor
 from ectoolkit.core import arithmetic
 from ectoolkit.core.graph import Graph, Node
 from ectoolkit.core.ops import add as add_op
+
+#: results beyond these are cut by whatever zero point comes later
+FINITE = (-1024, 1024)
 
 
 def fused_adds(graph: Graph, isa: Isa) -> dict[str, Node]:
@@ -20,7 +23,7 @@ def fused_adds(graph: Graph, isa: Isa) -> dict[str, Node]:
     found: dict[str, Node] = {}
     for add in graph.nodes:
         if add.op not in ("add", "precise_add") or (
-            add.op == "add" and (not isa.fuses or second_rounding(graph, add) is None)
+            add.op == "add" and (not isa.fuses or second_factor(graph, add) is None)
         ):
             continue
         convolutions = [name for name in add.inputs if _gives_sums(graph, name)]
@@ -40,13 +43,9 @@ def _gives_sums(graph: Graph, name: str) -> bool:
     )
 
 
-def second_rounding(graph: Graph, add: Node) -> Rounding | None:
-    """The float32 form in which the accelerator's add moves sums of two operands to the output's grid.
-
-    It holds for any zero point: the sums have no more than ten bits, and all that R makes of them is kept.
-    """
+def second_factor(graph: Graph, add: Node) -> np.float32 | None:
+    """The float32 form in which the accelerator's add moves sums of two operands to the output's grid."""
     values = [graph.values[name] for name in add.inputs]
     ratio = add_op.output_ratio(values, graph.values[add.name])
-    multiplier, shift = (np.atleast_1d(part) for part in arithmetic.requantize_multiplier(ratio, add.name))
-    low, high = arithmetic.ADD_MIN - 255, arithmetic.ADD_MAX
-    return rounding(multiplier, shift, 0, low, high, np.array([-low]))
+    most = 255 - arithmetic.ADD_MIN
+    return float_factor(*arithmetic.requantize_multiplier(ratio, add.name), most, *FINITE)
