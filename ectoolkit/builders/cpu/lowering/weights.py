@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
-from ectoolkit.builders.cpu.kernels import convolution, depthwise, moving, packing, spatial
+from ectoolkit.builders.cpu.kernels import convolution, grouped, moving, packing, spatial
 from ectoolkit.builders.cpu.kernels.expressions import LANES
 from ectoolkit.builders.cpu.lowering.context import Context, KernelCall, Lowered
+from ectoolkit.builders.cpu.lowering.dense import lower_dense
+from ectoolkit.builders.cpu.lowering.depthwise import lower_depthwise
 from ectoolkit.core import arithmetic
 from ectoolkit.core.graph import Node
 from ectoolkit.core.ops.base import grid, pair, whole
@@ -18,10 +19,14 @@ from ectoolkit.core.ops.convolution import accumulator_ratio
 
 
 def lower_conv2d(context: Context, node: Node) -> Lowered:
+    return _convolution(context, node, _spec(context, node), node.inputs[0], node.name)
+
+
+def _spec(context: Context, node: Node) -> convolution.ConvSpec:
     weight = context.value(node.inputs[1])
     output = context.value(node.name)
     codes = output.spec.dtype == "uint8"
-    spec = convolution.ConvSpec(
+    return convolution.ConvSpec(
         x=context.shape(node.inputs[0]),  # type: ignore[arg-type]
         weight=weight.spec.shape,  # type: ignore[arg-type]
         stride=pair(node, "stride"),
@@ -31,7 +36,11 @@ def lower_conv2d(context: Context, node: Node) -> Lowered:
         rank=4,
         epilogue="codes" if codes else "accumulator",
     )
-    return _convolution(context, node, spec, node.inputs[0], node.name)
+
+
+def lower_fused(context: Context, node: Node, add: Node) -> Lowered:
+    """A convolution together with the add that takes its sums."""
+    return lower_dense(context, node, _spec(context, node), node.inputs[0], add.name, add)
 
 
 def lower_linear(context: Context, node: Node) -> Lowered:
@@ -104,26 +113,17 @@ def lower_conv_transpose2d(context: Context, node: Node) -> Lowered:
 
 def _convolution(context: Context, node: Node, spec: convolution.ConvSpec, x: str, made: str) -> Lowered:
     """Weights packed at load, per-channel arrays padded to whole vectors, one kernel a run, from `x` to `made`."""
+    if spec.groups == 1:
+        return lower_dense(context, node, spec, x, made)
+    if spec.weight[1] == 1 and spec.groups == spec.weight[0]:
+        return lower_depthwise(context, node, spec, x, made)
     weight = node.inputs[1]
     factors, parameters = _epilogue_arrays(context, node, spec)
-    grids, packed = f"{node.name}:grids", f"{weight}:packed"
+    grids = f"{node.name}:grids"
     parameters[grids] = _grids(context, node)
-    template: Callable[..., Any]
-    arguments: tuple[Any, ...]
-    if spec.groups == 1:
-        template, arguments = convolution.dense, (spec, context.isa)
-        shape, dtype = packing.dense_shape(spec.weight, context.isa), context.isa.weight_dtype
-        pack = KernelCall(packing.pack_dense, (spec.weight, spec.rank, context.isa), (weight,), packed, shape, dtype)
-    elif spec.weight[1] == 1 and spec.groups == spec.weight[0]:
-        template, arguments = depthwise.depthwise, (spec,)
-        shape = (*spec.weight[2:], packing.padded(spec.weight[0], LANES))
-        pack = KernelCall(packing.pack_depthwise, (spec.weight,), (weight,), packed, shape, "int16")
-    else:
-        template, arguments, packed, pack = depthwise.grouped, (spec,), weight, None
-    call = KernelCall(
-        template, arguments, (x, packed, *factors, grids), made, spec.shaped(spec.output), spec.output_dtype
-    )
-    return Lowered([call], [pack] if pack else [], parameters)
+    reads = (x, weight, *factors, grids)
+    call = KernelCall(grouped.grouped, (spec,), reads, made, spec.shaped(spec.output), spec.output_dtype)
+    return Lowered([call], [], parameters)
 
 
 def _epilogue_arrays(
