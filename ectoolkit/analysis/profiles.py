@@ -35,7 +35,8 @@ def profile_table(profile: Profile) -> pd.DataFrame:
     """
     rows = []
     for layer in profile.layers:
-        compute = layer.macs / profile.roofline.macs_per_s > layer.moved / profile.roofline.bytes_per_s
+        work, peak = layer.work, profile.roofline
+        compute = work.macs / peak.macs_per_s > work.moved / peak.bytes_per_s
         rows.append(
             {
                 "layer": layer.name,
@@ -43,10 +44,10 @@ def profile_table(profile: Profile) -> pd.DataFrame:
                 "kernels": ", ".join(layer.kernels),
                 "time_us": layer.seconds * 1e6,
                 "share": layer.seconds / profile.layers_s,
-                "macs": layer.macs,
-                "gmac_per_s": layer.macs / layer.seconds / 1e9,
-                "moved_bytes": layer.moved,
-                "gb_per_s": layer.moved / layer.seconds / 1e9,
+                "macs": work.macs,
+                "gmac_per_s": work.macs / layer.seconds / 1e9,
+                "moved_bytes": work.moved,
+                "gb_per_s": work.moved / layer.seconds / 1e9,
                 "bound": "compute" if compute else "memory",
                 "of_roofline": profile.share_of_roofline(layer),
             }

@@ -26,6 +26,7 @@ Examples:
   ectoolkit deploy torchvision/resnet50 out --weights my_resnet50.pth --calibration photos/
   ectoolkit deploy torchvision/resnet18 out --weights none --method minmax
   ectoolkit deploy quantized.pt out --input-shape 1,3,224,224 --reference input.npy
+  ectoolkit deploy mobilenet_v2 out --host-arch arm
 
 An existing deploy directory OUT is replaced when the new one is complete; any other folder is left alone. Then:
 ectoolkit run OUT
@@ -150,14 +151,20 @@ def deploy(
         ),
     ] = None,
     layout: Annotated[LayoutName, typer.Option(help="Of the inputs and outputs.")] = LayoutName.NHWC,
-    isa: Annotated[IsaName, typer.Option(help="Instruction set; host: the best that this CPU has.")] = IsaName.HOST,
+    isa: Annotated[
+        IsaName, typer.Option(help="Instruction set; host: the best that this CPU has, or a common one of --host-arch.")
+    ] = IsaName.HOST,
     target: Annotated[TargetName, typer.Option(help="What to build for.")] = TargetName.CPU,
-    host_arch: Annotated[HostArch, typer.Option(help="The machine it will run on.")] = HostArch.X86,
+    host_arch: Annotated[
+        HostArch | None,
+        typer.Option(show_default=False, help="The machine it will run on.  [default: that of --isa, or this one]"),
+    ] = None,
 ) -> None:
     """See `HELP`."""
     from ectoolkit.cli.stages import print_files, run_stage
     from ectoolkit.core.atomic import require_replaceable
     from ectoolkit.core.deployment import is_deployment
+    from ectoolkit.core.host import host_architecture
 
     require_replaceable(out, is_deployment, "deploy directory")  # before minutes of work
     quantizing = Quantizing(weights, calibration, method, weights_scheme, activation_bits)
@@ -165,11 +172,15 @@ def deploy(
         flow, example = _from_file(model, input_shape or [], reference or [], quantizing)
     else:
         flow, example = _from_name(model, input_shape or [], reference or [], quantizing)
-    run_stage(flow.importer, layout=layout.value, isa=isa.value)
-    run_stage(flow.build, str(out), target=target.value, host_arch=host_arch.value, reference_input=example)
+    arch = None if host_arch is None else host_arch.value
+    run_stage(flow.importer, layout=layout.value, isa=isa.value, host_arch=arch)
+    run_stage(flow.build, str(out), target=target.value, host_arch=arch, reference_input=example)
     say()
     print_files(flow.build.deployment)
-    note(f"\nnext: ectoolkit run {out}")
+    if flow.importer.result.isa.host_arch == host_architecture():
+        note(f"\nnext: ectoolkit run {out}")
+    else:
+        note(f"\nnext: copy {out} to that machine, and there: ectoolkit run {out}")
 
 
 def _from_file(model: str, shapes: list[str], reference: list[Path], quantizing: Quantizing) -> tuple[Flow, Any]:

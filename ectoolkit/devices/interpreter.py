@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
 from ectoolkit.core.deployment import Deployment, from_layout, to_layout
-from ectoolkit.core.interpreter import interpret
+from ectoolkit.core.inputs import Inputs
+from ectoolkit.core.interpreter import interpret, trace
 from ectoolkit.devices.base import Device, DeviceInfo
-from ectoolkit.devices.parameters import load_parameters
+from ectoolkit.devices.parameters import graph_of
 
 
 class InterpreterDevice(Device):
@@ -24,10 +25,11 @@ class InterpreterDevice(Device):
     def _open(self) -> None:
         """Nothing to take hold of."""
 
+    def taps(self, deployment: Deployment, inputs: Inputs) -> Mapping[str, np.ndarray]:
+        return trace(graph_of(deployment), inputs)
+
     def _load(self, deployment: Deployment) -> Callable[[list[np.ndarray]], list[np.ndarray]]:
-        arrays = {name: tensor.numpy() for name, tensor in load_parameters(deployment).items()}
-        graph = deployment.graph(arrays)
-        manifest = deployment.manifest
+        graph, manifest = graph_of(deployment), deployment.manifest
 
         def run(inputs: list[np.ndarray]) -> list[np.ndarray]:
             given = [from_layout(a, t.layout) for a, t in zip(inputs, manifest.inputs, strict=True)]

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import groupby
-from math import prod
 from typing import Any
 
 import numpy as np
 
 from ectoolkit.core.deployment import Deployment, Probe, Step
 from ectoolkit.core.graph import Graph
-from ectoolkit.core.verifier import op_of
+from ectoolkit.core.workload import workload
 from ectoolkit.devices.profile import LayerTime, Profile, Roofline
 from ectoolkit.errors import DeviceError
 
@@ -40,9 +40,9 @@ class Measuring:
     def profile(self, arguments: Sequence[Any], runs: int, device: str, threads: int) -> Profile:
         """Time whole runs, then runs kernel by kernel."""
         run = self._machine[self._program.run]
-        whole = min(_seconds(lambda: run(*arguments)) for _ in range(runs + 1))
+        whole = min(_seconds(partial(run, *arguments)) for _ in range(runs + 1))
         calls = self._calls_of_a_run(arguments)
-        times = np.min([[_seconds(lambda call=call: call[0](*call[1])) for call in calls] for _ in range(runs)], axis=0)
+        times = np.min([[_seconds(partial(kernel, *given)) for kernel, given in calls] for _ in range(runs)], axis=0)
         roofline = Roofline(self._peak(self._program.peak_macs), self._peak(self._program.peak_bytes))
         return Profile(tuple(self._layers(times)), roofline, whole, runs, device, threads)
 
@@ -74,24 +74,16 @@ class Measuring:
         """Work a second."""
         given = [self._tensor(np.zeros(size, dtype)) for dtype, size in probe.arguments]
         [(_, (kernel, tensors))] = self._recorded(probe.function, given)
-        return probe.work / min(_seconds(lambda: kernel(*tensors)) for _ in range(_PROBED))
+        return probe.work / min(_seconds(partial(kernel, *tensors)) for _ in range(_PROBED))
 
     def _layers(self, times: np.ndarray) -> list[LayerTime]:
         steps = zip(self._program.steps, times.tolist(), strict=True)
         return [self._layer(names, list(group)) for names, group in groupby(steps, key=lambda pair: pair[0].layers)]
 
     def _layer(self, names: tuple[str, ...], steps: list[tuple[Step, float]]) -> LayerTime:
-        graph = self._graph
-        nodes = [graph.node(name) for name in names]
-        macs = sum(op_of(n).macs(n, [graph.values[i] for i in n.inputs], graph.values[n.name]) for n in nodes)
-        outside = {name for node in nodes for name in node.inputs} - set(names)
-        moved = sum(self._size(name) for name in (*outside, names[-1]))
+        ops = " + ".join(self._graph.node(name).op for name in names)
         kernels, seconds = tuple(step.kernel for step, _ in steps), sum(time for _, time in steps)
-        return LayerTime(names, " + ".join(node.op for node in nodes), kernels, seconds, macs, moved)
-
-    def _size(self, name: str) -> int:
-        spec = self._graph.values[name].spec
-        return prod(spec.shape) * np.dtype(spec.dtype).itemsize
+        return LayerTime(names, ops, kernels, seconds, workload(self._graph, names))
 
 
 def _seconds(call: Callable[[], Any]) -> float:

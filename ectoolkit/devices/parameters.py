@@ -1,4 +1,4 @@
-"""Reads ``deploy.params``."""
+"""Reads ``deploy.params``, and the graph that it belongs to."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import Any
 
 from ectoolkit._optional import require
 from ectoolkit.core.deployment import PARAMETERS, Deployment
+from ectoolkit.core.graph import Graph
 from ectoolkit.errors import DeployFormatError
 
 
@@ -22,3 +23,8 @@ def load_parameters(deployment: Deployment) -> dict[str, Any]:
         return dict(tvm.runtime.load_param_dict(path.read_bytes()))
     except Exception as error:  # TVM's own error for a bad file is of no stable kind
         raise DeployFormatError(f"{path} is not a parameter file of TVM: {error}. Build the directory again") from error
+
+
+def graph_of(deployment: Deployment) -> Graph:
+    """The graph that a deployment was made from, weights included; errors as for `load_parameters`."""
+    return deployment.graph({name: tensor.numpy() for name, tensor in load_parameters(deployment).items()})

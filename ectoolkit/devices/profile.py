@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ectoolkit.core.workload import Workload
+
 
 @dataclass(frozen=True)
 class Roofline:
@@ -17,9 +19,9 @@ class Roofline:
     macs_per_s: float
     bytes_per_s: float
 
-    def seconds(self, macs: int, moved: int) -> float:
-        """The least time of so many multiply-accumulates and bytes, where the two overlap."""
-        return max(macs / self.macs_per_s, moved / self.bytes_per_s)
+    def seconds(self, work: Workload) -> float:
+        """The least time of some work, whose multiply-accumulates and bytes overlap."""
+        return max(work.macs / self.macs_per_s, work.moved / self.bytes_per_s)
 
 
 @dataclass(frozen=True)
@@ -31,16 +33,14 @@ class LayerTime:
         op: of each, joined by `` + ``.
         kernels: in the library, in the order they run.
         seconds: the least of the runs.
-        macs: multiply-accumulates.
-        moved: bytes of its inputs, weights and output, each counted once.
+        work: multiply-accumulates, and bytes of inputs, weights and output.
     """
 
     layers: tuple[str, ...]
     op: str
     kernels: tuple[str, ...]
     seconds: float
-    macs: int
-    moved: int
+    work: Workload
 
     @property
     def name(self) -> str:
@@ -75,7 +75,7 @@ class Profile:
 
     def share_of_roofline(self, layer: LayerTime) -> float:
         """The least time that the roofline allows, divided by the layer's; above 1 where inner caches held its data."""
-        return self.roofline.seconds(layer.macs, layer.moved) / layer.seconds
+        return self.roofline.seconds(layer.work) / layer.seconds
 
     def __str__(self) -> str:
         peak = self.roofline

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,9 +40,7 @@ def find_wheels(feature: str, folder: Path | None = None) -> TvmWheels:
         MissingDependencyError: apache-tvm is not installed.
         BuildError: it is, but not as its wheels install it.
     """
-    tvm, ffi = (
-        folder / name if folder is not None else _package(name, feature) for name in ("tvm", "tvm_ffi")
-    )
+    tvm, ffi = (folder / name if folder is not None else _package(name, feature) for name in ("tvm", "tvm_ffi"))
     found = TvmWheels(
         versions=(_version("apache-tvm", folder), _version("apache-tvm-ffi", folder)),
         include=ffi / "include",
@@ -66,6 +65,6 @@ def _package(name: str, feature: str) -> Path:
 
 
 def _version(distribution: str, folder: Path | None) -> str:
-    path = {} if folder is None else {"path": [str(folder)]}
-    found = importlib.metadata.distributions(name=distribution, **path)
+    path = sys.path if folder is None else [str(folder)]
+    found = importlib.metadata.distributions(name=distribution, path=path)
     return next((each.version for each in found), "unknown")

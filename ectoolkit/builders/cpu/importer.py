@@ -10,16 +10,18 @@ from typing import Any
 import numpy as np
 
 from ectoolkit._optional import require
+from ectoolkit.builders.cpu.costs import predicted_shares
 from ectoolkit.builders.cpu.isa import Isa, choose_isa
 from ectoolkit.builders.cpu.kernels import roofline
 from ectoolkit.builders.cpu.lowering import Context, KernelCall, Lowered, inside, lower
+from ectoolkit.builders.cpu.lowering.absorbing import absorbed_layers
 from ectoolkit.builders.cpu.lowering.frames import plan_frames
 from ectoolkit.builders.cpu.lowering.fusing import fused_adds
 from ectoolkit.core.deployment import Probe, Step
 from ectoolkit.core.graph import Graph, Node
 from ectoolkit.core.interpreter import Progress
 from ectoolkit.core.types import Layout
-from ectoolkit.core.verifier import op_of
+from ectoolkit.core.workload import workload
 from ectoolkit.errors import InputError
 
 
@@ -33,7 +35,8 @@ class ImportedModule:
         isa: instruction set of the kernels.
         module: the ``tvm.IRModule``: Relax functions ``prepare`` and ``main``, and the kernels; ``.show()`` prints it.
         parameters: every array of ``deploy.params``, in the order that ``prepare`` takes them.
-        rows: one a layer: name, op, kernels, output shape and dtype, MACs.
+        rows: one a layer: name, op, kernels, tile, packed weights, output shape and dtype, multiply-accumulates, bytes
+            moved, predicted share of the time.
         steps: kernels of one run, in order.
         probes: what measures multiply-accumulates, and bytes, a second.
     """
@@ -75,19 +78,24 @@ def import_graph(
         raise InputError(f"layout is {layout!r}, expected 'NHWC' or 'NCHW'")
     chosen = choose_isa(isa, host_arch)
     fused = fused_adds(graph, chosen)
-    context = Context(graph, chosen, layout == "NCHW", fused, plan_frames(graph, chosen, fused))
+    borders, absorbed = plan_frames(graph, chosen, fused), absorbed_layers(graph)
+    context = Context(graph, chosen, layout == "NCHW", fused, borders, absorbed)
     lowered = [lower(context, node) for node in graph.nodes]
     parameters = _parameters(graph, lowered)
     emitter = _Emitter(context, parameters)
     emitter.prepare(lowered)
     emitter.main(lowered, progress)
     probes = emitter.probes()
-    rows = [_row(graph, node, part, emitter) for node, part in zip(graph.nodes, lowered, strict=True)]
     steps = tuple(
         Step(emitter.name_of(call), (*context.fused_into(node.name), node.name))
         for node, part in zip(graph.nodes, lowered, strict=True)
         for call in part.calls
     )
+    shares = predicted_shares(graph, steps, chosen.name)
+    rows = [
+        _row(graph, node, part, emitter, shares.get(node.name, 0.0))
+        for node, part in zip(graph.nodes, lowered, strict=True)
+    ]
     return ImportedModule(graph, Layout(layout), chosen, emitter.builder.get(), parameters, rows, steps, probes)
 
 
@@ -99,17 +107,20 @@ def _parameters(graph: Graph, lowered: Sequence[Lowered]) -> dict[str, np.ndarra
     return arrays
 
 
-def _row(graph: Graph, node: Node, part: Lowered, emitter: _Emitter) -> dict[str, object]:
-    inputs = [graph.values[name] for name in node.inputs]
-    output = graph.values[node.name]
+def _row(graph: Graph, node: Node, part: Lowered, emitter: _Emitter, share: float) -> dict[str, object]:
+    spec = graph.values[node.name].spec
+    work = workload(graph, [node.name])
     return {
         "layer": node.name,
         "op": node.op,
         "kernels": ", ".join(emitter.name_of(call) for call in part.calls) or part.note,
+        "tile": ", ".join(call.tile for call in part.calls if call.tile),
         "packed_weights": ", ".join(call.output for call in part.prepare),
-        "output": "×".join(map(str, output.spec.shape)),
-        "dtype": output.spec.dtype,
-        "macs": op_of(node).macs(node, inputs, output),
+        "output": "×".join(map(str, spec.shape)),
+        "dtype": spec.dtype,
+        "macs": work.macs,
+        "moved_bytes": work.moved,
+        "predicted_share": share,
     }
 
 

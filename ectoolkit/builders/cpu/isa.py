@@ -44,6 +44,11 @@ class Isa:
         return self.activation_dtype != "uint8"
 
     @property
+    def packs(self) -> bool:
+        """Whether two vectors of sums become one of half the width in one instruction."""
+        return self.lanes == 16 and self.group == 4
+
+    @property
     def fuses(self) -> bool:
         """Whether a multiply-add with one rounding is an instruction."""
         return self.host_arch == _ARM or "fma" in self.cpu_features

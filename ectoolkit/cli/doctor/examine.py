@@ -17,6 +17,7 @@ def examine() -> list[Section]:
         Section("Python", (packages.python(), *packages.packages())),
         Section("This machine", tuple(machine.cpu())),
         Section("To build deploy.so and the C++ program", (machine.compiler(), cmake, machine.inference())),
+        Section("To build deploy.so for 64-bit Arm, and to try it here", tuple(machine.other_architecture())),
         Section(ACCELERATOR, (accelerator.board(), *accelerator.xrt(), accelerator.mera())),
         Section("For the browser tests", (machine.chromium(),)),
     ]

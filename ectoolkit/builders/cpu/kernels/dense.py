@@ -18,6 +18,7 @@ from ectoolkit.builders.cpu.kernels.dot import dot
 from ectoolkit.builders.cpu.kernels.endings import Ending, finish
 from ectoolkit.builders.cpu.kernels.expressions import LANES
 from ectoolkit.builders.cpu.kernels.frames import Frame
+from ectoolkit.builders.cpu.kernels.pairs import finish_pair
 from ectoolkit.builders.cpu.kernels.tiles import Tile
 
 
@@ -105,7 +106,7 @@ def dense(spec: DenseSpec, isa: Isa):
                 arguments += [("other", other.stored, ending.other)]
             arguments += [("y", spec.shapes[1], ending.dtype)]
             flat = _flat_buffers(arguments)
-            # TVM keeps small buffers of this scope on the stack, LLVM then in registers; "local" ones come from the heap
+            # of this scope TVM keeps small buffers on the stack, LLVM then in registers; "local" ones come from the heap
             sums = [
                 [I.sblock_alloc_buffer((LANES,), "int32", scope="global") for _ in range(tile.vectors)]
                 for _ in range(tile.pixels)
@@ -156,8 +157,7 @@ class _Work:
         self.accumulate(group, image, row, column)
         begin = I.Bind(self.spec.tile.begin(group, self.spec.target.shape[3], T.min))
         for pixel in range(self.spec.tile.pixels):
-            for vector in range(vectors):
-                self.finish(group, begin, image, row, column, pixel, vector)
+            self.finish(group, begin, image, row, column, pixel)
         if not self.spec.target.bare:
             with I.If(group == 0), I.Then():
                 self.border(image, row, column)
@@ -183,19 +183,30 @@ class _Work:
                             total = dot(isa, sums[at], self.buffers["x"], x_offset, self.buffers["w"], w_offset)
                             I.buffer_store(sums, total, [at])
 
-    def finish(self, group, begin, image, row, column, pixel, vector):
-        """One vector of a pixel's channels to the output."""
-        spec, ending = self.spec, self.spec.ending
-        own = (group * spec.tile.vectors + vector) * LANES
-        factors = [_factor(self.buffers[f"factor{i}"], own, dtype) for i, dtype in enumerate(ending.factors)]
-        there = min(LANES, spec.target.shape[3] - vector * LANES)
-        other = None
-        if spec.other is not None:
-            place = spec.other.at(image, row, column + pixel) + begin + vector * LANES
-            other = _loaded(self.buffers["other"], place, there, ending.other)
-        result = finish(ending, self.sums[pixel][vector][T.Ramp(0, 1, LANES)], factors, self.buffers["settings"], other)
-        place = spec.target.at(image, row, column + pixel) + begin + vector * LANES
-        _store(self.buffers["y"], result, place, there)
+    def finish(self, group, begin, image, row, column, pixel):
+        """A pixel's channels to the output, a vector or a pair of vectors at a time."""
+        spec, ending, tile = self.spec, self.spec.ending, self.spec.tile
+        together = 2 if tile.paired else 1
+        for first in range(0, tile.vectors, together):
+            vectors = range(first, first + together)
+            there = min(together * LANES, spec.target.shape[3] - first * LANES)
+            other = None
+            if spec.other is not None:
+                place = spec.other.at(image, row, column + pixel) + begin + first * LANES
+                other = _loaded(self.buffers["other"], place, there, together * LANES)
+            sums = [self.sums[pixel][vector][T.Ramp(0, 1, LANES)] for vector in vectors]
+            factors = [
+                self.buffers[f"factor{i}"][T.Ramp((group * tile.vectors + vector) * LANES, 1, LANES)]
+                for vector in vectors
+                for i in range(len(ending.factors))
+            ]
+            settings = self.buffers["settings"]
+            if tile.paired:
+                result = finish_pair(ending, sums, factors, settings, other)
+            else:
+                result = finish(ending, sums[0], factors, settings, other)
+            place = spec.target.at(image, row, column + pixel) + begin + first * LANES
+            _store(self.buffers["y"], result, place, there, together * LANES)
 
     def border(self, image, row, column):
         """The code of real 0 left and right of the row, and in the rows above the first and below the last."""
@@ -219,26 +230,19 @@ class _Work:
                 I.buffer_store(self.buffers["y"], T.Cast("uint8", self.buffers["settings"][1]), [place + i])
 
 
-def _factor(buffer, own, dtype):
-    """A vector of an array with an element a channel; of 64-bit ones the even and the odd lanes."""
-    if dtype == "int64":
-        return tuple(buffer[T.Ramp(own + half * LANES // 2, 1, LANES // 2)] for half in range(2))
-    return buffer[T.Ramp(own, 1, LANES)]
+def _loaded(buffer, place, there, lanes):
+    """Some elements, of which only `there` may be read: the last is repeated for the others."""
+    if there >= lanes:
+        return buffer[T.Ramp(place, 1, lanes)]
+    return T.Shuffle([buffer[place + min(lane, there - 1)] for lane in range(lanes)], list(range(lanes)))
 
 
-def _loaded(buffer, place, there, dtype):
-    """LANES elements, of which only `there` may be read: the first is repeated for the others."""
-    if there == LANES:
-        return buffer[T.Ramp(place, 1, LANES)]
-    return T.Shuffle([buffer[place + min(lane, there - 1)] for lane in range(LANES)], list(range(LANES)))
-
-
-def _store(buffer, vector, place, there):
+def _store(buffer, vector, place, there, lanes):
     """The first elements of a vector."""
-    if there == LANES:
-        I.buffer_store(buffer, vector, [T.Ramp(place, 1, LANES)])
+    if there >= lanes:
+        I.buffer_store(buffer, vector, [T.Ramp(place, 1, lanes)])
         return
-    kept = I.sblock_alloc_buffer((LANES,), buffer.dtype, scope="global")
-    I.buffer_store(kept, vector, [T.Ramp(0, 1, LANES)])
+    kept = I.sblock_alloc_buffer((lanes,), buffer.dtype, scope="global")
+    I.buffer_store(kept, vector, [T.Ramp(0, 1, lanes)])
     for lane in range(there):
         I.buffer_store(buffer, kept[lane], [place + lane])

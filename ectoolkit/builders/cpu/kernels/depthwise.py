@@ -131,7 +131,7 @@ class _Kernel:
         """Interleaved input rows, with the frame of zero points around them."""
         spec, group = self.spec, self.isa.group
         (ph, pw), wide = spec.padding, self.plan.wide
-        zero_point = I.bind(lanes.taken(self.isa, T.broadcast(T.Cast("uint8", self.settings[0]), width)))
+        zero_point = I.bind(lanes.taken(self.isa, T.broadcast(T.Cast("uint8", self.settings[0]), width), width))
         nothing = T.broadcast(T.uint8(0), width)
         _, h, w, c = spec.x
         before = min(pw, wide)
@@ -164,12 +164,12 @@ class _Kernel:
     def _read(self, start, width):
         channels = self.spec.x[3]
         if channels >= width:
-            return lanes.taken(self.isa, self.x[T.Ramp(start, 1, width)])
+            return lanes.taken(self.isa, self.x[T.Ramp(start, 1, width)], width)
         few = I.sblock_alloc_buffer((width,), "uint8", scope="local")
         I.buffer_store(few, T.broadcast(T.uint8(0), width), [T.Ramp(0, 1, width)])
         with I.serial(0, channels) as channel:
             I.buffer_store(few, self.x[start + channel], [channel])
-        return lanes.taken(self.isa, few[T.Ramp(0, 1, width)])
+        return lanes.taken(self.isa, few[T.Ramp(0, 1, width)], width)
 
     def _put(self, step, column, rows, width) -> None:
         size = width * self.isa.group // self.pieces

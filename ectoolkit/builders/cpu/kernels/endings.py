@@ -43,15 +43,20 @@ class Ending:
 
     @property
     def factors(self) -> tuple[str, ...]:
-        """dtypes of the arrays with an element a channel, beside the bias; int64 ones have even lanes before odd."""
+        """dtypes of the arrays with an element a channel, beside the bias."""
         if self.kind == "sums":
             return ()
         if self.kind == "host":
             return ("float32",)
         if self.form == "float":
             return ("float32", "int32")
-        own = ("int32", "int32") if self.form == "plain" else ("int32", "int64")
+        own = ("int32", "int32") if self.form == "plain" else ("int32",)
         return (*own, "int32", "int32") if self.kind == "precise_add" else own
+
+    @property
+    def can_pair(self) -> bool:
+        """Whether `pairs.finish_pair` knows this ending."""
+        return self.kind in ("codes", "add") and self.form == "high" and self.other in ("", "uint8")
 
     @property
     def dtype(self) -> str:
@@ -65,7 +70,7 @@ def finish(ending: Ending, acc, factors, settings, other):
     Args:
         ending: what to do.
         acc: int32 lanes, the bias added.
-        factors: a vector for each of `Ending.factors`, two for an int64 one.
+        factors: a vector for each of `Ending.factors`.
         settings: int32 buffer: the input's code of real 0; the output's, its smallest and largest; the shift of all
             channels; then those of the add, see `_add` and `_precise_add`.
         other: the add's other operand, a vector.
@@ -80,7 +85,7 @@ def finish(ending: Ending, acc, factors, settings, other):
     if ending.form == "float":
         return T.Cast(BYTES, saturate(rounded_in_float(acc, *factors), low, high))
     if ending.kind == "codes":
-        return T.Cast(BYTES, saturate(_apart(ending, acc, factors, settings), low, high))
+        return T.Cast(BYTES, saturate(_apart(ending, acc, factors, settings, settings[1]), low, high))
     made = _add if ending.kind == "add" else _precise_add
     return T.Cast(BYTES, saturate(made(ending, acc, factors, settings, other), low, high))
 
@@ -94,9 +99,8 @@ def rounded_in_float(acc, factor, offset):
     return T.reinterpret(str(ints), product) - offset
 
 
-def _apart(ending, acc, factors, settings):
-    multiplier, (even, odd) = factors[:2]
-    return requantize_apart(acc, multiplier, even, odd, settings[4], ending.form == "high")
+def _apart(ending, acc, factors, settings, added):
+    return requantize_apart(acc, factors[0], added, settings[4], ending.form == "high")
 
 
 def _add(ending, acc, factors, settings, other):
@@ -108,7 +112,7 @@ def _add(ending, acc, factors, settings, other):
     if ending.form == "plain":
         main = T.Cast(INTS, saturate(requantize(acc, *factors), -256, 255, "int64"))
     else:
-        main = saturate(_apart(ending, acc, factors, settings), -256, 255)
+        main = saturate(_apart(ending, acc, factors, settings, 0), -256, 255)
     moved = T.Cast(INTS, other) - splat(settings[5], "int32")
     zero = settings[1]
     if ending.relu:
@@ -128,14 +132,14 @@ def _scaled(x, factor, added):
 def _precise_add(ending, acc, factors, settings, other):
     """The add of `ectoolkit.core.ops.precise_add`; int32 lanes, not clipped to the output's codes yet.
 
-    Settings from 5: the other operand's zero point; half a code, and the output's zero point, with the fraction's bits
-    (0 where the constants have it); how many bits; what a term may reach.
+    Settings from 5: the other operand's zero point; half a code and the output's zero point, with the fraction's bits;
+    how many bits; what a term may reach.
     """
     limit = settings[8]
     if ending.form == "plain":
         own = T.Cast(INTS, saturate(requantize(acc, *factors[:2]), -limit, limit, "int64"))
     else:
-        own = _apart(ending, acc, factors, settings)
+        own = _apart(ending, acc, factors, settings, 0)
     centred = T.Cast(INTS, other) - splat(settings[5], "int32")
-    moved = T.Cast(INTS, saturate(requantize(centred, *factors[2:]), -limit, limit, "int64"))
+    moved = T.Cast(INTS, saturate(requantize(centred, *factors[-2:]), -limit, limit, "int64"))
     return T.shift_right(own + moved + splat(settings[6], "int32"), splat(settings[7], "int32"))

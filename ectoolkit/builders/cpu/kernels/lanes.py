@@ -104,9 +104,9 @@ def unpacked(first, second, width, size, high):
     return shuffled([first, second], places)
 
 
-def taken(isa: Isa, codes):
-    """uint8 codes as the dot product takes them, bit for bit: 128 off makes a signed byte."""
-    return T.bitwise_xor(codes, T.broadcast(T.uint8(128), codes.ty.dtype.lanes)) if isa.offset else codes
+def taken(isa: Isa, codes, width):
+    """uint8 codes ``(width,)`` as the dot product takes them, bit for bit: 128 off makes a signed byte."""
+    return T.bitwise_xor(codes, T.broadcast(T.uint8(128), width)) if isa.offset else codes
 
 
 def operands(isa: Isa, rows, width):

@@ -37,7 +37,7 @@ def pack_dense(weight_shape, rank, dilation, tile, isa):
         unused = T.sblock_alloc_buffer((1,), "uint8", scope="local")
         for block in T.parallel(groups):
             for tap, step, vector, lane, k in T.grid(taps, steps, vectors, LANES, group):
-                channel: T.let = tile.begin(block, o, T.min) + vector * LANES + lane
+                channel: T.let = tile.begin(block, o, T.min) + tile.made_by(vector, lane)
                 r: T.let = tap // columns_apart
                 s: T.let = tap % columns_apart + (step * group + k) // i
                 if channel < o and step * group + k < runs.length:

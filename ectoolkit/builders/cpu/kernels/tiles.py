@@ -22,11 +22,16 @@ class Tile:
         vectors: of LANES output channels.
         pixels_first: whether all channels of some pixels are made before the next pixels (the weights stay in the
             cache), or all pixels of some channels before the next channels.
+        paired: whether two vectors end together, see `pairs`.
     """
 
     pixels: int
     vectors: int
     pixels_first: bool
+    paired: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.pixels} pixels × {self.channels} channels"
 
     @property
     def channels(self) -> int:
@@ -44,21 +49,33 @@ class Tile:
             else least(group * self.channels, channels - self.channels)
         )
 
+    def made_by(self, vector, lane):
+        """The channel of a lane, from the group's first.
+
+        Pairs are packed four lanes of one vector and four of the other in turn, with even lanes before odd ones.
+        """
+        if not self.paired:
+            return vector * LANES + lane
+        return vector // 2 * (2 * LANES) + vector % 2 * 4 + lane // 4 * 8 + lane % 2 * 2 + lane % 4 // 2
+
     def order(self, channels: int) -> np.ndarray:
         """int64 ``(groups * self.channels,)``: the channel that each lane makes, -1 where there is none."""
-        begins = [self.begin(group, channels) for group in range(self.groups(channels))]
-        lanes = np.concatenate([np.arange(begin, begin + self.channels) for begin in begins])
-        return np.where(lanes < channels, lanes, -1)
+        begins = np.array([self.begin(group, channels) for group in range(self.groups(channels))])
+        vector, lane = np.divmod(np.arange(self.channels), LANES)
+        made = (begins[:, None] + self.made_by(vector, lane)).ravel()
+        return np.where(made < channels, made, -1)
 
 
-def choose_tile(columns: int, channels: int, weight_bytes: int, isa: Isa) -> Tile:
+def choose_tile(columns: int, channels: int, steps: int, weight_bytes: int, isa: Isa, pairs: bool) -> Tile:
     """The tile that needs the fewest cycles by a simple count: a dot product and a load each take one.
 
     Args:
         columns: pixels in a row, or in all where rows can be read as one.
         channels: output channels.
+        steps: dot products that a sum takes.
         weight_bytes: packed.
         isa: instruction set.
+        pairs: whether vectors may end in pairs.
     """
     parts = LANES // isa.lanes
     best: tuple[float, int, int] | None = None
@@ -68,9 +85,10 @@ def choose_tile(columns: int, channels: int, weight_bytes: int, isa: Isa) -> Til
             if dots + min(vectors * parts, 2) + 1 > isa.registers and dots > 1:
                 break
             # a sum waits four cycles for its last dot product
-            cycles = max(dots, pixels + vectors * parts, 4) + 0.5
+            cycles = steps * (max(dots, pixels + vectors * parts, 4) + 0.5)
+            cycles += dots * (5 if pairs and vectors % 2 == 0 else 7)
             cost = cycles * -(-columns // pixels) * -(-channels // (vectors * LANES))
             if best is None or cost < best[0]:
                 best = (cost, pixels, vectors)
     assert best is not None
-    return Tile(best[1], best[2], weight_bytes <= CACHED)
+    return Tile(best[1], best[2], weight_bytes <= CACHED, pairs and best[2] % 2 == 0)

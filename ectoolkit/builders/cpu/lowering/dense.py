@@ -8,8 +8,8 @@ from ectoolkit.builders.cpu.kernels import dense, frames, packing
 from ectoolkit.builders.cpu.kernels.convolution import ConvSpec
 from ectoolkit.builders.cpu.kernels.dense import SETTINGS, DenseSpec
 from ectoolkit.builders.cpu.kernels.endings import MAGIC_BITS, Ending
-from ectoolkit.builders.cpu.kernels.expressions import LANES
 from ectoolkit.builders.cpu.kernels.frames import Frame
+from ectoolkit.builders.cpu.kernels.pairs import MOST_BELOW
 from ectoolkit.builders.cpu.kernels.tiles import Tile, choose_tile
 from ectoolkit.builders.cpu.lowering.context import Context, KernelCall, Lowered
 from ectoolkit.builders.cpu.lowering.float_rounding import float_form, sums_reached
@@ -24,7 +24,7 @@ from ectoolkit.core.ops.base import grid
 from ectoolkit.core.ops.convolution import accumulator_ratio
 
 #: what stands for a channel that is not there, by dtype of the array: a shift of 1 is harmless where one of 0 is not
-_FILL = {"int32": 1, "int64": 0, "float32": 0}
+_FILL = {"int32": 1, "float32": 0}
 
 
 def lower_dense(context: Context, node: Node, conv: ConvSpec, x: str, made: str, add: Node | None = None) -> Lowered:
@@ -45,13 +45,16 @@ def lower_dense(context: Context, node: Node, conv: ConvSpec, x: str, made: str,
     needed = border_of(conv.x, conv.output[1:3], conv.weight, conv.stride, conv.padding, conv.dilation, context.isa)
     copied = context.isa.widens or any(need > has for need, has in zip(needed, given.border, strict=True))
     source = Frame(conv.x, needed) if copied else given
-    tile = _tile(context, conv, bare=all(frame.bare for frame in (source, target, other_frame) if frame is not None))
     ending, parameters = ending_of(context, node, conv, add)
+    *_, settings = parameters
+    below = int(parameters[settings][4]) - 32
+    bare = all(frame.bare for frame in (source, target, other_frame) if frame is not None)
+    pairs = context.isa.packs and ending.can_pair and 0 <= below <= MOST_BELOW
+    tile = _tile(context, conv, bare, pairs)
     parameters = {
         name: array if name.endswith(":settings") else in_lanes(array, tile.order(conv.output[3]))
         for name, array in parameters.items()
     }
-    *_, settings = parameters
     shapes = (source.stored if copied else conv.shaped(source.stored), conv.shaped(target.stored))
     spec = DenseSpec(
         source, target, other_frame, conv.weight, conv.stride, conv.padding, conv.dilation, tile, ending, shapes
@@ -74,11 +77,13 @@ def _other(node: Node, add: Node) -> str:
     return next(name for name in add.inputs if name != node.name)
 
 
-def _tile(context: Context, conv: ConvSpec, bare: bool) -> Tile:
+def _tile(context: Context, conv: ConvSpec, bare: bool, pairs: bool) -> Tile:
     n, rows, columns, channels = conv.output
     plain = (conv.weight[2:], conv.stride, conv.padding) == ((1, 1), (1, 1), (0, 0))
     size = int(np.prod(conv.weight)) * np.dtype(context.isa.weight_dtype).itemsize
-    return choose_tile(n * rows * columns if plain and bare else columns, channels, size, context.isa)
+    runs = dense.runs_of(conv.weight, conv.dilation, context.isa)
+    pixels = n * rows * columns if plain and bare else columns
+    return choose_tile(pixels, channels, runs.taps * runs.steps, size, context.isa, pairs)
 
 
 def _packed(context: Context, node: Node, conv: ConvSpec, tile: Tile) -> KernelCall:
@@ -92,9 +97,7 @@ def _packed(context: Context, node: Node, conv: ConvSpec, tile: Tile) -> KernelC
 
 def in_lanes(array: np.ndarray, order: np.ndarray) -> np.ndarray:
     """An array with an element a channel in the order of a kernel's lanes."""
-    lanes = np.where(order >= 0, array[order], array.dtype.type(_FILL[array.dtype.name]))
-    # kernels work on even and odd lanes of 64-bit numbers apart
-    return lanes if array.dtype != np.int64 else lanes.reshape(-1, LANES // 2, 2).transpose(0, 2, 1).ravel()
+    return np.where(order >= 0, array[order], array.dtype.type(_FILL[array.dtype.name]))
 
 
 def ending_of(
@@ -138,7 +141,7 @@ def _factors(multiplier: np.ndarray, shift: np.ndarray, fixed: FixedPoint | None
     """The form of rounding, its arrays, and the shift of all channels."""
     if fixed is None:
         return "plain", [multiplier.astype(np.int32), shift.astype(np.int32)], 0
-    return "high" if fixed.shift >= 32 else "low", [fixed.multiplier, fixed.constant], fixed.shift
+    return "high" if fixed.shift >= 32 else "low", [fixed.multiplier], fixed.shift
 
 
 def _own_ending(context: Context, node: Node, conv: ConvSpec, bound: np.ndarray, apart: bool) -> _Ending:
@@ -209,14 +212,14 @@ def _precise_add_ending(context: Context, node: Node, add: Node, bound: np.ndarr
     pair = (np.broadcast_to(own[0], bound.shape), np.broadcast_to(own[1], bound.shape))
     # the limit can't be met: then nothing needs to be cut
     within = (bound * (pair[0] * 2.0 ** -pair[1]) < limit - 1).all()
-    form, factors, common = _factors(*pair, fixed_point(*pair, half, None, bound) if within else None)
+    form, factors, common = _factors(*pair, fixed_point(*pair, 0, None, bound) if within else None)
     settings = [
         quant.zero_point,
         quant.zero_point if relu else quant.quant_min,
         quant.quant_max,
         common,
         grid(other).zero_point,
-        half if form == "plain" else 0,
+        half,
         fraction,
         limit,
     ]

@@ -14,22 +14,20 @@ import numpy as np
 from ectoolkit.core import arithmetic
 from ectoolkit.core.thresholds import makes_same_steps
 
-#: sums within this and products of them stay exact in float32 with 1.5 · 2^23 added
-REACH = 2**22 - 1
+#: what products in float32 may reach: kernels take the rounded ones from the lowest 16 bits
+REACH = 2**15 - 256
 
 
 @dataclass(frozen=True)
 class FixedPoint:
-    """``(acc * multiplier + constant) >> shift`` with one shift for all channels.
+    """``((acc * multiplier + 2**(shift - 1)) >> shift) + added`` with one shift for all channels.
 
     Attributes:
         multiplier: int32 ``(channels,)``.
-        constant: int64 ``(channels,)``, half a step and what is added to the result.
         shift: 1..62.
     """
 
     multiplier: np.ndarray
-    constant: np.ndarray
     shift: int
 
 
@@ -65,7 +63,7 @@ def fixed_point(
         same = makes_same_steps(codes, multiplier[lossy], shift[lossy], added, *ends, bound=bound[lossy])
         if not same.all():
             return None
-    return FixedPoint(moved.astype(np.int32), np.full(len(moved), constant), common)
+    return FixedPoint(moved.astype(np.int32), common)
 
 
 def float_factor(multiplier: np.ndarray, shift: np.ndarray, bound: int, low: int, high: int) -> np.float32 | None:
