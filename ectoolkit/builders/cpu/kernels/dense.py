@@ -106,7 +106,7 @@ def dense(spec: DenseSpec, isa: Isa):
                 arguments += [("other", other.stored, ending.other)]
             arguments += [("y", spec.shapes[1], ending.dtype)]
             flat = _flat_buffers(arguments)
-            # of this scope TVM keeps small buffers on the stack, LLVM then in registers; "local" ones come from the heap
+            # small buffers of this scope are on the stack, and LLVM keeps them in registers; "local" is the heap
             sums = [
                 [I.sblock_alloc_buffer((LANES,), "int32", scope="global") for _ in range(tile.vectors)]
                 for _ in range(tile.pixels)
@@ -186,7 +186,7 @@ class _Work:
     def finish(self, group, begin, image, row, column, pixel):
         """A pixel's channels to the output, a vector or a pair of vectors at a time."""
         spec, ending, tile = self.spec, self.spec.ending, self.spec.tile
-        together = 2 if tile.paired else 1
+        together = 2 if tile.pairs else 1
         for first in range(0, tile.vectors, together):
             vectors = range(first, first + together)
             there = min(together * LANES, spec.target.shape[3] - first * LANES)
@@ -196,15 +196,17 @@ class _Work:
                 other = _loaded(self.buffers["other"], place, there, together * LANES)
             sums = [self.sums[pixel][vector][T.Ramp(0, 1, LANES)] for vector in vectors]
             factors = [
-                self.buffers[f"factor{i}"][T.Ramp((group * tile.vectors + vector) * LANES, 1, LANES)]
+                [
+                    self.buffers[f"factor{i}"][T.Ramp((group * tile.vectors + vector) * LANES, 1, LANES)]
+                    for i in range(len(ending.factors))
+                ]
                 for vector in vectors
-                for i in range(len(ending.factors))
             ]
             settings = self.buffers["settings"]
-            if tile.paired:
+            if tile.pairs:
                 result = finish_pair(ending, sums, factors, settings, other)
             else:
-                result = finish(ending, sums[0], factors, settings, other)
+                result = finish(ending, sums[0], factors[0], settings, other)
             place = spec.target.at(image, row, column + pixel) + begin + first * LANES
             _store(self.buffers["y"], result, place, there, together * LANES)
 

@@ -56,7 +56,7 @@ class Ending:
     @property
     def can_pair(self) -> bool:
         """Whether `pairs.finish_pair` knows this ending."""
-        return self.kind in ("codes", "add") and self.form == "high" and self.other in ("", "uint8")
+        return self.kind in ("codes", "add") and self.form in ("float", "high") and self.other in ("", "uint8")
 
     @property
     def dtype(self) -> str:
@@ -82,10 +82,8 @@ def finish(ending: Ending, acc, factors, settings, other):
         return T.Cast(BYTES, host_requantize_to_code(acc, factors[0], settings[1], low, high))
     if ending.kind == "codes" and ending.form == "plain":
         return T.Cast(BYTES, requantize_to_code(acc, *factors, settings[1], low, high))
-    if ending.form == "float":
-        return T.Cast(BYTES, saturate(rounded_in_float(acc, *factors), low, high))
     if ending.kind == "codes":
-        return T.Cast(BYTES, saturate(_apart(ending, acc, factors, settings, settings[1]), low, high))
+        return T.Cast(BYTES, saturate(_rounded(ending, acc, factors, settings, settings[1]), low, high))
     made = _add if ending.kind == "add" else _precise_add
     return T.Cast(BYTES, saturate(made(ending, acc, factors, settings, other), low, high))
 
@@ -99,7 +97,10 @@ def rounded_in_float(acc, factor, offset):
     return T.reinterpret(str(ints), product) - offset
 
 
-def _apart(ending, acc, factors, settings, added):
+def _rounded(ending, acc, factors, settings, added):
+    """Sums rounded in the forms but the plain one; int32 lanes."""
+    if ending.form == "float":
+        return rounded_in_float(acc, *factors)
     return requantize_apart(acc, factors[0], added, settings[4], ending.form == "high")
 
 
@@ -112,7 +113,7 @@ def _add(ending, acc, factors, settings, other):
     if ending.form == "plain":
         main = T.Cast(INTS, saturate(requantize(acc, *factors), -256, 255, "int64"))
     else:
-        main = saturate(_apart(ending, acc, factors, settings, 0), -256, 255)
+        main = saturate(_rounded(ending, acc, factors, settings, 0), -256, 255)
     moved = T.Cast(INTS, other) - splat(settings[5], "int32")
     zero = settings[1]
     if ending.relu:
@@ -139,7 +140,7 @@ def _precise_add(ending, acc, factors, settings, other):
     if ending.form == "plain":
         own = T.Cast(INTS, saturate(requantize(acc, *factors[:2]), -limit, limit, "int64"))
     else:
-        own = _apart(ending, acc, factors, settings, 0)
+        own = _rounded(ending, acc, factors, settings, 0)
     centred = T.Cast(INTS, other) - splat(settings[5], "int32")
     moved = T.Cast(INTS, saturate(requantize(centred, *factors[-2:]), -limit, limit, "int64"))
     return T.shift_right(own + moved + splat(settings[6], "int32"), splat(settings[7], "int32"))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from tvm.script import tirx as T
 
-from ectoolkit.builders.cpu.kernels.endings import MAGIC
+from ectoolkit.builders.cpu.kernels.endings import MAGIC, rounded_in_float
 from ectoolkit.builders.cpu.kernels.expressions import LANES, products_apart
 
 #: bits that a result may have below its code in 16 bits: nine must be left
@@ -15,17 +15,25 @@ MOST_BELOW = 6
 BOTH = 2 * LANES
 
 
-def finish_pair(ending, accs, multipliers, settings, other):
-    """As `endings.finish` for two vectors, where its form is ``"high"`` with few bits below: uint8, twice LANES."""
-    high = [
-        _high_halves(*products_apart(acc, multiplier, settings[1] if ending.kind == "codes" else 0, settings[4]))
-        for acc, multiplier in zip(accs, multipliers, strict=True)
-    ]
-    packed = T.call_llvm_pure_intrin(f"int16x{BOTH}", "llvm.x86.avx512.packssdw.512", *high)
-    codes = T.shift_right(packed, _words(settings[4] - 32))
+def finish_pair(ending, accs, factors, settings, other):
+    """As `endings.finish` for two vectors, where its form is ``"float"``, or ``"high"`` with few bits below the code.
+
+    Returns:
+        uint8, twice LANES.
+    """
+    if ending.form == "float":
+        codes = _packed([rounded_in_float(acc, *own) for acc, own in zip(accs, factors, strict=True)])
+    else:
+        added = settings[1] if ending.kind == "codes" else 0
+        products = [products_apart(acc, own[0], added, settings[4]) for acc, own in zip(accs, factors, strict=True)]
+        codes = T.shift_right(_packed([_high_halves(*both) for both in products]), _words(settings[4] - 32))
     if ending.kind == "add":
         codes = _add(ending, codes, settings, other)
     return T.Cast(f"uint8x{BOTH}", _clip(codes, settings[2], settings[3]))
+
+
+def _packed(vectors):
+    return T.call_llvm_pure_intrin(f"int16x{BOTH}", "llvm.x86.avx512.packssdw.512", *vectors)
 
 
 def _high_halves(even, odd):

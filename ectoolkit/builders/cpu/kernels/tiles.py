@@ -22,13 +22,14 @@ class Tile:
         vectors: of LANES output channels.
         pixels_first: whether all channels of some pixels are made before the next pixels (the weights stay in the
             cache), or all pixels of some channels before the next channels.
-        paired: whether two vectors end together, see `pairs`.
+        pairs: how two vectors end together, see `pairs`: ``"apart"`` where even and odd lanes are rounded apart,
+            ``"straight"`` where all at once, empty where they don't.
     """
 
     pixels: int
     vectors: int
     pixels_first: bool
-    paired: bool = False
+    pairs: str = ""
 
     def __str__(self) -> str:
         return f"{self.pixels} pixels × {self.channels} channels"
@@ -52,11 +53,12 @@ class Tile:
     def made_by(self, vector, lane):
         """The channel of a lane, from the group's first.
 
-        Pairs are packed four lanes of one vector and four of the other in turn, with even lanes before odd ones.
+        Pairs are packed four lanes of one vector and four of the other in turn, where apart with even lanes first.
         """
-        if not self.paired:
+        if not self.pairs:
             return vector * LANES + lane
-        return vector // 2 * (2 * LANES) + vector % 2 * 4 + lane // 4 * 8 + lane % 2 * 2 + lane % 4 // 2
+        place = lane % 2 * 2 + lane % 4 // 2 if self.pairs == "apart" else lane % 4
+        return vector // 2 * (2 * LANES) + vector % 2 * 4 + lane // 4 * 8 + place
 
     def order(self, channels: int) -> np.ndarray:
         """int64 ``(groups * self.channels,)``: the channel that each lane makes, -1 where there is none."""
@@ -66,7 +68,7 @@ class Tile:
         return np.where(made < channels, made, -1)
 
 
-def choose_tile(columns: int, channels: int, steps: int, weight_bytes: int, isa: Isa, pairs: bool) -> Tile:
+def choose_tile(columns: int, channels: int, steps: int, weight_bytes: int, isa: Isa, pairs: str) -> Tile:
     """The tile that needs the fewest cycles by a simple count: a dot product and a load each take one.
 
     Args:
@@ -75,7 +77,7 @@ def choose_tile(columns: int, channels: int, steps: int, weight_bytes: int, isa:
         steps: dot products that a sum takes.
         weight_bytes: packed.
         isa: instruction set.
-        pairs: whether vectors may end in pairs.
+        pairs: how vectors may end in pairs.
     """
     parts = LANES // isa.lanes
     best: tuple[float, int, int] | None = None
@@ -86,9 +88,9 @@ def choose_tile(columns: int, channels: int, steps: int, weight_bytes: int, isa:
                 break
             # a sum waits four cycles for its last dot product
             cycles = steps * (max(dots, pixels + vectors * parts, 4) + 0.5)
-            cycles += dots * (5 if pairs and vectors % 2 == 0 else 7)
+            cycles += dots * (4 if pairs and vectors % 2 == 0 else 6)
             cost = cycles * -(-columns // pixels) * -(-channels // (vectors * LANES))
             if best is None or cost < best[0]:
                 best = (cost, pixels, vectors)
     assert best is not None
-    return Tile(best[1], best[2], weight_bytes <= CACHED, pairs and best[2] % 2 == 0)
+    return Tile(best[1], best[2], weight_bytes <= CACHED, pairs if best[2] % 2 == 0 else "")

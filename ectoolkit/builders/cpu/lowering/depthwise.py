@@ -5,7 +5,7 @@ from __future__ import annotations
 from ectoolkit.builders.cpu.kernels import depthwise, lanes
 from ectoolkit.builders.cpu.kernels.convolution import ConvSpec
 from ectoolkit.builders.cpu.lowering.context import Context, KernelCall, Lowered
-from ectoolkit.builders.cpu.lowering.dense import ending_of, in_lanes
+from ectoolkit.builders.cpu.lowering.endings import ending_of, in_lanes
 from ectoolkit.core.graph import Node
 
 
