@@ -49,12 +49,12 @@ class CpuDevice(Device):
         self._cpus = [str(cpu) for cpu in cpus]
 
     @classmethod
-    def info(cls) -> DeviceInfo:
+    def discover(cls) -> list[DeviceInfo]:
         try:
             require("tvm.runtime", feature="The cpu device")
         except MissingDependencyError as error:
-            return DeviceInfo(cls.name, "compiled library on this CPU", False, str(error))
-        return DeviceInfo(cls.name, f"compiled library on this CPU, {len(os.sched_getaffinity(0))} cores", True)
+            return [DeviceInfo(cls.name, "compiled library on this CPU", False, str(error))]
+        return [DeviceInfo(cls.name, f"compiled library on this CPU, {len(os.sched_getaffinity(0))} cores", True)]
 
     def _open(self) -> None:
         self._tvm = require("tvm", feature="The cpu device")
