@@ -39,7 +39,7 @@ def plan_frames(graph: Graph, isa: Isa, fused: Mapping[str, Node]) -> dict[str, 
         reads = all(is_dense(graph, reader) or reader.name in added for reader in readers)
         if reads and needed and any(border != NONE for border in needed):
             borders[node.name] = tuple(max(sides) for sides in zip(*needed, strict=True))
-    return borders  # type: ignore[return-value]
+    return borders
 
 
 def is_dense(graph: Graph, node: Node) -> bool:

@@ -48,22 +48,33 @@ def fixed_point(
     up = common - shift
     moved = np.where(up >= 0, multiplier << np.maximum(up, 0), np.rint(multiplier * 2.0 ** np.minimum(up, 0)))
     moved = moved.astype(np.int64)
-    constant = (np.int64(1) << (common - 1)) + (added << common)
-    most = bound.astype(np.float64) * moved + abs(float(constant))
+    most = bound.astype(np.float64) * moved + (abs(added) + 0.5) * 2.0**common
     if (most >= 2.0**62).any() or (most >= 2.0 ** (common + 30)).any():
         return None
     lossy = up < 0
-    if lossy.any() and ends is None:
+    if lossy.any() and (ends is None or not _same(moved, common, multiplier, shift, lossy, added, ends, bound)):
         return None
-    if lossy.any():
-
-        def codes(points: np.ndarray) -> np.ndarray:
-            return np.clip((points * moved[lossy][:, None] + constant) >> common, *ends)
-
-        same = makes_same_steps(codes, multiplier[lossy], shift[lossy], added, *ends, bound=bound[lossy])
-        if not same.all():
-            return None
     return FixedPoint(moved.astype(np.int32), common)
+
+
+def _same(
+    moved: np.ndarray,
+    common: int,
+    multiplier: np.ndarray,
+    shift: np.ndarray,
+    among: np.ndarray,
+    added: int,
+    ends: tuple[int, int],
+    bound: np.ndarray,
+) -> bool:
+    """Whether multipliers that lost bits make the same codes, for the channels that `among` marks."""
+    own, constant = moved[among][:, None], (1 << (common - 1)) + (added << common)
+
+    def codes(points: np.ndarray) -> np.ndarray:
+        return np.clip((points * own + constant) >> common, *ends)
+
+    low, high = ends
+    return bool(makes_same_steps(codes, multiplier[among], shift[among], added, low, high, bound[among]).all())
 
 
 def float_factor(multiplier: np.ndarray, shift: np.ndarray, bound: int, low: int, high: int) -> np.float32 | None:
