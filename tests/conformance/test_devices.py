@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 from importlib.metadata import EntryPoint
 from typing import Any
 
@@ -17,7 +18,7 @@ from ectoolkit.devices import DeviceInfo, Latency, RunResult, list_devices, open
 from ectoolkit.devices import registry as registry_module
 from ectoolkit.devices.cpu import CpuDevice
 from ectoolkit.devices.interpreter import InterpreterDevice
-from ectoolkit.errors import DeviceError, DeviceNotFoundError, MissingDependencyError, PluginError
+from ectoolkit.errors import DeviceError, DeviceNotFoundError, InputError, MissingDependencyError, PluginError
 
 
 def plugins(monkeypatch: pytest.MonkeyPatch, **values: str) -> None:
@@ -38,11 +39,25 @@ def test_open() -> None:
     assert type(open_device("interpreter")) is InterpreterDevice
 
 
+def test_engines_of_the_interpreter(residual: Any) -> None:
+    expected = interpret(residual.graph, residual.x)
+    for engine in ("auto", "fast", "definition"):
+        with open_device("interpreter", engine=engine) as device:
+            assert compare(device.run(residual.deployment).outputs, expected)
+    with pytest.raises(InputError) as caught, open_device("interpreter", engine="quick") as device:
+        device.run(residual.deployment)
+    assert str(caught.value) == "engine is 'quick', expected 'auto', 'fast' or 'definition'"
+
+
 class PortDevice(InterpreterDevice):
     """A device with addresses."""
 
     takes_address = True
     name = "port"
+
+    def __init__(self, address: str) -> None:
+        super().__init__()
+        self.name = f"port:{address}"
 
     @classmethod
     def discover(cls) -> list[DeviceInfo]:
@@ -122,8 +137,17 @@ def test_a_library_for_a_better_cpu(residual: Any) -> None:
     with open_device("cpu") as device, pytest.raises(DeviceError) as caught:
         device.run(better)
     assert str(caught.value) == (
-        f"{residual.deployment.path} was built for avx1024, and this CPU lacks avx1024, amx_fp4. Build it again with "
-        "isa='generic', or on this machine"
+        f"{residual.deployment.path} was built for avx1024, and this CPU lacks avx1024, amx_fp4. Build it again on "
+        "this machine, with isa='host'"
+    )
+
+
+def test_a_library_for_another_machine(residual: Any) -> None:
+    with open_device("cpu") as device, pytest.raises(DeviceError) as caught:
+        device.run(changed(residual.deployment, host_arch="riscv64"))
+    assert str(caught.value) == (
+        f"{residual.deployment.path} was built for riscv64, and this machine is {platform.machine()}. Run it on such a "
+        "machine, or build it for this one"
     )
 
 

@@ -13,6 +13,9 @@ import pytest
 from ectoolkit.cli.doctor import accelerator, command, examine, machine, packages
 from ectoolkit.cli.doctor.examine import missing
 from ectoolkit.cli.doctor.finding import Finding, Section
+from ectoolkit.devices.xrt import libraries
+from ectoolkit.devices.xrt.host import VARIABLE, Host
+from ectoolkit.testing.virtual_u50 import VirtualBoard
 
 
 def script(path: Path, text: str) -> Path:
@@ -144,11 +147,11 @@ def test_program_that_does_not_answer(tmp_path: Path) -> None:
     assert machine.version_line(str(tmp_path / "none")) == "does not tell its version"
 
 
-def test_no_x86(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("platform.machine", lambda: "aarch64")
+def test_neither_x86_nor_arm(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("platform.machine", lambda: "riscv64")
     found = machine.cpu_target()
     assert (found.present, found.needed) == (False, True)
-    assert "this is aarch64" in found.detail
+    assert "this is riscv64" in found.detail
 
 
 def test_fast_interpreter_on_a_cpu_whose_int8_saturates(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -203,24 +206,51 @@ def test_mera(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def test_xrt(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(accelerator.ctypes.util, "find_library", lambda name: None)  # type: ignore[attr-defined]
+    monkeypatch.setattr(libraries, "SYSTEM_FOLDERS", ())
+    monkeypatch.setattr(libraries, "VENDOR_FOLDER", tmp_path / "vendor")
     monkeypatch.setenv("XILINX_XRT", str(tmp_path / "none"))
-    folder, library, _ = accelerator.xrt()
-    assert (folder.detail, library.detail) == (f"no {tmp_path / 'none'}", "not in the linker's path")
-    (tmp_path / "lib").mkdir()
-    (tmp_path / "lib" / "libxrt_coreutil.so.2").touch()
-    monkeypatch.setenv("XILINX_XRT", str(tmp_path))
-    folder, library, _ = accelerator.xrt()
-    assert (folder.detail, library.detail) == (str(tmp_path), str(tmp_path / "lib" / "libxrt_coreutil.so.2"))
+    library, module = accelerator.xrt()
+    assert library == Finding("XRT", False, "libxrt_coreutil.so.2 is not found", libraries.REMEDY)
+    cure = "AMD's XRT package brings it; XRT's C library does the same"
+    assert module == Finding("pyxrt", False, "not found", cure)
+    text = "libxrt_coreutil.so.2 is not installed"
+    assert accelerator.virtual_board() == Finding("virtual U50", False, text, libraries.REMEDY)
+    (tmp_path / "vendor/lib").mkdir(parents=True)
+    (tmp_path / "vendor/lib/libxrt_coreutil.so.2.16.204").touch()
+    (tmp_path / "vendor/lib/libxrt_coreutil.so.2").symlink_to("libxrt_coreutil.so.2.16.204")
+    library, _ = accelerator.xrt()
+    assert library == Finding("XRT", True, f"2.16, {tmp_path}/vendor/lib/libxrt_coreutil.so.2")
+    monkeypatch.delenv("XILINX_XRT")
+    (tmp_path / "vendor/python").mkdir()
+    (tmp_path / "vendor/python/pyxrt.cpython-311-x86_64-linux-gnu.so").touch()
+    assert accelerator.xrt()[1] == Finding("pyxrt", True, "found")
 
 
-def test_board(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(accelerator, "PCI_DEVICES", tmp_path)
-    assert not accelerator.board().present
-    for name, vendor in (("0000:01:00.0", "0x10ee"), ("0000:02:00.0", "0x8086")):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "vendor").write_text(f"{vendor}\n")
-    assert accelerator.board() == Finding("Alveo board", True, "PCIe 0000:01:00.0")
+def test_no_board(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    file = tmp_path / "host.json"
+    Host(str(tmp_path)).save(file)
+    monkeypatch.setenv(VARIABLE, str(file))
+    [found] = accelerator.boards()
+    assert (found.name, found.present) == ("Alveo board", False)
+    assert found.detail == "no Xilinx card on PCIe (vendor 10ee)"
+    assert found.cure.endswith("To try without one: ectoolkit device virtual")
+    monkeypatch.setenv(VARIABLE, str(tmp_path / "none"))
+    [found] = accelerator.boards()
+    assert (found.present, found.detail[: len(VARIABLE)]) == (False, VARIABLE)
+
+
+def test_board(virtual: VirtualBoard) -> None:
+    text = "Alveo U50 at 0000:e0:00.1, shell ectoolkit_u50_virtual_1 (virtual board: sensor values are invented)"
+    assert accelerator.boards() == [Finding("Alveo board xrt:0", True, text)]
+    ready = virtual.root / "sys/bus/pci/devices/0000:e0:00.1/ready"
+    ready.write_text("0\n")
+    try:
+        [found] = accelerator.boards()
+    finally:
+        ready.write_text("1\n")
+    assert not found.present
+    assert found.detail.startswith("the driver says that 0000:e0:00.1 is not ready ")
+    assert accelerator.virtual_board() == Finding("virtual U50", True, "can be started: ectoolkit device virtual")
 
 
 def test_missing_and_print(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
