@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from ectoolkit.core.graph import Graph, Node
-from ectoolkit.core.ops.base import grid
+from ectoolkit.core.ops.base import grid, pair
 
 #: targets that do what the accelerator does; InterpreterHw is right where some of these are not
 HARDWARE = ("Simulator", "IP", "VerilatorSimulator")
@@ -70,6 +70,12 @@ def _pads(graph: Graph, node: Node) -> bool:
     return node.op == "pad" and grid(graph.values[node.name]).zero_point != 0
 
 
+def _frames(graph: Graph, node: Node) -> bool:
+    if node.op != "avg_pool2d" or not node.attributes["count_frame"] or pair(node, "padding") == (0, 0):
+        return False
+    return grid(graph.values[node.name]).zero_point != 0
+
+
 def _joined_output(graph: Graph, node: Node) -> bool:
     if node.op != "concat":
         return False
@@ -100,6 +106,12 @@ _KINDS: tuple[_Kind, ...] = (
         _pads,
         "silently pads with code 0 instead of the zero point",
         "Let only convolutions use the pad: then it becomes their padding",
+        (),
+    ),
+    (
+        _frames,
+        "silently counts the frame of an average pool as code 0 instead of the zero point",
+        "Use count_include_pad=False, or pool what comes from a ReLU",
         (),
     ),
     (

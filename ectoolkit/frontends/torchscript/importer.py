@@ -13,7 +13,8 @@ from typing import Any
 from ectoolkit._optional import require
 from ectoolkit.core.graph import Graph
 from ectoolkit.core.graph_builder import GraphBuilder
-from ectoolkit.errors import GraphError, InputError
+from ectoolkit.core.ops.base import grid
+from ectoolkit.errors import GraphError, InputError, PrecisionWarning
 from ectoolkit.frontends.torchscript.mark import tables_of
 from ectoolkit.frontends.torchscript.own import OWN_RULES, join_lookups
 from ectoolkit.frontends.torchscript.rules import RULES, Importer
@@ -45,7 +46,8 @@ def import_torchscript(
         DeployFormatError: a file of `save_torchscript` in a format version that this ectoolkit does not read.
 
     Warns:
-        PrecisionWarning: the accelerator drops the ReLU of a layer that only an add uses.
+        PrecisionWarning: the accelerator drops the ReLU of a layer that only an add uses, or keeps the input's grid
+            for the result of a hardsigmoid.
     """
     script, digest = load_script(model)
     shapes = _shapes(input_shape)
@@ -61,7 +63,19 @@ def import_torchscript(
         importer.add(call)
     outputs = [importer.value_of(output) for output in calls.outputs]
     graph = importer.builder.finish(outputs, {"frontend": "torchscript", "model_sha256": digest})
+    if importer.coarse:
+        warnings.warn(_coarse(graph, importer.coarse), PrecisionWarning, stacklevel=2)
     return FuseResidualAdd()(graph)
+
+
+def _coarse(graph: Graph, layers: Sequence[str]) -> str:
+    """What becomes of these layers' hardsigmoid."""
+    steps = [f"{name} ({1 / float(grid(graph.values[name]).scalar):.0f})" for name in layers]
+    return (
+        f"{graph.name}: EdgeCortix's compiler keeps the input's grid for the result of a hardsigmoid, so that few steps "
+        f"lie between 0 and 1, where torch has 256: {', '.join(steps)}. The reference does what the board does. For a "
+        "finer gate use nn.Sigmoid, whose result has 256 steps there too"
+    )
 
 
 def load_script(model: str | os.PathLike[str] | Any) -> tuple[Any, str]:

@@ -93,15 +93,17 @@ def add(spec: AddSpec):
     return kernel
 
 
-def multiply(shape, each, zero_a, zero_b, multiplier, shift, zero_point, low, high):
+def multiply(shape, each, zero_a, zero_b, ratio, zero_point, low, high):
     """Product of two uint8 tensors, the second as large as the first or one value a channel.
 
     Args:
         shape: of the first, ``(N, ..., C)``.
         each: whether the second has a value for each element of the first.
         zero_a, zero_b: zero points.
-        multiplier, shift: to the output's grid.
+        ratio: scale of the product over the output's, a float32.
         zero_point, low, high: of the output: code of real 0, smallest, largest.
+
+    Products and sums are exact in float64, so that LLVM may fuse them; each of the two roundings to float32 is written.
     """
     batch, channels = shape[0], shape[-1]
     pixels = 1
@@ -124,10 +126,10 @@ def multiply(shape, each, zero_a, zero_b, multiplier, shift, zero_point, low, hi
             for channel in T.serial(channels):
                 left: T.let = T.Cast("int32", A[row * channels + channel]) - zero_a
                 right: T.let = T.Cast("int32", B[(row if each else row // pixels) * channels + channel]) - zero_b
-                moved: T.let = requantize_scalar(left * right, multiplier, shift)
-                Y[row * channels + channel] = T.Cast(
-                    "uint8", T.max(T.min(cut(moved, -512, 512) + zero_point, high), low)
-                )
+                exact: T.let = T.Cast("float64", left * right) * T.float64(ratio) + T.float64(zero_point)
+                half: T.let = T.Cast("float64", T.Cast("float32", exact)) + T.float64(0.5)
+                code: T.let = T.floor(T.Cast("float32", half))
+                Y[row * channels + channel] = T.Cast("uint8", T.max(T.min(code, T.float32(high)), T.float32(low)))
 
     return kernel
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from tvm.script import tirx as T
 
+from ectoolkit.builders.cpu.kernels.elementwise import requantize_scalar
+
 
 def max_pool(x_shape, y_shape, kernel_size, stride, padding, dilation):
     """uint8 NHWC to uint8 NHWC: the largest code of each window."""
@@ -33,8 +35,13 @@ def max_pool(x_shape, y_shape, kernel_size, stride, padding, dilation):
     return kernel
 
 
-def global_avg_pool(x_shape):
-    """uint8 NHWC to uint8 ``(N, 1, 1, C)``: the truncated mean of raw codes."""
+def global_avg_pool(x_shape, half, multiplier, shift):
+    """uint8 NHWC to uint8 ``(N, 1, 1, C)``: the truncated mean of raw codes.
+
+    Args:
+        x_shape: of the input.
+        half, multiplier, shift: of `ectoolkit.core.ops.global_avg_pool.truncating_mean`.
+    """
     n, h, w, c = x_shape
 
     @T.prim_func(s_tir=True)
@@ -52,7 +59,8 @@ def global_avg_pool(x_shape):
                         "int32", X[image, row, column, channel]
                     )
             for channel in T.serial(c):
-                Y[image, 0, 0, channel] = T.Cast("uint8", total[image * c + channel] // (h * w))
+                rounded: T.let = requantize_scalar(total[image * c + channel] - half, multiplier, shift)
+                Y[image, 0, 0, channel] = T.Cast("uint8", T.max(rounded, T.int64(0)))
 
     return kernel
 
