@@ -12,6 +12,7 @@ import numpy as np
 from ectoolkit.core.deployment import LIBRARY, PARAMETERS, PROGRAM, Deployment
 from ectoolkit.core.inputs import Inputs
 from ectoolkit.devices.base import Device, DeviceInfo, RunResult
+from ectoolkit.devices.mera_board import require_board, require_verilator
 from ectoolkit.errors import (
     DeviceError,
     DeviceNotFoundError,
@@ -101,6 +102,7 @@ class MeraDevice(Device):
             raise DeviceError(f"{deployment.path} was built for {target}; {self.name} runs target '{self.name}'")
 
     def _load(self, deployment: Deployment) -> Callable[[list[np.ndarray]], list[np.ndarray]]:
+        self._require_hardware(deployment)
         self._send(deployment)
         shapes = [tensor.shape for tensor in deployment.manifest.outputs]
 
@@ -120,6 +122,13 @@ class MeraDevice(Device):
             return outputs
 
         return run
+
+    def _require_hardware(self, deployment: Deployment) -> None:
+        assert self._worker is not None
+        if self.target == "IP":
+            require_board(self._worker, self.board, deployment.manifest.platform)
+        elif self.target == "VerilatorSimulator":
+            require_verilator(self._worker)
 
     def _send(self, deployment: Deployment) -> None:
         assert self._worker is not None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -27,6 +28,8 @@ _SSH = ("ssh", "-o", "BatchMode=yes", "-o", "ConnectTimeout=20", "-o", "ServerAl
 _SSH_FAILED = 255
 #: F_SETPIPE_SZ of Linux: an image fits into a pipe of this size, so neither side waits for the other
 _SET_PIPE_SIZE, _PIPE_BYTES = 1031, 1 << 20
+#: a line of the stack that native code prints; what matters stands before it
+_FRAME = re.compile(r"\s+@\s+(0x|\()")
 #: lines of output that an error shows
 TAIL_LINES = 15
 
@@ -109,7 +112,7 @@ class PythonProcess:
 
     def tail(self, start: int = 0) -> str:
         """The last lines it printed."""
-        lines = [line for line in self.log_since(start).splitlines() if line.strip()]
+        lines = [line for line in self.log_since(start).splitlines() if line.strip() and not _FRAME.match(line)]
         return "\n".join(lines[-TAIL_LINES:])
 
     def shown_tail(self, start: int = 0) -> str:

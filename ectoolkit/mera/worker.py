@@ -8,6 +8,7 @@ A request is ``(command, arguments)``; the answer ``("done", result)`` or ``("fa
 """
 
 import contextlib
+import glob
 import importlib.metadata
 import json
 import logging
@@ -64,12 +65,13 @@ class Worker:
 
         return {name: member.value for name, member in mera.Platform.__members__.items()}
 
-    def look(self, paths, variables, libraries):
-        """Which of some paths exist and are readable, environment variables, and which libraries load."""
+    def look(self, paths, variables, libraries, patterns):
+        """Which paths can be read, variables, why libraries do not load, and what there is for a pattern."""
         return {
             "paths": {path: os.access(path, os.R_OK) for path in paths},
             "variables": {name: os.environ.get(name, "") for name in variables},
             "libraries": {name: _loads(name) for name in libraries},
+            "patterns": {pattern: sorted(glob.glob(pattern)) for pattern in patterns},
             "render_nodes": _xilinx_render_nodes(),
         }
 
@@ -125,6 +127,36 @@ class Worker:
             "seconds": time.perf_counter() - start,
             "compile_seconds": float(metrics["compile_time"]),
         }
+
+    def self_test(self):
+        """Quantize a small network with the torch that is there, compile it for InterpreterHw, and run it."""
+        import torch
+
+        quantization = torch.quantization
+        torch.manual_seed(0)
+        layers = (quantization.QuantStub(), torch.nn.Conv2d(3, 8, 3), torch.nn.ReLU(), quantization.DeQuantStub())
+        net = torch.nn.Sequential(*layers).eval()
+        quantization.fuse_modules(net, [["1", "2"]], inplace=True)
+        net.qconfig = quantization.get_default_qconfig("fbgemm")
+        x = torch.rand(1, 3, 16, 16)
+        quantization.prepare(net, inplace=True)
+        net(x)
+        quantization.convert(net, inplace=True)
+        traced = torch.jit.trace(net, x)
+        self.begin("build")
+        traced.save(str(self.folder / "build" / "model.pt"))
+        image = np.ascontiguousarray(x.numpy().transpose(0, 2, 3, 1))
+        shapes = [["input0", list(image.shape), "float32"]]
+        built = self.compile(shapes, "InterpreterHw", "DNAF200L0003", "x86", {})
+        shutil.rmtree(self.folder / "run", ignore_errors=True)
+        os.replace(self.folder / "build", self.folder / "run")
+        self.load(2)
+        found = _unpacked(self.run([_packed(image)])["outputs"][0])
+        self.unload()
+        expected = traced(x).numpy().transpose(0, 2, 3, 1)
+        if found.shape != expected.shape or np.abs(found - expected).max() > 0.1:
+            raise RuntimeError("what MERA computed is not what torch computes")
+        return {"elements": int(found.size), "compile_seconds": built["compile_seconds"]}
 
     # --- running -------------------------------------------------------------------------------------------------
 

@@ -41,7 +41,7 @@ def assemble(network: FloatNetwork, scheme: Scheme) -> Graph:
     for layer in network.layers:
         assembler.add(layer)
     graph = assembler.builder.finish([assembler.output(name) for name in network.outputs], {"frontend": "torch.export"})
-    return FuseResidualAdd()(graph) if scheme.hardware == "dna" else PreciseAdds()(graph)
+    return FuseResidualAdd(swap=True)(graph) if scheme.hardware == "dna" else PreciseAdds()(graph)
 
 
 @dataclass

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from ectoolkit.builders.mera.lost_relus import warn_of_cost
 from ectoolkit.builders.mera.options import MeraOptions
 from ectoolkit.builders.mera.preflight import refuse
 from ectoolkit.builders.mera.source import torchscript_of
@@ -90,6 +91,9 @@ def build_mera(
         MissingDependencyError: MERA is not installed.
         UnsupportedOpError, QuantizationError, GraphError: the graph has no form that their compiler reads.
         InputError: the reference input does not fit, or the directory cannot be written.
+
+    Warns:
+        PrecisionWarning: a ReLU is dropped, with what that costs; or see `to_torchscript`.
     """
     options = MeraOptions(target, platform, host_arch, scheduler, workers, frequency_mhz)
     if layout != "NHWC":
@@ -102,6 +106,7 @@ def build_mera(
     with replacing_folder(out, is_deployment, "deploy directory") as folder:
         report(0, _STEPS, "reference")
         outputs = interpret(graph, inputs)
+        warn_of_cost(graph, inputs, outputs)
         report(1, _STEPS, "TorchScript")
         source = torchscript_of(graph, torchscript)
         report(2, _STEPS, "compile")

@@ -27,6 +27,7 @@ def import_torchscript(
     input_shape: Sequence[int] | Sequence[Sequence[int]],
     *,
     name: str | None = None,
+    keep_relus: bool = False,
 ) -> Graph:
     """Read the U50 guide's traced, quantized model.
 
@@ -34,6 +35,8 @@ def import_torchscript(
         model: a TorchScript file (``torch.jit.save``), or the traced module itself.
         input_shape: ``(N, C, H, W)`` of the input, or one such shape for each input.
         name: of the graph; by default the file's name or the module's class.
+        keep_relus: swap the operands of an add where EdgeCortix's compiler would otherwise drop the ReLU of one.  The
+            graph is then more precise than the file, and another network: save it with `save_torchscript`.
 
     Returns:
         A verified graph in hardware form.  Per-tensor weight scales are expanded to one a channel; a layer keeps the
@@ -65,16 +68,17 @@ def import_torchscript(
     graph = importer.builder.finish(outputs, {"frontend": "torchscript", "model_sha256": digest})
     if importer.coarse:
         warnings.warn(_coarse(graph, importer.coarse), PrecisionWarning, stacklevel=2)
-    return FuseResidualAdd()(graph)
+    return FuseResidualAdd(swap=keep_relus)(graph)
 
 
 def _coarse(graph: Graph, layers: Sequence[str]) -> str:
     """What becomes of these layers' hardsigmoid."""
-    steps = [f"{name} ({1 / float(grid(graph.values[name]).scalar):.0f})" for name in layers]
+    grids = [(name, grid(graph.values[name])) for name in layers]
+    ends = [(name, quant.scalar, min((255 - quant.zero_point) * float(quant.scalar), 1)) for name, quant in grids]
     return (
-        f"{graph.name}: EdgeCortix's compiler keeps the input's grid for the result of a hardsigmoid, so that few steps "
-        f"lie between 0 and 1, where torch has 256: {', '.join(steps)}. The reference does what the board does. For a "
-        "finer gate use nn.Sigmoid, whose result has 256 steps there too"
+        f"{graph.name}: EdgeCortix's compiler keeps the input's grid for the result of a hardsigmoid, where torch has "
+        f"256 steps from 0 to 1: {', '.join(f'{name} (steps of {step:.3g} up to {end:.3g})' for name, step, end in ends)}"
+        ". The reference does what the board does. For a finer gate use nn.Sigmoid, whose result has 256 steps there too"
     )
 
 

@@ -14,6 +14,7 @@ from ectoolkit.core.graph import Graph
 from ectoolkit.core.interpreter import Progress, Trace, trace
 from ectoolkit.data import ImageSet
 from ectoolkit.errors import InputError, StageError
+from ectoolkit.workflow.cross_check import CrossCheck, cross_check
 from ectoolkit.workflow.stage import Stage
 
 if TYPE_CHECKING:
@@ -91,6 +92,17 @@ class InterpretStage(Stage[Reference]):
     def trace(self) -> Trace:
         """Every layer's codes."""
         return self.result.trace
+
+    def cross_check(self, device: str, images: Any = None, **options: Any) -> CrossCheck:
+        """Check a device's arithmetic against the interpreter's; see `ectoolkit.workflow.cross_check.cross_check`.
+
+        Args:
+            device: ``"mera:InterpreterHw"``, ``"mera:Simulator"``, ``"cpu"``...
+            images: an image set, or float32 ``(N, C, H, W)``; those of the last run where None.
+            **options: of `ectoolkit.workflow.cross_check.cross_check`.
+        """
+        inputs = self.result.inputs if images is None else self._images(images)[0]
+        return cross_check(self.flow.quantize.graph, device, inputs, **options)
 
     @property
     def predictions(self) -> pd.DataFrame:
