@@ -210,7 +210,9 @@ class Importer:
         x, axes, keep, *_ = call.args
         shape = self.shape(x)
         if len(shape) != 4 or sorted(int(axis) % 4 for axis in axes) != [2, 3]:
-            raise self.unsupported(call, f"over axes {list(axes)} has no integer definition here; only rows and columns")
+            raise self.unsupported(
+                call, f"over axes {list(axes)} has no integer definition here; only rows and columns"
+            )
         name = self.node("host_mean", call, [x])
         if keep:
             return name

@@ -14,7 +14,7 @@ from ectoolkit.errors import UnsupportedOpError
 
 
 #: one of the parts that aten::chunk makes: arguments (x, which, of how many, axis)
-PART = "ectoolkit::part"
+PART = "ectoolkit::chunk"
 
 
 class TensorRef:

@@ -155,7 +155,8 @@ def run_torch(script: Any, images: np.ndarray) -> list[np.ndarray]:
 
 
 def test_every_operation_is_here(everything: Graph) -> None:
-    assert {node.op for node in everything} == set(WRITER_RULES)
+    only_read = {"avg_pool2d", "host_mean"}  # capturing makes neither: test_torchscript_host_ops
+    assert {node.op for node in everything} == set(WRITER_RULES) - only_read
 
 
 def test_every_operation_reads_back(everything: Graph, tmp_path: Path) -> None:

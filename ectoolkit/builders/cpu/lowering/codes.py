@@ -129,7 +129,9 @@ def lower_mean(context: Context, node: Node) -> Lowered:
 
 def lower_global_avg_pool(context: Context, node: Node) -> Lowered:
     height, width = context.value(node.inputs[0]).spec.shape[2:]
-    return single(context, node, spatial.global_avg_pool, context.shape(node.inputs[0]), *truncating_mean(height * width))
+    return single(
+        context, node, spatial.global_avg_pool, context.shape(node.inputs[0]), *truncating_mean(height * width)
+    )
 
 
 def lower_host_mean(context: Context, node: Node) -> Lowered:
