@@ -164,13 +164,13 @@ def _sqnr(activations: dict[str, Any]) -> dict[str, float]:
 
 
 @functools.lru_cache(maxsize=1)
-def _onnx_file(task: Task) -> str:
+def onnx_file(task: Task) -> str:
     """The float module as an ONNX file, preprocessed as onnxruntime recommends."""
     import onnxruntime  # noqa: F401  (named as missing before the export takes its time)
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
     plain, ready = str(task.folder / "plain.onnx"), str(task.folder / "ready.onnx")
-    with _quiet():
+    with quiet():
         torch.onnx.export(
             task.module,
             (torch.from_numpy(task.images[:1]),),
@@ -183,7 +183,7 @@ def _onnx_file(task: Task) -> str:
     return ready
 
 
-class _Reader:
+class Reader:
     """Gives images one by one."""
 
     def __init__(self, images: np.ndarray) -> None:
@@ -204,7 +204,7 @@ def calibrate_onnx(method: str, task: Task) -> Arrange:
     from onnxruntime.quantization.registry import QDQRegistry, QLinearOpsRegistry
 
     kinds = sorted({*QDQRegistry, *QLinearOpsRegistry})
-    path = _onnx_file(task)
+    path = onnx_file(task)
 
     def arrange() -> Run:
         augmented = str(task.folder / f"augmented_{method}.onnx")
@@ -228,28 +228,36 @@ def _options(task: Task) -> Any:
 def _collect(calibrator: Any, images: np.ndarray) -> Any:
     with contextlib.redirect_stdout(io.StringIO()):  # it prints each tensor's name
         for image in images:  # all at once would keep every tensor of every image
-            calibrator.collect_data(_Reader(image[None]))
+            calibrator.collect_data(Reader(image[None]))
         return calibrator.compute_data()
+
+
+def onnx_reader(images: np.ndarray) -> Any:
+    """A `Reader` of the class that onnxruntime asks for."""
+    from onnxruntime.quantization import CalibrationDataReader
+
+    class Given(Reader, CalibrationDataReader):
+        pass
+
+    return Given(images)
 
 
 def qdq_loss(task: Task) -> Arrange:
     """Saves all activations of the float and of the QDQ model, and compares them."""
-    from onnxruntime.quantization import CalibrationDataReader, QuantType, qdq_loss_debug, quantize_static
+    from onnxruntime.quantization import QuantType, qdq_loss_debug, quantize_static
 
-    class Reader(_Reader, CalibrationDataReader):
-        pass
-
-    path, quantized = _onnx_file(task), str(task.folder / "qdq.onnx")
+    path, quantized = onnx_file(task), str(task.folder / "qdq.onnx")
     kinds = {"activation_type": QuantType.QUInt8, "weight_type": QuantType.QInt8, "per_channel": True}
-    with _quiet():
-        quantize_static(path, quantized, Reader(task.looked_at[:2]), **kinds)
+    with quiet():
+        quantize_static(path, quantized, onnx_reader(task.looked_at[:2]), **kinds)
     outputs = [str(task.folder / name) for name in ("float_outputs.onnx", "qdq_outputs.onnx")]
     for source, target in zip((path, quantized), outputs, strict=True):
         qdq_loss_debug.modify_model_output_intermediate_tensors(source, target)
 
     def run() -> Any:
         reference, candidate = (
-            qdq_loss_debug.collect_activations(output, Reader(task.looked_at), _options(task)) for output in outputs
+            qdq_loss_debug.collect_activations(output, onnx_reader(task.looked_at), _options(task))
+            for output in outputs
         )
         matching = qdq_loss_debug.create_activation_matching(candidate, reference)
         return qdq_loss_debug.compute_activation_error({k: v for k, v in matching.items() if "float" in v})
@@ -266,7 +274,7 @@ def nncf_openvino(task: Task) -> Arrange:
     import openvino
 
     nncf.set_log_level(logging.ERROR)
-    model = openvino.convert_model(_onnx_file(task))
+    model = openvino.convert_model(onnx_file(task))
     data = nncf.Dataset([image[None] for image in task.images])
     return lambda: partial(_nncf, nncf, model.clone(), data, len(task.images))
 
@@ -282,12 +290,12 @@ def nncf_torch(task: Task) -> Arrange:
 
 
 def _nncf(nncf: Any, model: Any, data: Any, count: int) -> Any:
-    with _quiet(), torch.no_grad():
+    with quiet(), torch.no_grad():
         return nncf.quantize(model, data, subset_size=count)
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Without others' progress bars, warnings and logs."""
     logging.disable(logging.WARNING)
     try:

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
         QuantizeStage,
     )
     from ectoolkit.workflow.cross_check import CrossCheck, cross_check
+    from ectoolkit.workflow.platforms import compare_platforms
     from ectoolkit.workflow.shortcuts import calibrate, interpret, quantize
 
 __version__ = "0.1.0"
@@ -64,6 +65,7 @@ _HOMES = {
     "build": "builders",
     "calibrate": "workflow.shortcuts",
     "compare": "analysis",
+    "compare_platforms": "workflow.platforms",
     "cross_check": "workflow.cross_check",
     "image_folder": "data",
     "import_torchscript": "frontends.torchscript",
@@ -103,6 +105,7 @@ __all__ = [
     "build",
     "calibrate",
     "compare",
+    "compare_platforms",
     "cross_check",
     "image_folder",
     "import_torchscript",

@@ -101,6 +101,56 @@ class DeviceTimeoutError(DeviceError):
     """The device did not answer in time."""
 
 
+class XclbinError(DeviceError, ValueError):
+    """A file is not a whole xclbin, or lacks what was asked of it; found before XRT saw it."""
+
+
+class KernelArgumentError(DeviceError, ValueError):
+    """A call of a kernel does not fit its arguments; found before XRT saw it."""
+
+
+class BoardError(DeviceError):
+    """XRT or the board refused.
+
+    Attributes:
+        raised: what XRT raised.
+        log: what XRT wrote to its log meanwhile.
+    """
+
+    def __init__(self, message: str, *, raised: str = "", log: str = "") -> None:
+        super().__init__(message)
+        self.raised = raised
+        self.log = log
+
+
+class BoardPermissionError(BoardError):
+    """This user may not open the board."""
+
+
+class BoardPlatformError(BoardError):
+    """The xclbin was linked for another shell than the board runs."""
+
+
+class BoardBusyError(BoardError):
+    """Another process uses the board."""
+
+
+class BoardHungError(BoardError):
+    """A compute unit hangs; the board needs a reset."""
+
+
+class BoardSignatureError(BoardError):
+    """The board takes signed files only, and this one is not."""
+
+
+class BoardMemoryError(BoardError):
+    """The board has no room for a buffer, in that bank."""
+
+
+class BoardLostError(BoardError):
+    """The process that talked to XRT died."""
+
+
 class PluginError(EctoolkitError):
     """A plugin could not be loaded."""
 

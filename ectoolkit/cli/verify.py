@@ -49,7 +49,8 @@ def verify(
         return
     from ectoolkit.cli.run import diff_in_layout
 
-    with ect.open_device("interpreter") as device, progress_bar("recomputing the reference"):
+    # the definition itself, as when the reference was written
+    with ect.open_device("interpreter", engine="definition") as device, progress_bar("recomputing the reference"):
         outputs = device.run(deployment).outputs
     stored = [from_layout(a, t.layout) for a, t in zip(deployment.references(), manifest.outputs, strict=True)]
     diff = diff_in_layout(deployment, outputs, stored)

@@ -118,6 +118,18 @@ class Device(ABC):
     def _check(self, deployment: Deployment) -> None:
         """Raise DeviceError where the manifest alone shows that the device cannot run it."""
 
+    def taps(self, deployment: Deployment, inputs: Inputs) -> Mapping[str, np.ndarray] | None:
+        """What the device has after each layer, where it can show that; None where it gives outputs only.
+
+        Args:
+            deployment: what to run.
+            inputs: float32 in the graph's layout, any multiple of the batch.
+
+        Returns:
+            By layer name, in the graph's layout: codes, sums, or real numbers, as the interpreter's trace has them.
+        """
+        return None
+
     def _close(self) -> None:
         """Let go of the device."""
 

@@ -55,9 +55,9 @@ def _require_u50(worker: Worker, platform: str) -> None:
     if missing:
         raise DeviceNotFoundError(
             f"mera:IP on XILINX_U50 cannot run on {worker.facts['host']}. Missing: {'; '.join(missing)}. Ask "
-            f"EdgeCortix for a license.lic for this machine and for the dna.xclbin of platform {platform} for the U50's "
-            f"shell, and put both into {folder} (or set {FOLDER_VARIABLE}). XRT and the shell are AMD's, from the Alveo U50's "
-            "download page"
+            f"EdgeCortix for a license.lic for this machine and for the dna.xclbin of platform {platform} for the "
+            f"U50's shell, and put both into {folder} (or set {FOLDER_VARIABLE}). XRT and the shell are AMD's, from "
+            "the Alveo U50's download page"
         )
 
 

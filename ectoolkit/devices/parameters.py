@@ -25,7 +25,7 @@ def load_parameters(deployment: Deployment) -> dict[str, Any]:
         raise DeployFormatError(f"{path} is not a parameter file of TVM: {error}. Build the directory again") from error
 
 
-def deployed_graph(deployment: Deployment) -> Graph:
+def graph_of(deployment: Deployment) -> Graph:
     """The graph that a deployment was made from, wherever it is stored.
 
     Raises:

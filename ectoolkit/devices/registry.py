@@ -31,8 +31,8 @@ def open_device(name: str, **options: Any) -> Device:
     """A device by name, to be used as a context manager.
 
     Args:
-        name: ``"cpu"``, ``"interpreter"``, ``"xrt:0"``, or a plugin's.
-        **options: of the device: ``threads=2`` for the cpu.
+        name: ``"cpu"``, ``"interpreter"``, ``"mera:Simulator"``, ``"xrt:0"``, or a plugin's.
+        **options: of the device: ``threads=2`` for the cpu, ``engine="definition"`` for the interpreter.
 
     Returns:
         The device, not yet open.

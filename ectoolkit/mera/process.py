@@ -14,8 +14,9 @@ import signal
 import subprocess
 import tempfile
 import threading
+import weakref
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from ectoolkit._optional import require
 from ectoolkit.errors import WorkerError
@@ -39,7 +40,7 @@ class PythonProcess:
 
     Attributes:
         place: where it runs.
-        gateway: execnet's.
+        gateway: execnet's; None where it did not start.
     """
 
     def __init__(self, place: Place, *, timeout_s: float = 60.0) -> None:
@@ -56,14 +57,20 @@ class PythonProcess:
         execnet = require("execnet", feature="Talking to MERA")
         bootstrap = require("execnet.gateway_bootstrap", feature="Talking to MERA").bootstrap
         self.place = place
-        self._log: IO[bytes] = tempfile.NamedTemporaryFile(prefix="ectoolkit-mera-", suffix=".log")  # noqa: SIM115
+        self.gateway: Any = None
+        descriptor, name = tempfile.mkstemp(prefix="ectoolkit-mera-", suffix=".log")
+        self._log = Path(name)
+        weakref.finalize(self, self._log.unlink, missing_ok=True)  # what it printed is asked for after its end too
         command = command_line(place)
-        self._process = self._popen(command)
+        try:
+            self._process = self._popen(command, descriptor)
+        finally:
+            os.close(descriptor)
         watch = threading.Timer(timeout_s, self.kill)
         watch.start()
         spec = execnet.XSpec(f"popen//python={shlex.quote(place.python)}//id=mera//execmodel=main_thread_only")
         try:
-            self.gateway: Any = bootstrap(_io(execnet, self._process), spec)
+            self.gateway = bootstrap(_io(execnet, self._process), spec)
         except Exception as error:  # execnet's own are of no stable kind
             watch.cancel()
             self.kill()
@@ -72,13 +79,13 @@ class PythonProcess:
         if self._process.poll() is not None:
             raise self._not_started(command, None)
 
-    def _popen(self, command: list[str]) -> subprocess.Popen[bytes]:
+    def _popen(self, command: list[str], log: int) -> subprocess.Popen[bytes]:
         try:
             process = subprocess.Popen(
                 command,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                stderr=self._log,
+                stderr=log,
                 start_new_session=True,  # Ctrl-C is for us; and all that it starts can be killed with it
             )
         except OSError as error:
@@ -102,11 +109,11 @@ class PythonProcess:
     @property
     def log_size(self) -> int:
         """Bytes printed so far."""
-        return Path(self._log.name).stat().st_size
+        return self._log.stat().st_size
 
     def log_since(self, start: int) -> str:
         """What it printed from a byte on."""
-        with open(self._log.name, "rb") as file:
+        with self._log.open("rb") as file:
             file.seek(start)
             return file.read().decode(errors="replace")
 
@@ -134,6 +141,7 @@ class PythonProcess:
         except subprocess.TimeoutExpired:
             self.kill()
             return "it closed the connection"
+        self._close_pipes()
         if code < 0:
             return f"it was ended by {signal.Signals(-code).name}{_CAUSES.get(-code, '')}"
         if self.place.ssh and code == _SSH_FAILED:
@@ -147,16 +155,26 @@ class PythonProcess:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
+        self._close_pipes()
 
     def close(self) -> None:
         """Let it end by itself, or kill it."""
+        assert self._process.stdin is not None
         with contextlib.suppress(OSError):
-            assert self._process.stdin is not None
             self._process.stdin.close()
         try:
             self._process.wait(2)
         except subprocess.TimeoutExpired:
             self.kill()
+        self._close_pipes()
+
+    def _close_pipes(self) -> None:
+        if self.gateway is not None:
+            self.gateway.join(2)  # its thread reads until the end, which has come
+        for pipe in (self._process.stdin, self._process.stdout):
+            assert pipe is not None
+            with contextlib.suppress(OSError):  # what was still to be written has nowhere to go
+                pipe.close()
 
 
 _CAUSES: dict[int, str] = {

@@ -59,6 +59,10 @@ class Worker:
             "cpu_flags": _cpu_flags(),
         }
 
+    def echo(self, data):
+        """What came, back again: to measure the way."""
+        return data
+
     def platforms(self):
         """Name to architecture of every platform that this MERA knows."""
         import mera
@@ -252,6 +256,7 @@ def serve(channel):
     """Answer requests until the channel closes."""
     _prepare()
     folder = _folder()
+    os.chdir(folder)  # MERA drops drawings of its graphs wherever it is
     worker = Worker(folder)
     try:
         for command, arguments in channel:

@@ -17,7 +17,7 @@ from ectoolkit.devices import DeviceInfo, Latency, RunResult, list_devices, open
 from ectoolkit.devices import registry as registry_module
 from ectoolkit.devices.cpu import CpuDevice
 from ectoolkit.devices.interpreter import InterpreterDevice
-from ectoolkit.errors import DeviceError, DeviceNotFoundError, MissingDependencyError, PluginError
+from ectoolkit.errors import DeviceError, DeviceNotFoundError, InputError, MissingDependencyError, PluginError
 
 
 def plugins(monkeypatch: pytest.MonkeyPatch, **values: str) -> None:
@@ -38,11 +38,25 @@ def test_open() -> None:
     assert type(open_device("interpreter")) is InterpreterDevice
 
 
+def test_engines_of_the_interpreter(residual: Any) -> None:
+    expected = interpret(residual.graph, residual.x)
+    for engine in ("auto", "fast", "definition"):
+        with open_device("interpreter", engine=engine) as device:
+            assert compare(device.run(residual.deployment).outputs, expected)
+    with pytest.raises(InputError) as caught, open_device("interpreter", engine="quick") as device:
+        device.run(residual.deployment)
+    assert str(caught.value) == "engine is 'quick', expected 'auto', 'fast' or 'definition'"
+
+
 class PortDevice(InterpreterDevice):
     """A device with addresses."""
 
     takes_address = True
     name = "port"
+
+    def __init__(self, address: str) -> None:
+        super().__init__()
+        self.name = f"port:{address}"
 
     @classmethod
     def discover(cls) -> list[DeviceInfo]:

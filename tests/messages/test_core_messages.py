@@ -661,7 +661,8 @@ def test_unknown_device() -> None:
 
 def test_device_options() -> None:
     assert message_of(lambda: open_device("interpreter", threads=2), PluginError) == (
-        "device interpreter does not take these options: Device.__init__() got an unexpected keyword argument 'threads'"
+        "device interpreter does not take these options: InterpreterDevice.__init__() got an unexpected keyword "
+        "argument 'threads'"
     )
 
 

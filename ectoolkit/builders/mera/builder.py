@@ -36,9 +36,10 @@ from ectoolkit.core.deployment import (
 from ectoolkit.core.graph import Graph
 from ectoolkit.core.graph_file import save_graph
 from ectoolkit.core.inputs import Inputs, check_inputs
-from ectoolkit.core.interpreter import Progress, interpret
+from ectoolkit.core.interpreter import Progress
 from ectoolkit.core.types import Layout
 from ectoolkit.errors import BuildError, InputError, WorkerError
+from ectoolkit.interpreters import interpret
 from ectoolkit.mera.place import Place, find_place
 from ectoolkit.mera.session import Worker, borrowed_worker
 

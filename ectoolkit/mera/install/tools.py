@@ -73,6 +73,10 @@ def run_tool(
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
         raise
+    finally:
+        reader.join()
+        assert process.stdout is not None
+        process.stdout.close()
     output = "\n".join(lines)
     if process.returncode:
         tail = "\n".join(lines[-_SHOWN_LINES:])

@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ectoolkit.analysis.diffs import Diff, compare
+from ectoolkit.analysis.verdict import Verdict
 from ectoolkit.core.interpreter import Progress
 from ectoolkit.devices import DeviceInfo, Latency, RunResult, list_devices, open_device
 from ectoolkit.errors import StageError
 from ectoolkit.workflow.stage import Stage
+from ectoolkit.workflow.verdicts import judge_devices
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -80,6 +82,27 @@ class DevicePanel(Stage[DeviceRun]):
         if self.diff:
             return f"{self.result.run.device} equals the interpreter in every element"
         return self.diff.summary().splitlines()[-1]
+
+    def judge(self, device: str = "cpu", *, localize: bool = True, **options: Any) -> Verdict:
+        """The whole chain for the reference's images: float → interpreter → device, and where the first link breaks.
+
+        Args:
+            device: name, as for `run`; options are the device's.
+            localize: search the layer where the device parts from the interpreter.
+
+        Raises:
+            StageError: a stage before this one has not run.
+        """
+        deployment, reference = self.flow.build.deployment, self.flow.interpret.result
+        with open_device(device, **options) as opened:
+            return judge_devices(
+                reference.trace.graph,
+                reference.inputs,
+                [(opened, deployment)],
+                float_outputs=reference.float_outputs,
+                preprocess=getattr(self.flow.source, "preprocess", None),
+                localize=localize,
+            )
 
     @property
     def predictions(self) -> pd.DataFrame:

@@ -1,0 +1,172 @@
+"""The verdict: float → int8 → interpreter → compiled library or simulator → board, up to the first broken link."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ectoolkit.analysis.diffs import compare
+from ectoolkit.analysis.frames import frame
+from ectoolkit.analysis.verdict.links import LEAST_SQNR_DB, Link, Must, link
+from ectoolkit.analysis.verdict.location import Location
+from ectoolkit.analysis.verdict.proof import InputProof
+from ectoolkit.core.interpreter import Progress
+from ectoolkit.errors import InputError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pandas as pd
+
+COLUMNS = ("link", "must", "ok", "sqnr_db", "top1_agreement", "mismatches", "elements", "max_abs_diff", "first_index")
+
+
+@dataclass(frozen=True, eq=False)
+class Member:
+    """One end of a link.
+
+    Attributes:
+        name: of what computes: ``"float"``, ``"int8"``, ``"interpreter"``, or a device's.
+        outputs: computes, when its turn comes: float32 in the graph's layout.
+        must: what it must be to the member before it; of no meaning for the first.
+        locate: finds the layer where it parts from the member before it, where it can be asked.
+    """
+
+    name: str
+    outputs: Callable[[], Sequence[np.ndarray]]
+    must: Must = Must.EQUAL
+    locate: Callable[[], Location | None] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Verdict:
+    """What was found; truthy where every link holds.
+
+    Attributes:
+        proof: what went in, stage by stage.
+        links: in order, up to the first broken one.
+        location: the layer and element where the broken link parts; None where nothing is broken or nobody can tell.
+        images: how many were looked at.
+        facts: hashes, versions and identities, for the certificate.
+    """
+
+    proof: InputProof
+    links: tuple[Link, ...]
+    location: Location | None
+    images: int
+    facts: Mapping[str, str] = field(default_factory=dict)
+
+    def __bool__(self) -> bool:
+        return bool(self.proof) and all(found.ok for found in self.links)
+
+    @property
+    def broken(self) -> Link | None:
+        """The first broken link; None where all hold, or where already the inputs are not the same."""
+        return next((found for found in self.links if not found.ok), None)
+
+    def summary(self) -> str:
+        """In words: each link, then what is broken, where, and what that usually means."""
+        lines = [f"input: {'✓ the same numbers at every stage' if self.proof else '✗ ' + self._input_trouble()}"]
+        lines += [str(found) for found in self.links]
+        if self.broken is not None:
+            if self.location is not None:
+                lines.append(str(self.location))
+            lines.append(f"This usually means: {self.broken.meaning}")
+        elif self.proof:
+            lines.append(f"Every link holds on {self.images} image(s)")
+        return "\n".join(lines)
+
+    def _input_trouble(self) -> str:
+        odd = self.proof.first_odd
+        assert odd is not None
+        first = next(facts for facts in self.proof.facts if facts.input == odd.input)
+        return (
+            f"{odd.stage} takes other numbers as {odd.input} than {first.stage}: {odd.dtype} from {odd.minimum:.4g} to "
+            f"{odd.maximum:.4g}, expected {first.dtype} from {first.minimum:.4g} to {first.maximum:.4g}"
+        )
+
+    def __repr__(self) -> str:
+        state = "holds" if self else f"broken: {self.broken.name if self.broken else 'input'}"
+        return f"Verdict({len(self.links)} link(s), {state})"
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row a link.
+
+        Columns: ``link``; ``must`` be ``"close"`` or ``"equal"``; ``ok``; ``sqnr_db`` decibels (inf where equal);
+        ``top1_agreement`` share of images; ``mismatches`` of ``elements``; ``max_abs_diff`` in real units;
+        ``first_index`` of the first difference as text.
+        """
+        return frame((_row(found) for found in self.links), COLUMNS)
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write the certificate: one page of HTML, or JSON, by the name's ending.
+
+        Raises:
+            InputError: the name ends in neither ``.html`` nor ``.json``.
+        """
+        from ectoolkit.analysis.verdict.certificate import save
+
+        return save(self, path)
+
+
+def _row(found: Link) -> dict[str, object]:
+    first = found.diff.first
+    return {
+        "link": found.name,
+        "must": str(found.must),
+        "ok": found.ok,
+        "sqnr_db": found.sqnr_db,
+        "top1_agreement": found.top1_agreement,
+        "mismatches": sum(tensor.mismatches for tensor in found.diff.tensors),
+        "elements": sum(tensor.elements for tensor in found.diff.tensors),
+        "max_abs_diff": found.diff.max_abs_diff,
+        "first_index": "" if first is None else f"{first.name}{list(first.first_index or ())}",
+    }
+
+
+def judge(
+    members: Sequence[Member],
+    proof: InputProof,
+    images: int,
+    *,
+    names: Sequence[str] | None = None,
+    facts: Mapping[str, str] | None = None,
+    least_sqnr_db: float = LEAST_SQNR_DB,
+    progress: Progress | None = None,
+) -> Verdict:
+    """Walk along the chain and stop at the first broken link; nobody behind it is run.
+
+    Args:
+        members: at least two, in order.
+        proof: of the inputs; where it does not hold, no link is looked at.
+        images: how many went in.
+        names: of the outputs.
+        facts: for the certificate.
+        least_sqnr_db: what counts as close.
+        progress: called before each member runs; may raise to cancel.
+
+    Raises:
+        InputError: there are fewer than two members.
+    """
+    if len(members) < 2:
+        raise InputError(f"a chain needs at least two members, got {[member.name for member in members]}")
+    links: list[Link] = []
+    location = None
+    if proof:
+        before = list(members[0].outputs())
+        for position, (first, second) in enumerate(itertools.pairwise(members), 1):
+            if progress is not None:
+                progress(position, len(members), second.name)
+            found = list(second.outputs())
+            diff = compare([a.astype(np.float32) for a in found], [a.astype(np.float32) for a in before], names)
+            links.append(link(first.name, second.name, second.must, before, found, diff, least_sqnr_db))
+            if not links[-1].ok:
+                location = second.locate() if second.locate is not None else None
+                break
+            before = found
+    return Verdict(proof, tuple(links), location, images, dict(facts or {}))

@@ -1,0 +1,190 @@
+"""The verdict chain over real devices: runs them, and asks those that differ for the layer where they part."""
+
+from __future__ import annotations
+
+import platform
+import tempfile
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ectoolkit.analysis.verdict import (
+    InputFacts,
+    InputProof,
+    Location,
+    Member,
+    Must,
+    Verdict,
+    explain_input,
+    facts_of,
+    judge,
+    locate_by_cutting,
+    locate_by_taps,
+)
+from ectoolkit.builders import build
+from ectoolkit.core.deployment import Deployment
+from ectoolkit.core.graph import Graph
+from ectoolkit.core.inputs import Inputs, check_inputs
+from ectoolkit.core.interpreter import Progress, Trace
+from ectoolkit.core.ops.base import grid
+from ectoolkit.devices import Device
+from ectoolkit.interpreters import trace
+
+if TYPE_CHECKING:
+    from ectoolkit.data import Preprocess
+
+
+def judge_devices(
+    graph: Graph,
+    images: Inputs,
+    devices: Sequence[tuple[Device, Deployment]],
+    *,
+    float_outputs: Sequence[np.ndarray] | None = None,
+    int8_outputs: Sequence[np.ndarray] | None = None,
+    preprocess: Preprocess | None = None,
+    localize: bool = True,
+    progress: Progress | None = None,
+) -> Verdict:
+    """Judge float → int8 → interpreter → each device in turn, up to the first broken link.
+
+    Args:
+        graph: the reference.
+        images: float32 in the graph's layout (NCHW where 4-D), any multiple of its batch.
+        devices: open devices with what they run, in order.
+        float_outputs: of the float model for `images`; the chain begins at the interpreter where None.
+        int8_outputs: of torch's own int8 model, for graphs that come from one; close, for torch is not the reference
+            of an accelerator.
+        preprocess: the model's, so that a second normalization can be recognised.
+        localize: find the layer where a device parts from the interpreter; takes some more builds and runs.
+        progress: called as the members run; may raise to cancel.
+
+    Raises:
+        InputError: images do not fit, or there is nothing to compare with.
+        DeviceError: a device cannot run its deployment.
+        BuildError: a truncated graph does not build.
+    """
+    specs = {name: graph.values[name].spec for name in graph.inputs}
+    inputs = check_inputs(graph.name, specs, images)
+    reference = trace(graph, inputs, progress=progress)
+    members = [
+        *([Member("float", lambda: list(float_outputs))] if float_outputs is not None else []),
+        *([Member("int8", lambda: list(int8_outputs), Must.CLOSE)] if int8_outputs is not None else []),
+        Member("interpreter", lambda: reference.outputs, Must.CLOSE),
+        *(_member(reference, inputs, device, deployment, preprocess, localize) for device, deployment in devices),
+    ]
+    count = next(iter(inputs.values())).shape[0]
+    facts = {
+        "model": graph.name,
+        "graph sha256": graph.sha256,
+        "quantization sha256": graph.quantization_sha256,
+        "host": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
+    }
+    for device, deployment in devices:
+        facts |= _identity(device, deployment)
+    proof = input_proof(inputs, [deployment for _, deployment in devices])
+    return judge(members, proof, count, names=graph.outputs, facts=facts, progress=progress)
+
+
+def input_proof(inputs: dict[str, np.ndarray], deployments: Sequence[Deployment]) -> InputProof:
+    """What the images are, and what each deployment makes of them before they reach its device."""
+    facts = list(facts_of("images", list(inputs), list(inputs.values())))
+    for deployment in deployments:
+        runs = deployment.runs(inputs)
+        for position, tensor in enumerate(deployment.manifest.inputs):
+            array = np.concatenate([run[position] for run in runs])
+            stage = f"{deployment.path.name} ({deployment.manifest.target})"
+            facts.append(InputFacts.of(stage, tensor.name, array, tensor.layout))
+    return InputProof(tuple(facts))
+
+
+def _member(
+    reference: Trace,
+    inputs: dict[str, np.ndarray],
+    device: Device,
+    deployment: Deployment,
+    preprocess: Preprocess | None,
+    localize: bool,
+) -> Member:
+    return Member(
+        device.name,
+        lambda: device.run(deployment, inputs).outputs,
+        Must.EQUAL,
+        (lambda: locate(reference, inputs, device, deployment, preprocess)) if localize else None,
+    )
+
+
+def locate(
+    reference: Trace,
+    inputs: Inputs,
+    device: Device,
+    deployment: Deployment,
+    preprocess: Preprocess | None = None,
+    progress: Progress | None = None,
+) -> Location | None:
+    """The first layer at which a device parts from the interpreter.
+
+    Args:
+        reference: of the interpreter, for `inputs`.
+        inputs: of one or more runs.
+        device: open; asked for its taps where it has some, else for truncated graphs built like `deployment`.
+        deployment: what it runs.
+        preprocess: the model's, to explain a wrong input.
+        progress: called after each truncated graph; may raise to cancel.
+
+    Returns:
+        None where it does not part at all.
+    """
+    taps = device.taps(deployment, inputs)
+    if taps is not None:
+        found = locate_by_taps(reference, taps)
+    else:
+        found = locate_by_cutting(reference, inputs, _Rebuilt(device, deployment).run, progress)
+    return found and _explained(reference, found, preprocess)
+
+
+def _explained(reference: Trace, found: Location, preprocess: Preprocess | None) -> Location:
+    """Where a graph's input is quantized, name what was done to the input."""
+    node = reference.graph.node(found.layer)
+    if node.op != "quantize" or node.inputs[0] not in reference.graph.inputs or found.found is None:
+        return found
+    images = reference[node.inputs[0]]
+    note = explain_input(images, grid(reference.graph.values[node.name]), found.found, preprocess)
+    return replace(found, note=f"What was found is exactly what comes out where {note}") if note else found
+
+
+class _Rebuilt:
+    """Builds other graphs the way a deployment was built, and runs them on its device."""
+
+    def __init__(self, device: Device, deployment: Deployment) -> None:
+        self.device, self.deployment = device, deployment
+
+    def run(self, graph: Graph, inputs: Inputs) -> list[np.ndarray]:
+        """Outputs of a graph on the device; what was loaded before is loaded again when it is next run."""
+        manifest = self.deployment.manifest
+        specs = {name: graph.values[name].spec for name in graph.inputs}
+        first = {name: a[: specs[name].shape[0]] for name, a in check_inputs(graph.name, specs, inputs).items()}
+        own = {"platform": manifest.platform} if manifest.platform else {"isa": manifest.isa}
+        with tempfile.TemporaryDirectory(prefix="ectoolkit-") as folder:
+            built = build(
+                graph,
+                Path(folder) / "cut",
+                target=manifest.target,
+                reference_input=first,
+                layout=str(manifest.inputs[0].layout),
+                **own,
+            )
+            return self.device.run(built, inputs).outputs
+
+
+def _identity(device: Device, deployment: Deployment) -> dict[str, str]:
+    manifest = deployment.manifest
+    tools = ", ".join(f"{name} {version}" for name, version in sorted(manifest.tools.items()))
+    return {
+        f"{device.name}: device": device.info().description,
+        f"{device.name}: deployment": f"{manifest.name} for {manifest.target} {manifest.isa or manifest.platform}",
+        f"{device.name}: manifest sha256": manifest.manifest_sha256,
+        f"{device.name}: tools": tools,
+    }
