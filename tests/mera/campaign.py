@@ -140,12 +140,10 @@ def main() -> int:
         equal = sum(not result.unequal for result in compared)
         elements = sum(result.elements for result in compared)
         unequal = sum(result.unequal for result in compared)
-        print(
-            f"{door}: {len(mine)} nets, {len(compared)} compared, {equal} equal; {unequal} of {elements} elements differ"
-        )
-    words = Counter(
-        word for result in results if result.elements for word in result.said.partition(": ")[2].split(", ")
-    )
+        nets = f"{len(mine)} nets, {len(compared)} compared, {equal} equal"
+        print(f"{door}: {nets}; {unequal} of {elements} elements differ")
+    said = [result.said.partition(": ")[2] for result in results if result.elements]
+    words = Counter(word for line in said for word in line.split(", "))
     print("made of: " + ", ".join(f"{word} {count}" for word, count in sorted(words.items())))
     return int(any(result.unequal or result.why for result in results))
 

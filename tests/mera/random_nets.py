@@ -1,4 +1,4 @@
-"""Random small networks for EdgeCortix's compiler: every operation that it takes, in random orders, shapes and scales."""
+"""Random small networks for EdgeCortix's compiler: its operations in random orders, shapes and scales."""
 
 from __future__ import annotations
 
@@ -58,7 +58,8 @@ class Layers(nn.Module):
         if isinstance(self.act, nn.ReLU):
             plan.fuse.append([f"{path}.layer", f"{path}.act"])
         plan.channels = out
-        plan.said.append(f"conv{kernel}{'dw' if depthwise else ''}{'r' if isinstance(self.act, nn.ReLU) else ''}")
+        kind = f"{'dw' if depthwise else ''}{'r' if isinstance(self.act, nn.ReLU) else ''}"
+        plan.said.append(f"conv{wide[0]}x{wide[1]}{kind}")
 
     def forward(self, x: Any) -> Any:
         return self.act(self.layer(x))
@@ -69,7 +70,8 @@ class Strided(nn.Module):
 
     def __init__(self, plan: Plan, path: str) -> None:
         super().__init__()
-        kind = plan.choose("conv", "max", "average", "average_inside")
+        # torch.export's door has no integer form for an average that leaves its frame out
+        kind = plan.choose("conv", "max", "average", "average_inside" if plan.eager else "average")
         plan.said.append(kind)
         if kind == "conv":
             self.layer = nn.Conv2d(plan.channels, plan.channels, 3, 2, 1)

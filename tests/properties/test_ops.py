@@ -313,8 +313,8 @@ def nearest_float32(exact: Fraction) -> Fraction:
     """Correctly rounded: the float64 nearest to `exact` is only a first guess."""
     guess = np.float32(float(exact))
     around = [np.nextafter(guess, np.float32(-np.inf)), guess, np.nextafter(guess, np.float32(np.inf))]
-    even = lambda value: int(np.asarray(value).view(np.uint32)) & 1
-    return Fraction(float(min(around, key=lambda value: (abs(Fraction(float(value)) - exact), even(value)))))
+    best = min(around, key=lambda value: (abs(Fraction(float(value)) - exact), int(value.view(np.uint32)) & 1))
+    return Fraction(float(best))
 
 
 @FEW

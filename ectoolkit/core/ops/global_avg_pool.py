@@ -38,11 +38,11 @@ class GlobalAvgPool(Op):
         n, channels, height, width = arrays[0].shape
         total = arrays[0].reshape(n, channels, -1).sum(axis=2, dtype=np.int64)
         half, multiplier, shift = truncating_mean(height * width)
-        rounded = arithmetic.requantize(total - half, np.int64(multiplier), np.int64(shift))
+        rounded = arithmetic.requantize(total - half, np.asarray(multiplier), np.asarray(shift))
         return np.maximum(rounded, 0).astype(np.uint8).reshape(n, channels, 1, 1)
 
 
 def truncating_mean(count: int) -> tuple[int, int, int]:
     """What is taken off a sum of `count` codes, and the multiplier and shift that follow."""
-    multiplier, shift = arithmetic.requantize_multiplier(np.float64(np.float32(1) / np.float32(count)))
+    multiplier, shift = arithmetic.requantize_multiplier(float(np.float32(1) / np.float32(count)))
     return count // 2, int(multiplier), int(shift)

@@ -76,6 +76,11 @@ def _frames(graph: Graph, node: Node) -> bool:
     return grid(graph.values[node.name]).zero_point != 0
 
 
+def _adds_joined(graph: Graph, node: Node) -> bool:
+    producers = [graph.producer(name) for name in node.inputs] if node.op == "add" else []
+    return any(producer is not None and producer.op == "concat" for producer in producers)
+
+
 def _joined_output(graph: Graph, node: Node) -> bool:
     if node.op != "concat":
         return False
@@ -106,6 +111,12 @@ _KINDS: tuple[_Kind, ...] = (
         _pads,
         "silently pads with code 0 instead of the zero point",
         "Let only convolutions use the pad: then it becomes their padding",
+        (),
+    ),
+    (
+        _adds_joined,
+        "adds a concatenation on the host, by a rule that is not settled (docs/numerics.md)",
+        "Put an operation between the two, or compare with a tolerance",
         (),
     ),
     (

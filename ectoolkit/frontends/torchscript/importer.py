@@ -75,10 +75,11 @@ def _coarse(graph: Graph, layers: Sequence[str]) -> str:
     """What becomes of these layers' hardsigmoid."""
     grids = [(name, grid(graph.values[name])) for name in layers]
     ends = [(name, quant.scalar, min((255 - quant.zero_point) * float(quant.scalar), 1)) for name, quant in grids]
+    named = ", ".join(f"{name} (steps of {step:.3g} up to {end:.3g})" for name, step, end in ends)
     return (
         f"{graph.name}: EdgeCortix's compiler keeps the input's grid for the result of a hardsigmoid, where torch has "
-        f"256 steps from 0 to 1: {', '.join(f'{name} (steps of {step:.3g} up to {end:.3g})' for name, step, end in ends)}"
-        ". The reference does what the board does. For a finer gate use nn.Sigmoid, whose result has 256 steps there too"
+        f"256 steps from 0 to 1: {named}. The reference does what the board does. For a "
+        "finer gate use nn.Sigmoid, whose result has 256 steps there too"
     )
 
 

@@ -12,7 +12,6 @@ from typing import Any
 
 from ectoolkit.errors import UnsupportedOpError
 
-
 #: one of the parts that aten::chunk makes: arguments (x, which, of how many, axis)
 PART = "ectoolkit::chunk"
 

@@ -7,6 +7,7 @@ from torch.nn import functional
 
 from ectoolkit.core import arithmetic
 from ectoolkit.core.ops.base import grid, pair, wholes
+from ectoolkit.core.ops.global_avg_pool import truncating_mean
 from ectoolkit.core.ops.mean import mean_ratio
 from ectoolkit.interpreters.fast.layer import Form, Layer
 from ectoolkit.interpreters.fast.layouts import to_codes
@@ -29,12 +30,13 @@ def max_pool2d(layer: Layer) -> Form | None:
 
 
 def global_avg_pool(layer: Layer) -> Form:
-    """The sum over rows and columns, divided and cut down to a whole number."""
+    """The sum over rows and columns, cut down to a whole number: see `ectoolkit.core.ops.global_avg_pool`."""
     _, _, height, width = layer.inputs[0].spec.shape
+    half, multiplier, shift = truncating_mean(height * width)
 
     def run(x: torch.Tensor) -> torch.Tensor:
-        total = x.sum((2, 3), keepdim=True, dtype=torch.int64)
-        return total.div_(height * width, rounding_mode="floor").to(torch.uint8)
+        total = x.sum((2, 3), keepdim=True, dtype=torch.int64).sub_(half)
+        return (total.mul_(multiplier).add_(1 << (shift - 1)) >> shift).clamp_(min=0).to(torch.uint8)
 
     return Form(run, "int64", (0,))
 
