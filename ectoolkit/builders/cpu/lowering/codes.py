@@ -46,11 +46,12 @@ def lower_add(context: Context, node: Node) -> Lowered:
     multiplier, shift = arithmetic.requantize_multiplier(ratio, node.name)
     main_multiplier, main_shift = arithmetic.requantize_multiplier(add_op.main_ratio(values), node.name)
     zero_point = grid(output).zero_point
+    has_codes = values[0].spec.dtype == "uint8"
     spec = elementwise.AddSpec(
         shape=context.shape(node.name),
-        main_dtype=values[0].spec.dtype,
         main_zero=grid(values[0]).zero_point,
         other_zero=grid(values[1]).zero_point,
+        main=(int(main_multiplier), int(main_shift)) if has_codes else None,
         multiplier=int(multiplier),
         shift=int(shift),
         zero_point=zero_point,
@@ -59,39 +60,50 @@ def lower_add(context: Context, node: Node) -> Lowered:
         low=grid(output).quant_min,
         high=grid(output).quant_max,
     )
-    arrays = {
-        f"{node.name}:multiplier": np.atleast_1d(main_multiplier).astype(np.int32),
-        f"{node.name}:shift": np.atleast_1d(main_shift).astype(np.int32),
-    }
-    inputs = (node.inputs[0], *arrays, node.inputs[1])
-    lowered = single(context, node, elementwise.add, spec, inputs=inputs)
+    if has_codes:
+        return single(context, node, elementwise.add_codes, spec)
+    arrays = _of_channels(context, node, 0, main_multiplier, main_shift)
+    lowered = single(context, node, elementwise.add_sums, spec, inputs=(node.inputs[0], *arrays, node.inputs[1]))
     return Lowered(lowered.calls, [], arrays)
+
+
+def _of_channels(
+    context: Context, node: Node, place: int, multiplier: np.ndarray, shift: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Multiplier and shift of an operand that has sums, one a channel, as parameters."""
+    channels = context.shape(node.inputs[place])[-1]
+    named = ((f"{node.name}:multiplier{place}", multiplier), (f"{node.name}:shift{place}", shift))
+    return {name: np.broadcast_to(array, channels).astype(np.int32) for name, array in named}
 
 
 def lower_precise_add(context: Context, node: Node) -> Lowered:
     values = [context.value(name) for name in node.inputs]
     output = context.value(node.name)
     terms = [precise_add_op.term_multiplier(node, value, output) for value in values]
-    arrays: dict[str, np.ndarray] = {}
-    inputs: list[str] = []
-    for place, (name, factors) in enumerate(zip(node.inputs, terms, strict=True)):
-        named = zip((f"{node.name}:multiplier{place}", f"{node.name}:shift{place}"), factors, strict=True)
-        own = {label: np.atleast_1d(array).astype(np.int32) for label, array in named}
-        arrays |= own
-        inputs += [name, *own]
     quant = grid(output)
-    first, second = values
+    first, second = (
+        (int(term[0]), int(term[1])) if value.spec.dtype == "uint8" else None
+        for value, term in zip(values, terms, strict=True)
+    )
     spec = precise_add.PreciseAddSpec(
         shape=context.shape(node.name),
-        dtypes=(first.spec.dtype, second.spec.dtype),
-        zeros=(grid(first).zero_point, grid(second).zero_point),
-        factors=(max(terms[0][0].size, 1), max(terms[1][0].size, 1)),
+        zeros=(grid(values[0]).zero_point, grid(values[1]).zero_point),
+        moves=(first, second),
         fraction=precise_add_op.FRACTION,
         limit=precise_add_op.LIMIT,
         zero_point=quant.zero_point,
         low=quant.zero_point if node.attributes["relu"] else quant.quant_min,
         high=quant.quant_max,
     )
+    if first is not None and second is not None:
+        return single(context, node, precise_add.precise_add_codes, spec)
+    arrays: dict[str, np.ndarray] = {}
+    inputs: list[str] = []
+    for place, (name, term, move) in enumerate(zip(node.inputs, terms, spec.moves, strict=True)):
+        own = _of_channels(context, node, place, *term)
+        own = {label: array if move is None else array[:1] for label, array in own.items()}
+        arrays |= own
+        inputs += [name, *own]
     lowered = single(context, node, precise_add.precise_add, spec, inputs=tuple(inputs))
     return Lowered(lowered.calls, [], arrays)
 
@@ -108,15 +120,15 @@ def lower_multiply(context: Context, node: Node) -> Lowered:
     quant = grid(output)
     zeros = (grid(values[0]).zero_point, grid(values[1]).zero_point)
     ends = (quant.zero_point, quant.quant_min, quant.quant_max)
-    arguments = (*zeros, ratio, *ends)
     inputs = node.inputs
-    if len(first) == 4 and first == (*second[:2], 1, 1) != second:
-        first, second, inputs = second, first, inputs[::-1]
-        arguments = (*zeros[::-1], *arguments[2:])
-    if first == second or (len(first) == 4 and second == (*first[:2], 1, 1)):
-        each = first == second
-        return single(context, node, elementwise.multiply, context.shape(node.name), each, *arguments, inputs=inputs)
-    return computed(context, node, codes.multiply, *arguments)
+    if first == second:
+        return single(context, node, elementwise.multiply, context.shape(node.name), zeros, ratio, ends)
+    if len(first) == 4 and first == (*second[:2], 1, 1):
+        first, second, inputs, zeros = second, first, inputs[::-1], zeros[::-1]
+    if len(first) == 4 and second == (*first[:2], 1, 1):
+        arguments = (context.shape(node.name), zeros, ratio, ends)
+        return single(context, node, elementwise.scale_channels, *arguments, inputs=inputs)
+    return computed(context, node, codes.multiply, *zeros, ratio, *ends)
 
 
 def lower_mean(context: Context, node: Node) -> Lowered:
@@ -124,7 +136,8 @@ def lower_mean(context: Context, node: Node) -> Lowered:
     multiplier, shift = arithmetic.requantize_multiplier(mean_ratio(x, output), node.name)
     quant = grid(output)
     ends = (quant.zero_point, quant.quant_min, quant.quant_max)
-    return computed(context, node, codes.mean, grid(x).zero_point, int(multiplier), int(shift), *ends)
+    arguments = (context.shape(node.inputs[0]), grid(x).zero_point, int(multiplier), int(shift), *ends)
+    return single(context, node, spatial.mean, *arguments)
 
 
 def lower_global_avg_pool(context: Context, node: Node) -> Lowered:
