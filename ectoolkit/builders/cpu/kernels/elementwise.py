@@ -126,21 +126,37 @@ def add_sums(spec: AddSpec):
     return kernel
 
 
-def product(left, right, zeros, multiplier, shift, ends):
-    """Product of two codes as a code; uint8."""
-    dtype = "int32" if left.ty.dtype.lanes == 1 else f"int32x{left.ty.dtype.lanes}"
-    centred = [T.Cast(dtype, code) - zero for code, zero in zip((left, right), zeros, strict=True)]
-    code = to_code(centred[0] * centred[1], 255 * 255, multiplier, shift, ends)
-    return T.Cast(dtype.replace("int32", "uint8"), code)
+def product(left, right, zeros, ratio, ends):
+    """Product of two codes as a code; uint8.
+
+    Products and sums are exact in float64, so that LLVM may fuse them; each of the two roundings to float32 is written.
+
+    Source:
+        `ectoolkit.core.ops.multiply`.
+    """
+    lanes = left.ty.dtype.lanes
+
+    def of(kind):
+        return kind if lanes == 1 else f"{kind}x{lanes}"
+
+    def same(number):
+        return number if lanes == 1 else T.broadcast(number, lanes)
+
+    zero_point, low, high = ends
+    steps = [T.Cast(of("int32"), code) - zero for code, zero in zip((left, right), zeros, strict=True)]
+    exact = T.Cast(of("float64"), steps[0] * steps[1]) * same(T.float64(ratio)) + same(T.float64(zero_point))
+    half = T.Cast(of("float64"), T.Cast(of("float32"), exact)) + same(T.float64(0.5))
+    code = T.floor(T.Cast(of("float32"), half))
+    return T.Cast(of("uint8"), T.max(T.min(code, same(T.float32(high))), same(T.float32(low))))
 
 
-def multiply(shape, zeros, multiplier, shift, ends):
+def multiply(shape, zeros, ratio, ends):
     """Product of two uint8 tensors of one shape.
 
     Args:
         shape: of both.
         zeros: zero points.
-        multiplier, shift: to the output's grid.
+        ratio: scale of the product over the output's, a float32.
         ends: of the output: code of real 0, smallest, largest.
     """
     size = prod(shape)
@@ -157,12 +173,12 @@ def multiply(shape, zeros, multiplier, shift, ends):
         unused = T.sblock_alloc_buffer((1,), "uint8", scope="local")
         for part in T.parallel((size + PART - 1) // PART):
             for i in T.serial(T.min(PART, size - part * PART)):
-                Y[part * PART + i] = product(A[part * PART + i], B[part * PART + i], zeros, multiplier, shift, ends)
+                Y[part * PART + i] = product(A[part * PART + i], B[part * PART + i], zeros, ratio, ends)
 
     return kernel
 
 
-def scale_channels(shape, zeros, multiplier, shift, ends):
+def scale_channels(shape, zeros, ratio, ends):
     """The same, the second operand with one value a channel of each image, as squeeze and excitation has it."""
     batch, channels = shape[0], shape[-1]
     pixels = prod(shape[1:-1])
@@ -190,8 +206,7 @@ def scale_channels(shape, zeros, multiplier, shift, ends):
                     A[some(row * channels + channel)],
                     B[some(row // pixels * channels + channel)],
                     zeros,
-                    multiplier,
-                    shift,
+                    ratio,
                     ends,
                 )
 

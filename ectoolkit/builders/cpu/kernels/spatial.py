@@ -97,9 +97,9 @@ def sums_of_pixels(x_shape, finish):
     return kernel
 
 
-def global_avg_pool(x_shape):
-    """The truncated mean of raw codes."""
-    return sums_of_pixels(x_shape, lambda total: total // (x_shape[1] * x_shape[2]))
+def global_avg_pool(x_shape, half, multiplier, shift):
+    """The truncated mean of raw codes; the numbers are of `ectoolkit.core.ops.global_avg_pool.truncating_mean`."""
+    return sums_of_pixels(x_shape, lambda total: cut(requantize_scalar(total - half, multiplier, shift), 0, 255))
 
 
 def mean(x_shape, input_zero, multiplier, shift, zero_point, low, high):

@@ -6,14 +6,17 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ectoolkit.builders.cpu.kernels import borders, codes, elementwise, moving, precise_add, spatial
+from ectoolkit.builders.cpu.kernels import borders, codes, elementwise, host_mean, moving, precise_add, spatial
 from ectoolkit.builders.cpu.lowering.context import Context, KernelCall, Lowered, computed, single
 from ectoolkit.core import arithmetic
 from ectoolkit.core.graph import Node
 from ectoolkit.core.ops import add as add_op
 from ectoolkit.core.ops import multiply as multiply_op
 from ectoolkit.core.ops import precise_add as precise_add_op
-from ectoolkit.core.ops.base import grid
+from ectoolkit.core.ops.avg_pool import window_counts
+from ectoolkit.core.ops.base import grid, pair
+from ectoolkit.core.ops.global_avg_pool import truncating_mean
+from ectoolkit.core.ops.host_mean import reciprocal_of_count
 from ectoolkit.core.ops.mean import mean_ratio
 
 
@@ -112,20 +115,20 @@ def lower_relu(context: Context, node: Node) -> Lowered:
 def lower_multiply(context: Context, node: Node) -> Lowered:
     values = [context.value(name) for name in node.inputs]
     output = context.value(node.name)
-    multiplier, shift = arithmetic.requantize_multiplier(multiply_op.product_ratio(values, output), node.name)
+    ratio = float(multiply_op.product_ratio(values, output))
     first, second = (value.spec.shape for value in values)
     quant = grid(output)
     zeros = (grid(values[0]).zero_point, grid(values[1]).zero_point)
     ends = (quant.zero_point, quant.quant_min, quant.quant_max)
-    move, inputs = (int(multiplier), int(shift)), node.inputs
+    inputs = node.inputs
     if first == second:
-        return single(context, node, elementwise.multiply, context.shape(node.name), zeros, *move, ends)
+        return single(context, node, elementwise.multiply, context.shape(node.name), zeros, ratio, ends)
     if len(first) == 4 and first == (*second[:2], 1, 1):
         first, second, inputs, zeros = second, first, inputs[::-1], zeros[::-1]
     if len(first) == 4 and second == (*first[:2], 1, 1):
-        arguments = (context.shape(node.name), zeros, *move, ends)
+        arguments = (context.shape(node.name), zeros, ratio, ends)
         return single(context, node, elementwise.scale_channels, *arguments, inputs=inputs)
-    return computed(context, node, codes.multiply, *zeros, *move, *ends)
+    return computed(context, node, codes.multiply, *zeros, ratio, *ends)
 
 
 def lower_mean(context: Context, node: Node) -> Lowered:
@@ -138,7 +141,26 @@ def lower_mean(context: Context, node: Node) -> Lowered:
 
 
 def lower_global_avg_pool(context: Context, node: Node) -> Lowered:
-    return single(context, node, spatial.global_avg_pool, context.shape(node.inputs[0]))
+    height, width = context.value(node.inputs[0]).spec.shape[2:]
+    return single(
+        context, node, spatial.global_avg_pool, context.shape(node.inputs[0]), *truncating_mean(height * width)
+    )
+
+
+def lower_host_mean(context: Context, node: Node) -> Lowered:
+    quant = grid(context.value(node.name))
+    height, width = context.value(node.inputs[0]).spec.shape[2:]
+    reciprocal = float(reciprocal_of_count(height * width))
+    arguments = (float(quant.scalar), quant.zero_point, reciprocal, quant.quant_min, quant.quant_max)
+    return single(context, node, host_mean.host_mean, context.shape(node.inputs[0]), *arguments)
+
+
+def lower_avg_pool2d(context: Context, node: Node) -> Lowered:
+    window = tuple(pair(node, name) for name in ("kernel", "stride", "padding"))
+    zero = grid(context.value(node.name)).zero_point if node.attributes["count_frame"] else 0
+    extents, size = (context.value(name).spec.shape[2:] for name in (node.inputs[0], node.name))
+    counts = {f"{node.name}:counts": window_counts(node, extents, size).astype(np.int32)}
+    return computed(context, node, codes.avg_pool2d, window, zero, tables=counts)
 
 
 def lower_lookup(context: Context, node: Node) -> Lowered:
@@ -147,8 +169,10 @@ def lower_lookup(context: Context, node: Node) -> Lowered:
 
 RULES: dict[str, Callable[[Context, Node], Lowered]] = {
     "add": lower_add,
+    "avg_pool2d": lower_avg_pool2d,
     "dequantize": lower_dequantize,
     "global_avg_pool": lower_global_avg_pool,
+    "host_mean": lower_host_mean,
     "lookup": lower_lookup,
     "mean": lower_mean,
     "multiply": lower_multiply,
