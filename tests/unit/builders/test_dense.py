@@ -36,7 +36,7 @@ def convolution(source: Draw, builder: GraphBuilder, name: str, x: str, out: int
     weight = numbers.integers(-128, 128, (out, channels, *kernel)).astype(np.int8)
     scales = (numbers.uniform(0.5, 2, out) * 0.01).astype(np.float32)
     fitting = scale_of(builder, x) * 0.01 * 128 * 74 * (channels * kernel[0] * kernel[1]) ** 0.5 / 100
-    off = source.draw(st.sampled_from((1.0, 1.0, 1.0, 0.1, 1e-3, 50.0)))
+    off = source.draw(st.sampled_from((1.0, 1.0, 1.0, 0.1, 3.0)))
     bias = numbers.normal(0, 20 * fitting, out).astype(np.float32)
     attributes = {
         "stride": (1, 1),
