@@ -7,7 +7,7 @@ NOTEBOOK ?= notebooks/01_quickstart.ipynb
 TESTS ?= tests
 
 .DEFAULT_GOAL := help
-.PHONY: help install arm demo test test-fast lab lint format bench clean
+.PHONY: help install arm demo test test-fast test-mera lab lint format bench clean
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -38,11 +38,15 @@ demo: $(STAMP)  ## quantize MobileNetV2, build its deploy directory, run it, com
 # Two processes, a file each: sessions' fixtures are shared within a file's folder.  What counts threads or waits for
 # time runs by itself afterwards; pytest's 5 says that nothing of that kind was asked for.
 test: $(STAMP)  ## run every test
-	$(BIN)/python -m pytest $(TESTS) -m "not alone" -n 2 --dist loadfile
-	$(BIN)/python -m pytest $(TESTS) -m alone || [ $$? = 5 ]
+	$(BIN)/python -m pytest $(TESTS) -m "not alone and not mera" -n 2 --dist loadfile
+	$(BIN)/python -m pytest $(TESTS) -m "alone and not mera" || [ $$? = 5 ]
 
 test-fast: $(STAMP)  ## the tests that take seconds
-	$(BIN)/python -m pytest $(TESTS) -m "not slow and not alone" -n 2 --dist loadfile
+	$(BIN)/python -m pytest $(TESTS) -m "not slow and not alone and not mera" -n 2 --dist loadfile
+
+# MERA_DIR names an environment that is there already; without it one is installed, tested and removed.
+test-mera: $(STAMP)  ## install EdgeCortix's compiler and compare with it (CPython 3.10, 4 GB)
+	ECTOOLKIT_TEST_MERA="$(MERA_DIR)" $(BIN)/python -m pytest tests/mera -m mera
 
 lab: $(STAMP)  ## open the first notebook in JupyterLab
 	$(BIN)/ectoolkit lab $(NOTEBOOK) $(if $(filter 0,$(shell id -u)),-- --allow-root)
@@ -59,7 +63,11 @@ format: $(STAMP)  ## bring the code into the project's style
 
 bench: $(STAMP)  ## measure against other toolkits, as ratios; theirs: pip install '.[bench]'
 	$(BIN)/python benchmarks/latency.py
+	$(BIN)/python benchmarks/interpreter.py
 	$(BIN)/python benchmarks/quantize.py
+	$(BIN)/python benchmarks/boards.py
+	$(BIN)/python benchmarks/mera.py
+	$(BIN)/python benchmarks/accuracy.py
 
 clean:  ## remove .venv and what tools left behind
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis demo_deploy

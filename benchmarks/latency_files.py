@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from quantize_peers import Reader, quiet
+from quantize_peers import onnx_reader, quiet
 
 import ectoolkit as ect
 
@@ -138,16 +138,13 @@ def torch_files(network: Network) -> None:
 
 def onnxruntime_files(network: Network) -> None:
     """QDQ, per channel, min-max."""
-    from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
-
-    class Images(Reader, CalibrationDataReader):
-        pass
+    from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
 
     kinds = {"activation_type": QuantType.QUInt8, "weight_type": QuantType.QInt8, "per_channel": True}
     target = str(network.folder / "qdq.onnx")
     source = network.onnx
     with quiet():
-        quantize_static(source, target, Images(network.calibration), quant_format=QuantFormat.QDQ, **kinds)
+        quantize_static(source, target, onnx_reader(network.calibration), quant_format=QuantFormat.QDQ, **kinds)
     _note_size(network, "onnxruntime QDQ", "qdq.onnx")
 
 

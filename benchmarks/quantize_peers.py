@@ -164,7 +164,7 @@ def _sqnr(activations: dict[str, Any]) -> dict[str, float]:
 
 
 @functools.lru_cache(maxsize=1)
-def _onnx_file(task: Task) -> str:
+def onnx_file(task: Task) -> str:
     """The float module as an ONNX file, preprocessed as onnxruntime recommends."""
     import onnxruntime  # noqa: F401  (named as missing before the export takes its time)
     from onnxruntime.quantization.shape_inference import quant_pre_process
@@ -204,7 +204,7 @@ def calibrate_onnx(method: str, task: Task) -> Arrange:
     from onnxruntime.quantization.registry import QDQRegistry, QLinearOpsRegistry
 
     kinds = sorted({*QDQRegistry, *QLinearOpsRegistry})
-    path = _onnx_file(task)
+    path = onnx_file(task)
 
     def arrange() -> Run:
         augmented = str(task.folder / f"augmented_{method}.onnx")
@@ -232,24 +232,32 @@ def _collect(calibrator: Any, images: np.ndarray) -> Any:
         return calibrator.compute_data()
 
 
-def qdq_loss(task: Task) -> Arrange:
-    """Saves all activations of the float and of the QDQ model, and compares them."""
-    from onnxruntime.quantization import CalibrationDataReader, QuantType, qdq_loss_debug, quantize_static
+def onnx_reader(images: np.ndarray) -> Any:
+    """A `Reader` of the class that onnxruntime asks for."""
+    from onnxruntime.quantization import CalibrationDataReader
 
-    class Images(Reader, CalibrationDataReader):
+    class Given(Reader, CalibrationDataReader):
         pass
 
-    path, quantized = _onnx_file(task), str(task.folder / "qdq.onnx")
+    return Given(images)
+
+
+def qdq_loss(task: Task) -> Arrange:
+    """Saves all activations of the float and of the QDQ model, and compares them."""
+    from onnxruntime.quantization import QuantType, qdq_loss_debug, quantize_static
+
+    path, quantized = onnx_file(task), str(task.folder / "qdq.onnx")
     kinds = {"activation_type": QuantType.QUInt8, "weight_type": QuantType.QInt8, "per_channel": True}
     with quiet():
-        quantize_static(path, quantized, Images(task.looked_at[:2]), **kinds)
+        quantize_static(path, quantized, onnx_reader(task.looked_at[:2]), **kinds)
     outputs = [str(task.folder / name) for name in ("float_outputs.onnx", "qdq_outputs.onnx")]
     for source, target in zip((path, quantized), outputs, strict=True):
         qdq_loss_debug.modify_model_output_intermediate_tensors(source, target)
 
     def run() -> Any:
         reference, candidate = (
-            qdq_loss_debug.collect_activations(output, Images(task.looked_at), _options(task)) for output in outputs
+            qdq_loss_debug.collect_activations(output, onnx_reader(task.looked_at), _options(task))
+            for output in outputs
         )
         matching = qdq_loss_debug.create_activation_matching(candidate, reference)
         return qdq_loss_debug.compute_activation_error({k: v for k, v in matching.items() if "float" in v})
@@ -266,7 +274,7 @@ def nncf_openvino(task: Task) -> Arrange:
     import openvino
 
     nncf.set_log_level(logging.ERROR)
-    model = openvino.convert_model(_onnx_file(task))
+    model = openvino.convert_model(onnx_file(task))
     data = nncf.Dataset([image[None] for image in task.images])
     return lambda: partial(_nncf, nncf, model.clone(), data, len(task.images))
 

@@ -38,6 +38,8 @@ if TYPE_CHECKING:
         ModelStage,
         QuantizeStage,
     )
+    from ectoolkit.workflow.cross_check import CrossCheck, cross_check
+    from ectoolkit.workflow.platforms import compare_platforms
     from ectoolkit.workflow.shortcuts import calibrate, interpret, quantize
 
 __version__ = "0.1.0"
@@ -45,6 +47,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "BuildStage": "workflow",
     "Calibrated": "quantization.calibrated",
+    "CrossCheck": "workflow.cross_check",
     "Deployment": "core.deployment",
     "DevicePanel": "workflow",
     "Diff": "analysis",
@@ -62,6 +65,8 @@ _HOMES = {
     "build": "builders",
     "calibrate": "workflow.shortcuts",
     "compare": "analysis",
+    "compare_platforms": "workflow.platforms",
+    "cross_check": "workflow.cross_check",
     "image_folder": "data",
     "import_torchscript": "frontends.torchscript",
     "interpret": "workflow.shortcuts",
@@ -81,6 +86,7 @@ _HOMES = {
 __all__ = [
     "BuildStage",
     "Calibrated",
+    "CrossCheck",
     "Deployment",
     "DevicePanel",
     "Diff",
@@ -99,6 +105,8 @@ __all__ = [
     "build",
     "calibrate",
     "compare",
+    "compare_platforms",
+    "cross_check",
     "image_folder",
     "import_torchscript",
     "interpret",

@@ -18,6 +18,7 @@ EXTRAS = {
     "PIL": "torch",
     "tvm": "tvm",
     "tvm_ffi": "tvm",
+    "execnet": "mera",
     "pandas": "analysis",
     "ipywidgets": "notebook",
     "anywidget": "notebook",

@@ -63,6 +63,20 @@ class BuildError(EctoolkitError):
         self.stderr = stderr
 
 
+class WorkerError(EctoolkitError):
+    """A process that works for ectoolkit died, hung, lost its connection, or failed at what it was asked.
+
+    Attributes:
+        output: what it printed.
+        timed_out: whether it was killed because it took too long.
+    """
+
+    def __init__(self, message: str, *, output: str = "", timed_out: bool = False) -> None:
+        super().__init__(message)
+        self.output = output
+        self.timed_out = timed_out
+
+
 class DeployFormatError(EctoolkitError, ValueError):
     """A deploy directory or saved file is damaged, incomplete or of another format version."""
 
@@ -85,6 +99,56 @@ class DeviceRunError(DeviceError):
 
 class DeviceTimeoutError(DeviceError):
     """The device did not answer in time."""
+
+
+class XclbinError(DeviceError, ValueError):
+    """A file is not a whole xclbin, or lacks what was asked of it; found before XRT saw it."""
+
+
+class KernelArgumentError(DeviceError, ValueError):
+    """A call of a kernel does not fit its arguments; found before XRT saw it."""
+
+
+class BoardError(DeviceError):
+    """XRT or the board refused.
+
+    Attributes:
+        raised: what XRT raised.
+        log: what XRT wrote to its log meanwhile.
+    """
+
+    def __init__(self, message: str, *, raised: str = "", log: str = "") -> None:
+        super().__init__(message)
+        self.raised = raised
+        self.log = log
+
+
+class BoardPermissionError(BoardError):
+    """This user may not open the board."""
+
+
+class BoardPlatformError(BoardError):
+    """The xclbin was linked for another shell than the board runs."""
+
+
+class BoardBusyError(BoardError):
+    """Another process uses the board."""
+
+
+class BoardHungError(BoardError):
+    """A compute unit hangs; the board needs a reset."""
+
+
+class BoardSignatureError(BoardError):
+    """The board takes signed files only, and this one is not."""
+
+
+class BoardMemoryError(BoardError):
+    """The board has no room for a buffer, in that bank."""
+
+
+class BoardLostError(BoardError):
+    """The process that talked to XRT died."""
 
 
 class PluginError(EctoolkitError):

@@ -1,9 +1,15 @@
-"""What every test shares: torch's own announcements that no test can act on."""
+"""What every test shares: torch's own announcements that no test can act on, and the virtual board."""
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+
 import hypothesis
 import pytest
+
+from ectoolkit.devices.xrt.host import VARIABLE
+from ectoolkit.testing.virtual_u50 import VirtualBoard, missing, virtual_u50
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -14,3 +20,22 @@ def pytest_configure(config: pytest.Config) -> None:
 # how long an example takes says nothing on a busy machine; pytest's timeout still ends what hangs
 hypothesis.settings.register_profile("ectoolkit", deadline=None)
 hypothesis.settings.load_profile("ectoolkit")
+
+
+@pytest.fixture(scope="session")
+def virtual_session() -> Iterator[VirtualBoard]:
+    """A virtual U50 that nobody sees yet; starting one for each test would take longer than the tests."""
+    lacking = missing()
+    if lacking is not None:
+        pytest.skip(f"the virtual U50 cannot start: {lacking}")
+    with virtual_u50() as board:
+        del os.environ[VARIABLE]
+        yield board
+
+
+@pytest.fixture
+def virtual(virtual_session: VirtualBoard, monkeypatch: pytest.MonkeyPatch) -> Iterator[VirtualBoard]:
+    """The virtual U50, seen by this test, without the faults of the one before."""
+    monkeypatch.setenv(VARIABLE, str(virtual_session.host_file))
+    yield virtual_session
+    virtual_session.heal()

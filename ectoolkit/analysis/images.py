@@ -83,7 +83,7 @@ def image_table(
 
 def _measured(model: ExportedModel, images: Iterable[Any]) -> Iterable[Measurement]:
     waiting: list[Any] = []
-    for arrays in samples(images, tuple(model.network.inputs)):
+    for arrays in samples(images, model.argument_names):
         waiting.append(arrays[0] if len(arrays) == 1 else arrays)
         if len(waiting) == BATCH:
             yield measure(model, waiting)

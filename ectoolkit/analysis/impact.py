@@ -7,9 +7,9 @@ from functools import cached_property
 from typing import Any
 
 from ectoolkit._optional import require
-from ectoolkit.analysis.measurement import Measurement, changes, isolated
+from ectoolkit.analysis.measurement import Measurement, changes, floats_of, isolated
 from ectoolkit.analysis.rerunning import output_sums, rerun, worst
-from ectoolkit.analysis.values import DEFAULT_IMAGES, FloatValues, float_values
+from ectoolkit.analysis.values import DEFAULT_IMAGES, FloatValues
 from ectoolkit.core.interpreter import Progress
 from ectoolkit.core.metrics import ErrorSums
 from ectoolkit.frontends.exported import FloatLayer
@@ -58,9 +58,10 @@ class Impact:
             progress: called after each layer that runs; it may raise to cancel.
         """
         if model.network is not self.model.network:
-            images = [arrays[0] if len(arrays) == 1 else arrays for arrays in self.floats.inputs()]
             known = {layer.name for layer in model.network.layers}
-            return measure_impact(model, images, [name for name in self.outputs if name in known], progress, limit=None)
+            return measure_impact(
+                model, self.floats.items(), [name for name in self.outputs if name in known], progress, limit=None
+            )
         changed = changes(self.model.scheme, model.scheme)
         again = [name for name in self.outputs if name in changed]
         return Impact(model, self.floats, self.outputs | _measured(model, self.floats, again, progress))
@@ -95,7 +96,7 @@ def measure_impact(
     """
     if isinstance(images, Measurement):
         images = images.floats
-    floats = images if isinstance(images, FloatValues) else float_values(model.network, images, limit)
+    floats = images if isinstance(images, FloatValues) else floats_of(model, images, limit)
     names = [layer.name for layer in model.network.layers] if layers is None else list(layers)
     return Impact(model, floats, _measured(model, floats, names, progress))
 

@@ -208,7 +208,7 @@ def _measured(measurement: Measurement, name: str) -> dict[str, object]:
 
 
 def _measures(sums: ErrorSums, measurement: Measurement, name: str) -> dict[str, float]:
-    grid = measurement.model.scheme[name].grid
+    grid = None if name in measurement.model.in_float else measurement.model.scheme[name].grid
     found = {measure: getattr(sums, measure) for measure in MEASURES if measure != "rmse_over_scale"}
     return found | {"rmse_over_scale": np.nan if grid is None else sums.rmse_over_scale(float(grid.scale))}
 

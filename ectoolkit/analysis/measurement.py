@@ -35,7 +35,9 @@ class Measurement:
 
     ``cumulative``: everything up to the layer is quantized.  ``isolated``: this layer alone, its weights and its own
     grid, fed with the float model's input.  Both are measured at the layer, in simulation.  Layers without a grid of
-    their own (max pools, reshapes, those in float) round nothing and have no isolated error.
+    their own (max pools, reshapes, those in float) round nothing and have no isolated error.  The float
+    values are the network's own; only what it returns is compared, cumulatively, with what the user's own network
+    returns, which after equalization is another.
 
     Memory: 8 bytes for each element of each layer and image, so that `update` needs to run only what a change touches;
     ResNet-50 at 224×224: 136 MB an image.
@@ -88,7 +90,7 @@ class Measurement:
     @property
     def float_scores(self) -> np.ndarray:
         """The float model's first output: float32, one row an image."""
-        return _rows(self.floats.batches, self.model.network.outputs[0])
+        return _rows(self.floats.outputs, self.model.network.outputs[0])
 
     @property
     def simulated_scores(self) -> np.ndarray:
@@ -107,8 +109,7 @@ class Measurement:
         """
         old = self.model
         if model.network is not old.network:
-            inputs = self.floats.inputs()
-            return measure(model, [item[0] if len(item) == 1 else item for item in inputs], progress, limit=None)
+            return measure(model, self.floats.items(), progress, limit=None)
         fresh = Measurement(
             model,
             self.floats,
@@ -137,21 +138,24 @@ class Measurement:
     def _measure_input(self, simulator: Simulator, name: str) -> None:
         for batch, values in enumerate(self.batches):
             values[name] = simulator.input(name, self.floats.batches[batch][name])
-            self._note(self.cumulative_by_image, name, batch, values[name], self.model.scheme[name].grid)
+            self._note(self.cumulative_by_image, name, batch, values[name], simulator.grid(name))
             for image in self.floats.rows(batch):
                 self.isolated_by_image[image][name] = self.cumulative_by_image[image][name]
 
     def _measure_layer(self, simulator: Simulator, layer: FloatLayer, batch: int, changed: bool) -> None:
         values, floats, name = self.batches[batch], self.floats.batches[batch], layer.name
         values[name] = simulator.run(layer, [values[source] for source in layer.inputs])
-        self._note(self.cumulative_by_image, name, batch, values[name], self.model.scheme[name].grid)
+        self._note(self.cumulative_by_image, name, batch, values[name], simulator.grid(name))
         if changed:
             self._note(self.isolated_by_image, name, batch, isolated(simulator, layer, floats), None)
 
     def _note(self, sums: list[Sums], name: str, batch: int, value: Any, grid: QuantParams | None) -> None:
-        images = self.floats.rows(batch)
-        known = [self.floats.references[image][name] for image in images]
-        reference = by_image(self.floats.batches[batch][name], len(images))
+        images, floats = self.floats.rows(batch), self.floats
+        values, references = floats.batches, floats.references
+        if sums is self.cumulative_by_image and name in self.model.network.outputs:
+            values, references = floats.outputs, floats.output_references
+        known = [references[image][name] for image in images]
+        reference = by_image(values[batch][name], len(images))
         found = error_sums(known, reference, by_image(value, len(images)), grid)
         for image, one in zip(images, found, strict=True):
             sums[image][name] = one
@@ -166,7 +170,7 @@ def isolated(simulator: Simulator, layer: FloatLayer, floats: Values) -> Any:
     """The layer's simulated result for the float model's inputs; the float value itself where nothing is rounded."""
     if simulator.scheme[layer.name].weight is None:  # computes as the float layer does
         return simulator.rounded(layer, floats[layer.name])
-    return simulator.run(layer, [floats[name] for name in layer.inputs])
+    return simulator.run_alone(layer, [floats[name] for name in layer.inputs])
 
 
 def changes(old: Scheme, new: Scheme) -> set[str]:
@@ -220,12 +224,21 @@ def measure(
     """
     layers = len(model.network.layers)
     steps = None if progress is None else lambda done, _, name: progress(done, 2 * layers, name)
-    floats = images if isinstance(images, FloatValues) else float_values(model.network, images, limit, steps)
+    floats = images if isinstance(images, FloatValues) else floats_of(model, images, limit, steps)
     sums: list[list[Sums]] = [[{} for _ in range(len(floats))] for _ in range(2)]
     measurement = Measurement(model, floats, [{} for _ in floats.batches], *sums)
     later = None if progress is None else lambda done, _, name: progress(layers + done, 2 * layers, name)
     measurement._measure(set(model.scheme.layers), later)
     return measurement
+
+
+def floats_of(
+    model: ExportedModel, images: Iterable[Any], limit: int | None, progress: Progress | None = None
+) -> FloatValues:
+    """What a model is measured against: its network's float values, and the outputs of the user's own."""
+    return float_values(
+        model.network, images, limit, progress, names=model.argument_names, user_network=model.user_network
+    )
 
 
 def _rows(batches: Sequence[Values], name: str) -> np.ndarray:

@@ -41,13 +41,21 @@ def rerun(network: FloatNetwork, values: Values, replaced: Values, run: Run, cha
     return {name: fresh[name] for name in network.outputs if name in fresh}
 
 
-def output_sums(floats: FloatValues, batch: int, outputs: Values) -> list[tuple[ErrorSums, ...]]:
-    """For each image of a batch, the sums of each output; those that are missing are as the float model has them."""
+def output_sums(
+    floats: FloatValues, batch: int, outputs: Values, *, to_users: bool = False
+) -> list[tuple[ErrorSums, ...]]:
+    """For each image of a batch, the sums of each output; those that are missing are as the float model has them.
+
+    `to_users`: compared with the user's own network, also where it was equalized.
+    """
     columns = []
+    values, references = floats.batches, floats.references
+    if to_users:
+        values, references = floats.outputs, floats.output_references
     for name in floats.network.outputs:
-        known = [floats.references[image][name] for image in floats.rows(batch)]
+        known = [references[image][name] for image in floats.rows(batch)]
         if name in outputs:
-            reference, images = floats.batches[batch][name], len(known)
+            reference, images = values[batch][name], len(known)
             known = error_sums(known, by_image(reference, images), by_image(outputs[name], images))
         columns.append(known)
     return list(zip(*columns, strict=True))
@@ -75,5 +83,6 @@ def output_after(measurement: Measurement, model: ExportedModel) -> float:
             replaced = {name: simulator.input(name, floats.batches[batch][name]) for name in network.inputs}
             replaced = {name: value for name, value in replaced.items() if name in changed}
             outputs = rerun(network, values, replaced, simulator.run, changed)
-            found += output_sums(floats, batch, {name: values[name] for name in network.outputs} | outputs)
+            outputs = {name: values[name] for name in network.outputs} | outputs
+            found += output_sums(floats, batch, outputs, to_users=True)
     return worst(found)

@@ -14,7 +14,7 @@ from ectoolkit.core.interpreter import Progress
 from ectoolkit.core.metrics import ErrorSums
 from ectoolkit.errors import GraphError
 from ectoolkit.frontends.exported import FloatLayer, FloatNetwork
-from ectoolkit.frontends.exported.execution import run_layer
+from ectoolkit.frontends.exported.execution import run_layer, run_network
 from ectoolkit.quantization.calibration import samples
 from ectoolkit.quantization.collection import check_shapes
 
@@ -38,12 +38,21 @@ class FloatValues:
         network: that was run.
         batches: up to `BATCH` images' values each, in order.
         references: for each image, sums that depend on the float values alone.
+        outputs, output_references: the same of the outputs of the user's own network, where `network` is an equalized
+            one; else they are `batches` and `references`.
     """
 
-    def __init__(self, network: FloatNetwork, batches: list[Values], references: list[Sums]) -> None:
+    def __init__(
+        self,
+        network: FloatNetwork,
+        batches: list[Values],
+        references: list[Sums],
+        outputs: tuple[list[Values], list[Sums]] | None = None,
+    ) -> None:
         self.network = network
         self.batches = batches
         self.references = references
+        self.outputs, self.output_references = outputs or (batches, references)
         first = next(iter(network.inputs))
         self._sizes = [len(values[first]) for values in batches]
         self._layers = {layer.name: layer for layer in network.layers}
@@ -63,11 +72,14 @@ class FloatValues:
     def one(self, image: int) -> FloatValues:
         """One image's values, sharing memory."""
         batch = next(batch for batch in range(len(self.batches)) if image in self.rows(batch))
-        if self._sizes[batch] == 1:
-            return FloatValues(self.network, [self.batches[batch]], [self.references[image]])
-        row = image - self.rows(batch)[0]
-        values = {name: value[row : row + 1] for name, value in self.batches[batch].items()}
-        return FloatValues(self.network, [values], [self.references[image]])
+        values, outputs = self.batches[batch], self.outputs[batch]
+        if self._sizes[batch] > 1:
+            row = image - self.rows(batch)[0]
+            values, outputs = (
+                {name: value[row : row + 1] for name, value in all_.items()} for all_ in (values, outputs)
+            )
+        known = [outputs], [self.output_references[image]]
+        return FloatValues(self.network, [values], [self.references[image]], known)
 
     def layer(self, name: str) -> FloatLayer:
         """A layer by name.
@@ -81,6 +93,10 @@ class FloatValues:
             )
         return self._layers[name]
 
+    def items(self) -> list[Any]:
+        """`inputs` as images of a model are given: arrays where there is one input, tuples where there are several."""
+        return [arrays[0] if len(arrays) == 1 else arrays for arrays in self.inputs()]
+
     def inputs(self) -> list[tuple[np.ndarray, ...]]:
         """Each image as it was given, float32 ``(1, ...)`` for each input."""
         columns = [self.values(name) for name in self.network.inputs]
@@ -92,6 +108,9 @@ def float_values(
     images: Iterable[Any],
     limit: int | None = DEFAULT_IMAGES,
     progress: Progress | None = None,
+    *,
+    names: Sequence[str] = (),
+    user_network: FloatNetwork | None = None,
 ) -> FloatValues:
     """Run the float model once for each image.
 
@@ -100,12 +119,14 @@ def float_values(
         images: as for `ectoolkit.quantization.calibration.samples`.
         limit: how many images to look at; None for all.
         progress: called after each layer; it may raise to cancel.
+        names: of the model's arguments, which images given as dicts are looked up by.
+        user_network: whose outputs are wanted too, where `network` is its equalized form.
 
     Raises:
         InputError: an item is no input for this network, or there is none.
     """
     torch = require("torch", feature="Measuring layers")
-    rows = list(itertools.islice(samples(images, tuple(network.inputs)), limit))
+    rows = list(itertools.islice(samples(images, names or tuple(network.inputs)), limit))
     for arrays in rows:
         check_shapes(network, arrays)
     batches: list[Values] = []
@@ -125,7 +146,22 @@ def float_values(
             _note(references, layer.name, [values[layer.name] for values in batches], counts)
             if progress is not None:
                 progress(index + 1, len(network.layers), layer.name)
-    return FloatValues(network, batches, references)
+        outputs = None if user_network is None else _outputs_of(user_network, batches, counts)
+    return FloatValues(network, batches, references, outputs)
+
+
+def _outputs_of(
+    network: FloatNetwork, batches: Sequence[Values], counts: Sequence[int]
+) -> tuple[list[Values], list[Sums]]:
+    """The outputs of a network of the same inputs, and what depends on them alone."""
+    found = [
+        dict(zip(network.outputs, run_network(network, [values[name] for name in network.inputs]), strict=True))
+        for values in batches
+    ]
+    references: list[Sums] = [{} for _ in range(sum(counts))]
+    for name in network.outputs:
+        _note(references, name, [values[name] for values in found], counts)
+    return found, references
 
 
 def keeps_images_apart(network: FloatNetwork) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
@@ -15,6 +16,7 @@ from ectoolkit._optional import require
 from ectoolkit.core.deployment import Deployment
 from ectoolkit.core.graph import Graph
 from ectoolkit.errors import BuildError
+from ectoolkit.mera.names import TARGETS as MERA_TARGETS
 
 
 def _cpu(graph: Graph, out: str | os.PathLike[str], **options: Any) -> Deployment:
@@ -25,8 +27,17 @@ def _cpu(graph: Graph, out: str | os.PathLike[str], **options: Any) -> Deploymen
     return build_cpu(graph, out, **options)
 
 
+def _mera(target: str, graph: Graph, out: str | os.PathLike[str], **options: Any) -> Deployment:
+    # imported here: it needs torch, to write what their compiler reads
+    from ectoolkit.builders.mera.builder import build_mera
+
+    return build_mera(graph, out, target, **options)
+
+
 #: builder of each target
-TARGETS: Mapping[str, Callable[..., Deployment]] = MappingProxyType({"cpu": _cpu})
+TARGETS: Mapping[str, Callable[..., Deployment]] = MappingProxyType(
+    {"cpu": _cpu, **{f"mera:{name}": partial(_mera, name) for name in MERA_TARGETS}}
+)
 
 
 def build(graph: Graph, out: str | os.PathLike[str], target: str = "cpu", **options: Any) -> Deployment:
@@ -35,9 +46,10 @@ def build(graph: Graph, out: str | os.PathLike[str], target: str = "cpu", **opti
     Args:
         graph: what to build.
         out: the directory; replaced only when the new one is complete.
-        target: ``"cpu"``.
-        **options: of the target; for the cpu those of `ectoolkit.builders.cpu.builder.build_cpu`:
-            `reference_input` (required), `layout`, `host_arch`, `isa`, `progress`.
+        target: ``"cpu"``; ``"mera:InterpreterHw"``, ``"mera:Simulator"`` or ``"mera:IP"`` for EdgeCortix's compiler.
+        **options: of the target: `reference_input` (required), `host_arch`, `progress` and those of
+            `ectoolkit.builders.cpu.builder.build_cpu` (`layout`, `isa`) or of
+            `ectoolkit.builders.mera.builder.build_mera` (`platform`, `scheduler`, `workers`, `torchscript`...).
 
     Returns:
         The deployment, checked against its manifest.

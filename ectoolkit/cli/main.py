@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 import ectoolkit
-from ectoolkit.cli import demo, deploy, devices, lab, run, runner, verdict, verify
+from ectoolkit.cli import demo, deploy, device, devices, lab, mera, run, runner, verdict, verify
 from ectoolkit.cli.doctor import command as doctor
 from ectoolkit.cli.group import CommandGroup
 
@@ -66,6 +66,8 @@ app.command(help=run.HELP, short_help="Run a deploy directory, and compare")(run
 app.command(help=verify.HELP, short_help="Check that a deploy directory is intact")(verify.verify)
 app.command(help=verdict.HELP, short_help="Say which link, layer and element differs")(verdict.verdict)
 app.command(help=devices.HELP, short_help="List where a deploy directory can run")(devices.devices)
+app.add_typer(device.app, name="device", help=device.HELP)
 app.command(help=doctor.HELP, short_help="What is installed, what is missing")(doctor.doctor)
+app.add_typer(mera.app, name="mera", help=mera.HELP)
 app.add_typer(runner.app, name="runner", help=runner.HELP)
 app.command(help=lab.HELP, short_help="Start JupyterLab on the notebooks")(lab.lab)

@@ -81,7 +81,8 @@ def run(
     given = None if not inputs else _read(deployment, inputs, "input")
     expected = None if not reference else _read(deployment, reference, "output")
     manifest = deployment.manifest
-    say(f"deployment: {deployment.path} ({manifest.name}, target {manifest.target}, {manifest.isa})")
+    kind = manifest.platform or manifest.isa
+    say(f"deployment: {deployment.path} ({manifest.name}, target {manifest.target}, {kind})")
     with ect.open_device(device, **options) as opened, progress_bar(f"running on {device}") as progress:
         progress(0, 0, "loading")
         result = opened.run(deployment, given)

@@ -36,9 +36,10 @@ def verify(
     from ectoolkit.core.deployment import MANIFEST, from_layout
 
     deployment = ect.load_deployment(directory)
-    deployment.program()  # its format version too
+    if not deployment.holds_graph:
+        deployment.program()  # its format version too
     manifest = deployment.manifest
-    say(f"{deployment.path}: {manifest.name}, target {manifest.target}, {manifest.isa}")
+    say(f"{deployment.path}: {manifest.name}, target {manifest.target}, {manifest.platform or manifest.isa}")
     rows = [[name, size_text(record.size_bytes), record.sha256, "ok"] for name, record in manifest.files.items()]
     size = (deployment.path / MANIFEST).stat().st_size
     rows.append([MANIFEST, size_text(size), "holds its own, over everything else in it", "ok"])
@@ -48,7 +49,8 @@ def verify(
         return
     from ectoolkit.cli.run import diff_in_layout
 
-    with ect.open_device("interpreter") as device, progress_bar("recomputing the reference"):
+    # the definition itself, as when the reference was written
+    with ect.open_device("interpreter", engine="definition") as device, progress_bar("recomputing the reference"):
         outputs = device.run(deployment).outputs
     stored = [from_layout(a, t.layout) for a, t in zip(deployment.references(), manifest.outputs, strict=True)]
     diff = diff_in_layout(deployment, outputs, stored)

@@ -5,6 +5,7 @@
 | ``deploy.so`` | the compiled library |
 | ``deploy.json`` | how to call it, and the graph it was made from |
 | ``deploy.params`` | weights and requantize parameters (TVM's parameter file) |
+| ``graph.ectgraph`` | the graph and its weights, where another compiler made the three files above |
 | ``input0.bin``, ... | one input, float32, flattened in the layout that the manifest states |
 | ``ref_result_0.bin``, ... | the interpreter's result for it, float32, flattened likewise |
 | ``manifest.json`` | versions, hashes, interface; its own hash too |
@@ -25,7 +26,7 @@ import msgspec
 import numpy as np
 
 from ectoolkit.core.graph import Graph
-from ectoolkit.core.graph_file import check_format, graph_from_json
+from ectoolkit.core.graph_file import check_format, graph_from_json, load_graph
 from ectoolkit.core.inputs import Inputs, check_inputs, split_batch
 from ectoolkit.core.types import Layout, TensorSpec
 from ectoolkit.errors import DeployFormatError, InputError
@@ -36,6 +37,8 @@ MANIFEST = "manifest.json"
 PROGRAM_FORMAT = "ectoolkit-program"
 PROGRAM_VERSION = 1
 LIBRARY, PROGRAM, PARAMETERS = "deploy.so", "deploy.json", "deploy.params"
+#: only where ``deploy.json`` and ``deploy.params`` are another compiler's
+GRAPH = "graph.ectgraph"
 #: names that every version has used
 _KNOWN_NAME = re.compile(r"deploy\.(so|json|params)|(input|ref_result_)\d+\.bin|manifest\.json", re.ASCII)
 
@@ -75,10 +78,10 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
     Attributes:
         name: of the model.
-        target: builder that made it: ``"cpu"``.
+        target: builder that made it: ``"cpu"``, ``"mera:IP"``.
         platform: accelerator platform, empty for the cpu.
         host_arch: of the machine it runs on: ``"x86_64"``.
-        isa: instruction set that the kernels use: ``"avx2"``, ``"generic"``.
+        isa: instruction set that the kernels use: ``"avx2"``, ``"generic"``; empty where another compiler chose.
         cpu_features: what a CPU must have to run it, as the operating system names them.
         tools: version by name of what made it.
         model_sha256: of the source model, empty where it was not a file.
@@ -221,15 +224,23 @@ class Deployment:
         """
         return self._program_file().program
 
-    def graph(self, constants: dict[str, np.ndarray]) -> Graph:
+    @property
+    def holds_graph(self) -> bool:
+        """Whether the graph is in a file of its own; else in ``deploy.json`` and ``deploy.params``."""
+        return GRAPH in self.manifest.files
+
+    def graph(self, constants: dict[str, np.ndarray] | None = None) -> Graph:
         """The graph that the library was made from.
 
         Args:
-            constants: the arrays of ``deploy.params``.
+            constants: the arrays of ``deploy.params``; none where `holds_graph`.
 
         Raises:
             DeployFormatError: the file is damaged or of another version.
         """
+        if self.holds_graph:
+            return load_graph(self.path / GRAPH)
+        assert constants is not None
         return graph_from_json(bytes(self._program_file().graph), constants, str(self.path / PROGRAM))
 
     def _program_file(self) -> ProgramFile:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -13,6 +14,9 @@ from ectoolkit.core.verifier import op_of
 
 #: called after each layer with (layers done, layers in all, name of the layer)
 Progress = Callable[[int, int, str], None]
+#: runs one batch: arrays by input, progress, whether to keep every layer's tensor and not the outputs alone; gives
+#: tensors by value name, in execution order
+Run = Callable[[Mapping[str, np.ndarray], Progress | None, bool], dict[str, np.ndarray]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,17 +78,33 @@ def interpret(graph: Graph, inputs: Inputs, *, progress: Progress | None = None)
     Raises:
         InputError: an input's number, shape or dtype does not fit, or it holds NaN.
     """
-    runs = _runs(graph, inputs, progress, keep=False)
-    return [np.concatenate([run[name] for run in runs]) for name in graph.outputs]
+    return interpret_with(partial(_run, graph), graph, inputs, progress)
 
 
 def trace(graph: Graph, inputs: Inputs, *, progress: Progress | None = None) -> Trace:
     """Run a graph and keep every layer's tensor; arguments and errors as for `interpret`."""
-    runs = _runs(graph, inputs, progress, keep=True)
-    return Trace(graph, {name: np.concatenate([run[name] for run in runs]) for name in runs[0]})
+    return trace_with(partial(_run, graph), graph, inputs, progress)
 
 
-def _runs(graph: Graph, inputs: Inputs, progress: Progress | None, *, keep: bool) -> list[dict[str, np.ndarray]]:
+def interpret_with(run: Run, graph: Graph, inputs: Inputs, progress: Progress | None) -> list[np.ndarray]:
+    """`interpret`, by any way to run one batch."""
+    runs = _runs(run, graph, inputs, progress, keep=False)
+    return [_joined([part[name] for part in runs]) for name in graph.outputs]
+
+
+def trace_with(run: Run, graph: Graph, inputs: Inputs, progress: Progress | None) -> Trace:
+    """`trace`, by any way to run one batch."""
+    runs = _runs(run, graph, inputs, progress, keep=True)
+    return Trace(graph, {name: _joined([part[name] for part in runs]) for name in runs[0]})
+
+
+def _joined(parts: list[np.ndarray]) -> np.ndarray:
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+
+def _runs(
+    run: Run, graph: Graph, inputs: Inputs, progress: Progress | None, *, keep: bool
+) -> list[dict[str, np.ndarray]]:
     """One run for each batch of the inputs; progress counts the layers of all of them."""
     parts, layers = list(_parts(graph, inputs)), len(graph.nodes)
 
@@ -93,16 +113,18 @@ def _runs(graph: Graph, inputs: Inputs, progress: Progress | None, *, keep: bool
             return None
         return lambda done, _, label: progress(before + done, len(parts) * layers, label)
 
-    return [_run(graph, part, reporter(index * layers), keep=keep) for index, part in enumerate(parts)]
+    return [run(part, reporter(index * layers), keep) for index, part in enumerate(parts)]
 
 
 def _parts(graph: Graph, inputs: Inputs) -> Iterator[dict[str, np.ndarray]]:
+    """The inputs of each run, copied: a trace must not change when the caller's arrays do."""
     specs = {name: graph.values[name].spec for name in graph.inputs}
-    return split_batch(specs, check_inputs(graph.name, specs, inputs))
+    for part in split_batch(specs, check_inputs(graph.name, specs, inputs)):
+        yield {name: np.array(array) for name, array in part.items()}
 
 
 def _run(
-    graph: Graph, inputs: Mapping[str, np.ndarray], progress: Progress | None, *, keep: bool
+    graph: Graph, inputs: Mapping[str, np.ndarray], progress: Progress | None, keep: bool
 ) -> dict[str, np.ndarray]:
     arrays: dict[str, np.ndarray] = dict(inputs)
     left = {name: len(users) for name, users in graph.users.items()}

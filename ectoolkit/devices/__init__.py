@@ -2,11 +2,31 @@
 
 A device promises: nothing is touched before `open`; results come back in the graph's layout (NCHW where 4-D); a
 failure is a `DeviceError` that says what to do.  Facts (`DeviceInfo`) stand apart from behaviour (`Device`).
+
+Names are looked up when they are first used: a child process that drives a board needs few of them, and starts sooner.
 """
 
-from ectoolkit.devices.base import Device, DeviceInfo, Latency, RunResult
-from ectoolkit.devices.profile import LayerTime, Profile, Roofline
-from ectoolkit.devices.registry import list_devices, open_device
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ectoolkit.devices.base import Device, DeviceInfo, Latency, RunResult
+    from ectoolkit.devices.profile import LayerTime, Profile, Roofline
+    from ectoolkit.devices.registry import list_devices, open_device
+
+_HOMES = {
+    "Device": "base",
+    "DeviceInfo": "base",
+    "Latency": "base",
+    "LayerTime": "profile",
+    "Profile": "profile",
+    "Roofline": "profile",
+    "RunResult": "base",
+    "list_devices": "registry",
+    "open_device": "registry",
+}
 
 __all__ = [
     "Device",
@@ -19,3 +39,15 @@ __all__ = [
     "list_devices",
     "open_device",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'ectoolkit.devices' has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"ectoolkit.devices.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return list(__all__)

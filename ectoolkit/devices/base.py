@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import ClassVar, Self
 
@@ -42,11 +42,13 @@ class RunResult:
         outputs: float32, in the graph's layout (NCHW where 4-D).
         latency_s: host seconds of one run, the mean where the images took several.
         device: name of the device.
+        metrics: what the device itself measured, such as simulated cycles; empty for most.
     """
 
     outputs: list[np.ndarray]
     latency_s: float
     device: str
+    metrics: Mapping[str, float] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         shapes = ", ".join("×".join(map(str, output.shape)) for output in self.outputs)
@@ -78,19 +80,33 @@ class Device(ABC):
     """One device; use it as a context manager.
 
     Attributes:
-        name: as in the registry.
+        takes_address: whether `open_device` takes ``KIND:ADDRESS`` for it and gives the class the address, as the
+            first argument.
+        name: what `open_device` takes; of the class, the kind alone, as in the registry.
     """
 
-    name: ClassVar[str]
+    takes_address: ClassVar[bool] = False
+    name: str
 
-    def __init__(self) -> None:
+    def __init__(self, address: str = "") -> None:
+        if address:
+            self.name = f"{type(self).name}:{address}"
         self._opened = False
         self._loaded: Deployment | None = None
 
     @classmethod
     @abstractmethod
-    def info(cls) -> DeviceInfo:
-        """Facts, without opening anything."""
+    def discover(cls) -> list[DeviceInfo]:
+        """Facts about each device of this kind here, without opening any; where there is none, one that says why."""
+
+    def info(self) -> DeviceInfo:
+        """Facts about this one, without opening it."""
+        found = self.discover()
+        mine = next((info for info in found if info.name == self.name), None)
+        if mine is None:
+            there = ", ".join(info.name for info in found)
+            return DeviceInfo(self.name, found[0].description, False, f"there is none of this name; there is {there}")
+        return mine
 
     @abstractmethod
     def _open(self) -> None:

@@ -1,4 +1,4 @@
-"""The interpreter as a device: runs the graph that a deployment was made from, exactly and slowly."""
+"""The interpreter as a device: runs the graph that a deployment was made from, exactly."""
 
 from __future__ import annotations
 
@@ -8,32 +8,40 @@ import numpy as np
 
 from ectoolkit.core.deployment import Deployment, from_layout, to_layout
 from ectoolkit.core.inputs import Inputs
-from ectoolkit.core.interpreter import interpret, trace
 from ectoolkit.devices.base import Device, DeviceInfo
 from ectoolkit.devices.parameters import graph_of
+from ectoolkit.interpreters import interpret, trace
 
 
 class InterpreterDevice(Device):
-    """Runs the graph in ``deploy.json`` with the weights in ``deploy.params``; the library is not used."""
+    """Runs the graph that is stored in the directory; the library is not used.
+
+    Args:
+        engine: as for `ectoolkit.interpret`; all give the same.
+    """
 
     name = "interpreter"
 
+    def __init__(self, engine: str = "auto") -> None:
+        super().__init__()
+        self._engine = engine
+
     @classmethod
-    def info(cls) -> DeviceInfo:
-        return DeviceInfo(cls.name, "the exact integer interpreter", True)
+    def discover(cls) -> list[DeviceInfo]:
+        return [DeviceInfo(cls.name, "the exact integer interpreter", True)]
 
     def _open(self) -> None:
         """Nothing to take hold of."""
 
     def taps(self, deployment: Deployment, inputs: Inputs) -> Mapping[str, np.ndarray]:
-        return trace(graph_of(deployment), inputs)
+        return trace(graph_of(deployment), inputs, engine=self._engine)
 
     def _load(self, deployment: Deployment) -> Callable[[list[np.ndarray]], list[np.ndarray]]:
         graph, manifest = graph_of(deployment), deployment.manifest
 
         def run(inputs: list[np.ndarray]) -> list[np.ndarray]:
             given = [from_layout(a, t.layout) for a, t in zip(inputs, manifest.inputs, strict=True)]
-            found = interpret(graph, given)
+            found = interpret(graph, given, engine=self._engine)
             return [to_layout(a, t.layout) for a, t in zip(found, manifest.outputs, strict=True)]
 
         return run

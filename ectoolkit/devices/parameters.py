@@ -1,4 +1,4 @@
-"""Reads ``deploy.params``, and the graph that it belongs to."""
+"""Reads ``deploy.params``, and the graph that a deployment was made from."""
 
 from __future__ import annotations
 
@@ -26,5 +26,12 @@ def load_parameters(deployment: Deployment) -> dict[str, Any]:
 
 
 def graph_of(deployment: Deployment) -> Graph:
-    """The graph that a deployment was made from, weights included; errors as for `load_parameters`."""
+    """The graph that a deployment was made from, wherever it is stored.
+
+    Raises:
+        DeployFormatError: a file is damaged or of another version.
+        MissingDependencyError: apache-tvm is not installed, and its format holds the weights.
+    """
+    if deployment.holds_graph:
+        return deployment.graph()
     return deployment.graph({name: tensor.numpy() for name, tensor in load_parameters(deployment).items()})

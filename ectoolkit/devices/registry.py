@@ -1,4 +1,8 @@
-"""Devices by name, from the entry points ``ectoolkit.devices``; a broken plugin is shown with its reason."""
+"""Devices by name, from the entry points ``ectoolkit.devices``; a broken plugin is shown with its reason.
+
+A name is ``KIND`` or ``KIND:ADDRESS``: the kind, up to the first colon, is the entry point's; the rest is for its class
+to understand (``xrt:0``, ``rpc://host:9090``, ``mera:Simulator``).
+"""
 
 from __future__ import annotations
 
@@ -17,7 +21,7 @@ def list_devices() -> list[DeviceInfo]:
     found = []
     for point in sorted(entry_points(group=GROUP), key=lambda p: p.name):
         try:
-            found.append(_info(point))
+            found.extend(_discover(point))
         except PluginError as error:
             found.append(DeviceInfo(point.name, "broken plugin", False, str(error)))
     return found
@@ -27,8 +31,8 @@ def open_device(name: str, **options: Any) -> Device:
     """A device by name, to be used as a context manager.
 
     Args:
-        name: ``"cpu"`` or ``"interpreter"``, or a plugin's.
-        **options: of the device: ``threads=2`` for the cpu.
+        name: ``"cpu"``, ``"interpreter"``, ``"mera:Simulator"``, ``"xrt:0"``, or a plugin's.
+        **options: of the device: ``threads=2`` for the cpu, ``engine="definition"`` for the interpreter.
 
     Returns:
         The device, not yet open.
@@ -37,27 +41,32 @@ def open_device(name: str, **options: Any) -> Device:
         DeviceNotFoundError: there is none of that name; the message lists those that are.
         PluginError: its plugin does not load, or does not take these options.
     """
+    kind, colon, address = name.partition(":")
     points = {point.name: point for point in entry_points(group=GROUP)}
-    if name not in points:
-        near = difflib.get_close_matches(name, points, n=1)
+    if kind not in points:
+        near = difflib.get_close_matches(kind, points, n=1)
         hint = f" Did you mean {near[0]!r}?" if near else ""
         raise DeviceNotFoundError(f"there is no device {name!r}; there are {', '.join(sorted(points))}.{hint}")
-    kind = _load(points[name])
+    device = _load(points[kind])
+    if colon and not device.takes_address:
+        raise DeviceNotFoundError(f"device {kind} takes no address, got {name!r}. Open it as {kind!r}")
     try:
-        return kind(**options)
+        return device(*[address] if device.takes_address else [], **options)
     except TypeError as error:
         raise PluginError(f"device {name} does not take these options: {error}") from error
 
 
-def _info(point: EntryPoint) -> DeviceInfo:
+def _discover(point: EntryPoint) -> list[DeviceInfo]:
     kind = _load(point)
     try:
-        info = kind.info()
+        found = kind.discover()
     except Exception as error:  # a third party's code may fail in any way
         raise PluginError(f"device {point.name} ({point.value}) does not tell what it is: {error!r}") from error
-    if not isinstance(info, DeviceInfo):
-        raise PluginError(f"device {point.name} ({point.value}) tells {info!r} of itself, expected a DeviceInfo")
-    return info
+    if not (isinstance(found, list) and found and all(isinstance(info, DeviceInfo) for info in found)):
+        raise PluginError(
+            f"device {point.name} ({point.value}) tells {found!r} of itself, expected a list of at least one DeviceInfo"
+        )
+    return found
 
 
 def _load(point: EntryPoint) -> type[Device]:

@@ -3,7 +3,8 @@
 EdgeCortix's compiler picks one operand of an add as the main one, X: the left if nothing else uses it, else the
 right if nothing else uses that, else the left.  If X is a convolution that nothing else uses, the convolution is
 fused: its raw accumulator goes straight into the add, so its own scale, its clamp **and its ReLU** are skipped.
-The board does the same, so the reference must; a lost ReLU is reported by name, since it costs accuracy.
+The board does the same, so the reference must; a lost ReLU is reported by name, since it costs accuracy.  Where the
+other operand can be the main one instead, swapping the two keeps the ReLU.
 """
 
 from __future__ import annotations
@@ -17,9 +18,20 @@ from ectoolkit.core.types import QuantParams
 from ectoolkit.errors import PostconditionError, PrecisionWarning
 from ectoolkit.passes.base import Pass
 
+#: entry of `Graph.origin` that names the layers whose ReLU was dropped, joined by commas
+LOST_RELUS = "lost_relus"
+
 
 class FuseResidualAdd(Pass):
-    """Orders each add's operands (main first) and turns a fusable main convolution into its accumulator."""
+    """Orders each add's operands (main first) and turns a fusable main convolution into its accumulator.
+
+    Args:
+        swap: swap an add's operands first where that keeps a ReLU; the graph is then another than the model it was read
+            from, so a file of that model must be written anew.
+    """
+
+    def __init__(self, *, swap: bool = False) -> None:
+        self.swap = swap
 
     def rewrite(self, graph: Graph) -> Graph:
         values = dict(graph.values)
@@ -29,6 +41,8 @@ class FuseResidualAdd(Pass):
             if add.op != "add":
                 continue
             main, other = main_operand(graph, add)
+            if self.swap and swap_keeps_relu(graph, add):
+                main, other = other, main
             nodes[add.name] = replace(add, inputs=(main, other))
             producer = graph.producer(main)
             if producer is None or not fusable(graph, producer):
@@ -41,11 +55,13 @@ class FuseResidualAdd(Pass):
             warnings.warn(
                 f"{graph.name}: the ReLU of {', '.join(lost_relus)} is dropped, because EdgeCortix's compiler fuses a "
                 "convolution that only an add uses into that add, before its ReLU. The reference does what the board "
-                "does. To keep the ReLU, use its result a second time or swap the add's operands",
+                "does. To keep the ReLU, use its result a second time or swap the add's operands, as "
+                "import_torchscript(keep_relus=True) does where that helps",
                 PrecisionWarning,
                 stacklevel=3,
             )
-        return graph.replace(nodes=tuple(nodes.values()), values=values)
+        origin = {**graph.origin, LOST_RELUS: ",".join(lost_relus)} if lost_relus else graph.origin
+        return graph.replace(nodes=tuple(nodes.values()), values=values, origin=origin)
 
     def ensures(self, graph: Graph) -> None:
         for node in graph.nodes:
@@ -62,6 +78,18 @@ def main_operand(graph: Graph, add: Node) -> tuple[str, str]:
     if len(graph.users[left]) == 1 or len(graph.users[right]) > 1:
         return left, right
     return right, left
+
+
+def swap_keeps_relu(graph: Graph, add: Node) -> bool:
+    """Whether an add, as it is written, loses a ReLU that it keeps with its operands swapped."""
+    left, right = (graph.producer(name) for name in add.inputs)
+    if left is None or right is None or not _loses_relu(graph, left) or _loses_relu(graph, right):
+        return False
+    return len(graph.users[right.name]) == 1  # else the left one is the main operand whatever the order
+
+
+def _loses_relu(graph: Graph, producer: Node) -> bool:
+    return fusable(graph, producer) and bool(producer.attributes["relu"])
 
 
 def fusable(graph: Graph, producer: Node) -> bool:

@@ -24,6 +24,7 @@ from ectoolkit.frontends.exported import FloatLayer, FloatNetwork
 from ectoolkit.frontends.exported.forms import FLOAT_FORMS
 from ectoolkit.passes.precise_add import PreciseAdds
 from ectoolkit.passes.residual_add import FuseResidualAdd
+from ectoolkit.quantization.placement import float_layers
 from ectoolkit.quantization.scheme import LayerScheme, Scheme
 
 
@@ -41,7 +42,7 @@ def assemble(network: FloatNetwork, scheme: Scheme) -> Graph:
     for layer in network.layers:
         assembler.add(layer)
     graph = assembler.builder.finish([assembler.output(name) for name in network.outputs], {"frontend": "torch.export"})
-    return FuseResidualAdd()(graph) if scheme.hardware == "dna" else PreciseAdds()(graph)
+    return FuseResidualAdd(swap=True)(graph) if scheme.hardware == "dna" else PreciseAdds()(graph)
 
 
 @dataclass
@@ -67,6 +68,7 @@ class _Assembler:
         self.builder = GraphBuilder(network.name)
         self.tensors: dict[str, _Tensor] = {}
         self._inputs = frozenset(network.inputs)
+        self._in_float = float_layers(network, scheme)
         for name, shape in network.inputs.items():
             self.tensors[name] = _Tensor(self.builder.input(shape, name), None, "codes")
 
@@ -78,16 +80,10 @@ class _Assembler:
                 f"layer {layer.name} ({layer.op}) cannot be kept in float: it only moves or selects codes, which costs "
                 f"nothing. Keep the layer before or behind it in float; possible are: {', '.join(FLOAT_FORMS)}"
             )
-        if chosen.keep_float or self._runs_in_float(layer):
+        if layer.name in self._in_float:
             self.tensors[layer.name] = _Tensor(self._add_real(layer), None, "real")
         else:
             self.tensors[layer.name] = _Tensor(None, self._add_integer(layer, chosen), "codes")
-
-    def _runs_in_float(self, layer: FloatLayer) -> bool:
-        if layer.constants or (layer.op in OPS and OPS[layer.op].real):
-            return True
-        follows = layer.op in OPS and {"uint8", "float32"} <= set(OPS[layer.op].input_dtypes[0])
-        return follows and all(self.tensors[name].at_home == "real" for name in layer.inputs)
 
     # --- the borders ---------------------------------------------------------------------------------------------
 

@@ -17,12 +17,12 @@ from ectoolkit.frontends.exported.execution import run_network
 from ectoolkit.quantization.calibration import first_of, samples
 from ectoolkit.quantization.collection import Collector
 from ectoolkit.quantization.config import QuantConfig
-from ectoolkit.quantization.corrections import correct_bias, equalize, round_adaptively
+from ectoolkit.quantization.corrections import correct_bias, correct_expected, equalize, round_adaptively
 from ectoolkit.quantization.derivation import Deriver
 from ectoolkit.quantization.exported import ExportedModel
 from ectoolkit.quantization.network_check import check_weights, warn_of_few_images
 from ectoolkit.quantization.prediction import Predictor
-from ectoolkit.quantization.scheme import Scheme
+from ectoolkit.quantization.scheme import LayerScheme, Scheme
 from ectoolkit.quantization.statistics import Statistics
 
 #: images that corrections look at; more changes little
@@ -62,7 +62,9 @@ class Calibrated:
         self._calibration = calibration
         self._deriver = Deriver(network, statistics)
         self._predictor = Predictor(network, statistics)
+        self._user_network: FloatNetwork | None = None
         self._equalized: Calibrated | None = None
+        self._expected: dict[int, tuple[LayerScheme, LayerScheme]] = {}
         self._corrected: tuple[Scheme, tuple[str, ...], Scheme] | None = None
 
     def quantize(self, config: QuantConfig | None = None, *, progress: Progress | None = None) -> ExportedModel:
@@ -83,7 +85,9 @@ class Calibrated:
     def _quantize(self, config: QuantConfig, progress: Progress | None) -> ExportedModel:
         derived = self._deriver.derive(config)
         scheme = self._correct(derived, config.corrections, progress)
-        return ExportedModel(self.network, self.statistics, config, scheme, self._predictor)
+        return ExportedModel(
+            self.network, self.statistics, config, scheme, self._predictor, self._user_network, self.names
+        )
 
     def _equal(self, progress: Progress | None) -> Calibrated:
         """The same model with equalized weights, whose activations need statistics of their own."""
@@ -92,6 +96,7 @@ class Calibrated:
             network = equalize(self.network, self.statistics)
             statistics = Collector(network).run(self._again("equalization"), progress, names=self.names)
             self._equalized = Calibrated(network, statistics, self._calibration, names=self.names)
+            self._equalized._user_network = self.network
         return self._equalized
 
     def _correct(self, scheme: Scheme, corrections: Sequence[str], progress: Progress | None) -> Scheme:
@@ -99,12 +104,17 @@ class Calibrated:
         if not wanted:
             return scheme
         if self._corrected is None or not (_same(self._corrected[0], scheme) and self._corrected[1] == wanted):
-            self._again(wanted[0])
-            require_correctable(self.network, wanted[0])
-            images = list(self.images(CORRECTION_IMAGES))
-            correct = correct_bias if wanted == ("bias",) else round_adaptively
-            self._corrected = scheme, wanted, correct(self.network, scheme, images, progress)
+            self._corrected = scheme, wanted, self._corrected_by(wanted[0], scheme, progress)
         return self._corrected[2]
+
+    def _corrected_by(self, correction: str, scheme: Scheme, progress: Progress | None) -> Scheme:
+        if correction == "expected_bias":
+            return correct_expected(self.network, self.statistics, scheme, self._expected)
+        self._again(correction)
+        require_correctable(self.network, correction)
+        images = list(self.images(CORRECTION_IMAGES))
+        correct = correct_bias if correction == "bias" else round_adaptively
+        return correct(self.network, scheme, images, progress)
 
     def images(self, count: int) -> Iterable[tuple[np.ndarray, ...]]:
         """The first images once more: the inputs of one run each, float32 ``(1, ...)``.

@@ -54,7 +54,9 @@ def _array(value: Any) -> np.ndarray:
 def _require_finite(array: np.ndarray, what: str) -> None:
     if not np.isfinite(array).all():
         kind = "NaN" if np.isnan(array).any() else "an infinity"
-        raise InputError(f"{what} holds {kind}; check the preprocessing")
+        image = int(np.flatnonzero(~np.isfinite(array).reshape(len(array), -1).all(axis=1))[0])
+        place = f" in image {image} of its {len(array)}" if len(array) > 1 else ""
+        raise InputError(f"{what} holds {kind}{place}; check the preprocessing")
 
 
 def samples(calibration: Iterable[Any], names: Sequence[str]) -> Iterator[tuple[np.ndarray, ...]]:

@@ -14,7 +14,7 @@ WEIGHTS = ("per_channel", "per_tensor")
 ACTIVATION_BITS = (8, 7, 6, 5, 4)
 WEIGHT_BITS = (8, 7, 6, 5, 4, 3, 2)
 HARDWARE = ("", "dna")
-CORRECTIONS = ("equalization", "bias", "adaround")
+CORRECTIONS = ("equalization", "expected_bias", "bias", "adaround")
 
 
 @dataclass(frozen=True)
@@ -76,9 +76,10 @@ class QuantConfig:
         hardware: ``"dna"`` keeps to what EdgeCortix's accelerator computes: zero points up to 127 (their simulator is
             wrong above), its truncating average pool, its residual add; ``""`` computes these as precisely as integers
             allow.
-        corrections: of ``"equalization"`` (of weights between layers), ``"bias"`` (of the mean error) and
-            ``"adaround"`` (learned rounding; not with ``"bias"``).
-        layers: what single layers have of their own, by name.
+        corrections: of ``"equalization"`` (of weights between layers), ``"expected_bias"`` (of what rounded weights do
+            to each layer's mean, from statistics alone and at once), ``"bias"`` (of the mean error in whole runs) and
+            ``"adaround"`` (learned rounding); one of the last three.
+        layers: what single layers have of their own, by name; a `LayerConfig` or a dict of its fields.
         fuse: lists of module names to fuse (convolution, batch norm, ReLU), for modules with QuantStubs and without
             ``fuse_model`` whose layers do not follow each other in an ``nn.Sequential``.
     """
@@ -96,14 +97,16 @@ class QuantConfig:
 
     def __post_init__(self) -> None:
         _check(self)
+        object.__setattr__(self, "layers", {name: _layer_config(name, own) for name, own in self.layers.items()})
         object.__setattr__(self, "fuse", tuple(tuple(group) for group in self.fuse))
         given = (self.corrections,) if isinstance(self.corrections, str) else tuple(self.corrections)
         unknown = [name for name in given if name not in CORRECTIONS]
         if unknown:
             raise QuantizationError(f"corrections holds {unknown[0]!r}, expected of {_listed(CORRECTIONS)}")
-        if {"bias", "adaround"} <= set(given):
+        last = [name for name in CORRECTIONS[1:] if name in given]
+        if len(last) > 1:
             raise QuantizationError(
-                "corrections holds 'bias' and 'adaround', which undo each other; choose one of them"
+                f"corrections holds {last[0]!r} and {last[1]!r}, which undo each other; choose one of them"
             )
         object.__setattr__(self, "corrections", tuple(name for name in CORRECTIONS if name in given))
 
@@ -169,6 +172,22 @@ _ALLOWED: Mapping[str, tuple[Any, ...]] = {
     "hardware": HARDWARE,
     "keep_float": (True, False),
 }
+
+
+def _layer_config(name: str, given: Any) -> LayerConfig:
+    """Settings of a layer that may be written as a plain dict."""
+    if isinstance(given, LayerConfig):
+        return given
+    known = [f.name for f in fields(LayerConfig)]
+    if not isinstance(given, Mapping):
+        raise QuantizationError(
+            f"the settings of layer {name} are {given!r}, expected a LayerConfig or a dict of its fields: "
+            f"{', '.join(known)}"
+        )
+    unknown = [key for key in given if key not in known]
+    if unknown:
+        raise QuantizationError(f"there is no setting {unknown[0]!r}; there are {', '.join(known)}")
+    return LayerConfig(**given)
 
 
 def _check(config: QuantConfig | LayerConfig) -> None:

@@ -16,6 +16,7 @@ import numpy as np
 from ectoolkit.core.types import QuantParams
 from ectoolkit.frontends.exported import FloatLayer, FloatNetwork
 from ectoolkit.quantization.distribution import Distribution
+from ectoolkit.quantization.placement import float_layers
 from ectoolkit.quantization.scheme import Scheme, WeightScheme
 from ectoolkit.quantization.statistics import Statistics, TensorStatistics
 
@@ -89,7 +90,7 @@ class Predictor:
         """One layer's prediction."""
         chosen, layer = scheme[name], self._layers[name]
         signal = self.statistics.tensors[name].mean_square
-        if chosen.keep_float or chosen.grid is None:
+        if chosen.grid is None or name in float_layers(self.network, scheme):
             return Prediction(signal, 0.0, 0.0, 0.0)
         weights = 0.0 if chosen.weight is None else self._weights(layer, chosen.weight)
         return Prediction(signal, *self._grid(name, chosen.grid), weights)
@@ -128,7 +129,7 @@ def weight_noise(layer: FloatLayer, weight: WeightScheme, source: TensorStatisti
     assert layer.weight is not None
     real = weight.real
     error = np.subtract(layer.weight, real, out=real)
-    mean, variance = _channel_moments(layer, source)
+    mean, variance = channel_moments(layer, source)
     groups = len(mean) // error.shape[1]
     # A row for each output, a column for each weight of it: sums over inputs and positions are then one product, which
     # in float32 is right to 1e-6.
@@ -139,7 +140,7 @@ def weight_noise(layer: FloatLayer, weight: WeightScheme, source: TensorStatisti
     return float(np.mean(spread + np.square(biased), dtype=np.float64))
 
 
-def _channel_moments(layer: FloatLayer, source: TensorStatistics) -> tuple[np.ndarray, np.ndarray]:
+def channel_moments(layer: FloatLayer, source: TensorStatistics) -> tuple[np.ndarray, np.ndarray]:
     """float64 ``(input channels,)`` mean and variance of a layer's input.
 
     Where channels lie along another axis than the statistics' (a linear layer over rows), all get those of the whole.

@@ -7,17 +7,32 @@ the structure of the network.
 from __future__ import annotations
 
 import numpy as np
+from hypothesis import reject
 from hypothesis import strategies as st
 
 from ectoolkit.core.graph import Graph
 from ectoolkit.core.graph_builder import GraphBuilder
+from ectoolkit.errors import QuantizationError
 from ectoolkit.passes.precise_add import PreciseAdds
 from ectoolkit.passes.residual_add import FuseResidualAdd
 from ectoolkit.testing import more_layers
 from ectoolkit.testing.draws import Draw, scale_of
 
 #: operations that `graphs` draws from, by how often
-BODY = ("conv", "conv", "depthwise", "grouped", "add", "add", "concat", "relu", "max_pool", "bilinear", "nearest")
+BODY = (
+    "conv",
+    "conv",
+    "depthwise",
+    "grouped",
+    "add",
+    "add",
+    "add",
+    "concat",
+    "relu",
+    "max_pool",
+    "bilinear",
+    "nearest",
+)
 #: operations of ectoolkit's own, beyond the accelerator's
 MORE = ("enlarging", "gather", "island", "lookup", "mean", "multiply", "transpose")
 
@@ -46,8 +61,12 @@ def graphs(draw: st.DrawFn, max_layers: int = 5, max_channels: int = 19, own: bo
     if len(made) > 2 and source.chance():
         ends.append(made[len(made) // 2])
     outputs = [builder.node("dequantize", f"out{i}", [end], None, dtype="float32") for i, end in enumerate(ends)]
-    graph = builder.finish(outputs)
-    return PreciseAdds()(graph) if own and source.chance() else FuseResidualAdd()(graph)
+    try:
+        graph = builder.finish(outputs)
+        precise = own and draw(st.sampled_from((True, True, False)))
+        return PreciseAdds()(graph) if precise else FuseResidualAdd()(graph)
+    except QuantizationError:  # scales so far apart that no multiplier stands for their ratio
+        reject()
 
 
 def inputs_of(graph: Graph, seed: int, batch: int = 1) -> np.ndarray:
@@ -131,14 +150,15 @@ def _weighted(
     shape: tuple[int, ...],
     attributes: dict[str, object],
 ) -> str:
-    """Random weights, all int8 codes; scales from fitting to far off, so that outputs saturate or vanish."""
+    """Random weights, all int8 codes or the largest; scales from fitting to far off: outputs saturate or vanish."""
     numbers = source.numbers
-    weight = numbers.integers(-128, 128, shape).astype(np.int8)
+    codes = numbers.choice([-128, 127], shape) if source.draw(st.sampled_from((False, False, True))) else None
+    weight = (numbers.integers(-128, 128, shape) if codes is None else codes).astype(np.int8)
     fan_in = int(np.prod(shape[1:]))
     weight_scale = (numbers.uniform(0.5, 2, shape[0]) * 0.01).astype(np.float32)
     # sums have about 128 · 74 · sqrt(fan in) steps of input scale × weight scale; 100 codes should hold them
     fitting = scale_of(builder, x) * 0.01 * 128 * 74 * fan_in**0.5 / 100
-    off = source.draw(st.sampled_from((1.0, 1.0, 1.0, 1e-3, 300.0)))
+    off = source.draw(st.sampled_from((1.0, 1.0, 1.0, 1.0, 1e-3, 300.0, 1e-5, 1e4)))
     bias = numbers.normal(0, 20 * fitting, shape[0]).astype(np.float32) if source.chance() else None
     return builder.weighted(op, name, x, weight, weight_scale, bias, source.grid(fitting * off), attributes)
 

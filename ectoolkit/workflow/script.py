@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from ectoolkit.core.graph import Graph
 from ectoolkit.data import ImageSet, LoadedModel, Preprocess
-from ectoolkit.quantization.config import QuantConfig
+from ectoolkit.quantization.config import LayerConfig, QuantConfig
 
 if TYPE_CHECKING:
     from ectoolkit.workflow.flow import Flow
@@ -69,6 +70,12 @@ class _Writer:
             return value.origin + (f".with_preprocess(ect.{value.preprocess!r})" if own else "")
         if isinstance(value, tuple | list) and all(self.inline(part) for part in value):
             return repr(value)
+        if isinstance(value, LayerConfig):
+            return f"ect.{value!r}"
+        if isinstance(value, Mapping) and all(
+            isinstance(key, str) and self.inline(part) for key, part in value.items()
+        ):
+            return "{" + ", ".join(f"{key!r}: {self.inline(part)}" for key, part in value.items()) + "}"
         return repr(str(value)) if hasattr(value, "__fspath__") else ""
 
     def definition(self, name: str, value: Any) -> list[str]:

@@ -7,9 +7,9 @@ from typing import Any, Literal, overload
 
 import numpy as np
 
+from ectoolkit import interpreters
 from ectoolkit.analysis.collapse import warn_of_collapse
 from ectoolkit.analysis.measurement import measure
-from ectoolkit.core import interpreter
 from ectoolkit.core.graph import Graph
 from ectoolkit.core.inputs import Inputs
 from ectoolkit.core.interpreter import Progress, Trace
@@ -101,12 +101,14 @@ def _plain(module: Any, calibration: Iterable[Any]) -> tuple[Any, Iterable[Any],
 
 @overload
 def interpret(
-    graph: Graph, x: Inputs, *, trace: Literal[False] = False, progress: Progress | None = None
+    graph: Graph, x: Inputs, *, trace: Literal[False] = False, engine: str = "auto", progress: Progress | None = None
 ) -> list[np.ndarray]: ...
 @overload
-def interpret(graph: Graph, x: Inputs, *, trace: Literal[True], progress: Progress | None = None) -> Trace: ...
 def interpret(
-    graph: Graph, x: Inputs, *, trace: bool = False, progress: Progress | None = None
+    graph: Graph, x: Inputs, *, trace: Literal[True], engine: str = "auto", progress: Progress | None = None
+) -> Trace: ...
+def interpret(
+    graph: Graph, x: Inputs, *, trace: bool = False, engine: str = "auto", progress: Progress | None = None
 ) -> list[np.ndarray] | Trace:
     """Run a graph exactly.
 
@@ -114,11 +116,16 @@ def interpret(
         graph: what to run.
         x: float32 in the model's layout (NCHW where 4-D), any multiple of its batch.
         trace: keep every layer's codes.
-        progress: called after each layer.
+        engine: ``"definition"`` is the arithmetic's definition in numpy; ``"fast"`` gives the same in every element
+            many times sooner, on torch and its threads; ``"auto"`` is fast where torch is installed.
+        progress: called after each layer; may raise to cancel.
 
     Returns:
         The outputs, float32, NCHW where 4-D; or with `trace` a mapping from layer name to its array.
+
+    Raises:
+        InputError: the input does not fit, or there is no such engine.
+        MissingDependencyError: the fast engine was asked for, and torch is not installed.
     """
-    if trace:
-        return interpreter.trace(graph, x, progress=progress)
-    return interpreter.interpret(graph, x, progress=progress)
+    run = interpreters.trace if trace else interpreters.interpret
+    return run(graph, x, engine=engine, progress=progress)

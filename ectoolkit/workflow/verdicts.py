@@ -28,9 +28,10 @@ from ectoolkit.builders import build
 from ectoolkit.core.deployment import Deployment
 from ectoolkit.core.graph import Graph
 from ectoolkit.core.inputs import Inputs, check_inputs
-from ectoolkit.core.interpreter import Progress, Trace, trace
+from ectoolkit.core.interpreter import Progress, Trace
 from ectoolkit.core.ops.base import grid
 from ectoolkit.devices import Device
+from ectoolkit.interpreters import trace
 
 if TYPE_CHECKING:
     from ectoolkit.data import Preprocess
@@ -165,6 +166,7 @@ class _Rebuilt:
         manifest = self.deployment.manifest
         specs = {name: graph.values[name].spec for name in graph.inputs}
         first = {name: a[: specs[name].shape[0]] for name, a in check_inputs(graph.name, specs, inputs).items()}
+        own = {"platform": manifest.platform} if manifest.platform else {"isa": manifest.isa}
         with tempfile.TemporaryDirectory(prefix="ectoolkit-") as folder:
             built = build(
                 graph,
@@ -172,7 +174,7 @@ class _Rebuilt:
                 target=manifest.target,
                 reference_input=first,
                 layout=str(manifest.inputs[0].layout),
-                isa=manifest.isa,
+                **own,
             )
             return self.device.run(built, inputs).outputs
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,7 +14,9 @@ from ectoolkit.core.deployment import Deployment
 from ectoolkit.core.graph import Graph
 from ectoolkit.testing.networks import example_input, island_graph, residual_graph, two_ended_graph
 
-DEVICES = ["cpu", "interpreter"]
+STAND_IN = Path(__file__).parents[1] / "helpers" / "stand_in"
+#: a board of XRT is the virtual one; once through XRT's C library, once through a stand-in for pyxrt
+DEVICES = ["cpu", "interpreter", "xrt:0", "xrt:0 through pyxrt"]
 BUILDS = [
     ("residual", "NHWC"),
     ("residual", "NCHW"),
@@ -53,6 +56,12 @@ def residual(tmp_path_factory: pytest.TempPathFactory) -> Built:
 
 
 @pytest.fixture(params=DEVICES)
-def name(request: pytest.FixtureRequest) -> str:
+def name(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Of a device."""
-    return str(request.param)
+    device, _, way = str(request.param).partition(" through ")
+    if device.startswith("xrt"):
+        request.getfixturevalue("virtual")
+    if way:
+        monkeypatch.syspath_prepend(str(STAND_IN))
+        monkeypatch.setenv("ECTOOLKIT_PYXRT_API", "2.23")
+    return device

@@ -18,7 +18,7 @@ from ectoolkit.devices import DeviceInfo, Latency, RunResult, list_devices, open
 from ectoolkit.devices import registry as registry_module
 from ectoolkit.devices.cpu import CpuDevice
 from ectoolkit.devices.interpreter import InterpreterDevice
-from ectoolkit.errors import DeviceError, MissingDependencyError, PluginError
+from ectoolkit.errors import DeviceError, DeviceNotFoundError, InputError, MissingDependencyError, PluginError
 
 
 def plugins(monkeypatch: pytest.MonkeyPatch, **values: str) -> None:
@@ -37,6 +37,47 @@ def test_list() -> None:
 def test_open() -> None:
     assert type(open_device("cpu")) is CpuDevice
     assert type(open_device("interpreter")) is InterpreterDevice
+
+
+def test_engines_of_the_interpreter(residual: Any) -> None:
+    expected = interpret(residual.graph, residual.x)
+    for engine in ("auto", "fast", "definition"):
+        with open_device("interpreter", engine=engine) as device:
+            assert compare(device.run(residual.deployment).outputs, expected)
+    with pytest.raises(InputError) as caught, open_device("interpreter", engine="quick") as device:
+        device.run(residual.deployment)
+    assert str(caught.value) == "engine is 'quick', expected 'auto', 'fast' or 'definition'"
+
+
+class PortDevice(InterpreterDevice):
+    """A device with addresses."""
+
+    takes_address = True
+    name = "port"
+
+    def __init__(self, address: str) -> None:
+        super().__init__()
+        self.name = f"port:{address}"
+
+    @classmethod
+    def discover(cls) -> list[DeviceInfo]:
+        return [DeviceInfo("port:1", "first", True), DeviceInfo("port:b:2", "second", False, "unplugged")]
+
+
+def test_addresses(monkeypatch: pytest.MonkeyPatch, residual: Any) -> None:
+    plugins(monkeypatch, port="theirs:Port", interpreter="ectoolkit.devices.interpreter:InterpreterDevice")
+    load = EntryPoint.load
+    monkeypatch.setattr(EntryPoint, "load", lambda self: PortDevice if self.name == "port" else load(self))
+    assert [info.name for info in list_devices()] == ["interpreter", "port:1", "port:b:2"]
+    with open_device("port:b:2") as device:
+        assert device.run(residual.deployment).device == device.name == "port:b:2"
+        assert device.info() == DeviceInfo("port:b:2", "second", False, "unplugged")
+    assert open_device("port:3").info() == DeviceInfo(
+        "port:3", "first", False, "there is none of this name; there is port:1, port:b:2"
+    )
+    with pytest.raises(DeviceNotFoundError) as caught:
+        open_device("interpreter:0")
+    assert str(caught.value) == ("device interpreter takes no address, got 'interpreter:0'. Open it as 'interpreter'")
 
 
 def test_broken_plugins_are_listed_with_their_reason(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -68,7 +109,7 @@ def test_cpu_without_tvm(monkeypatch: pytest.MonkeyPatch) -> None:
         raise MissingDependencyError(text)
 
     monkeypatch.setattr("ectoolkit.devices.cpu.require", refusing)
-    info = CpuDevice.info()
+    [info] = CpuDevice.discover()
     assert (info.available, info.reason) == (False, text)
     with pytest.raises(MissingDependencyError, match="The cpu device needs tvm"):
         open_device("cpu").__enter__()

@@ -78,7 +78,7 @@ def lost_relu_text(layer: str) -> str:
     return (
         f"model: the ReLU of {layer} is dropped, because EdgeCortix's compiler fuses a convolution that only an add "
         "uses into that add, before its ReLU. The reference does what the board does. To keep the ReLU, use its "
-        "result a second time or swap the add's operands"
+        "result a second time or swap the add's operands, as import_torchscript(keep_relus=True) does where that helps"
     )
 
 

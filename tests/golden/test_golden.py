@@ -6,6 +6,7 @@ from typing import Any
 
 from numpy.testing import assert_array_equal
 
+from ectoolkit import interpreters
 from ectoolkit.core.graph_file import load_graph, save_graph
 from ectoolkit.core.interpreter import interpret, trace
 
@@ -16,6 +17,18 @@ def test_interpreter_equals_interpreter_hw(golden: Any) -> None:
     for found, expected in zip(outputs, golden.expected, strict=True):
         assert found.dtype == expected.dtype
         assert_array_equal(found, expected)
+
+
+def test_fast_interpreter_equals_the_definition_in_every_layer(golden: Any) -> None:
+    expected, found = trace(golden.graph, golden.x), interpreters.trace(golden.graph, golden.x, engine="fast")
+    assert list(found) == list(expected)
+    for name, array in expected.items():
+        assert (found[name].shape, found[name].dtype) == (array.shape, array.dtype)
+        assert_array_equal(found[name], array, err_msg=name)
+    for output, hardware in zip(
+        interpreters.interpret(golden.graph, golden.x, engine="fast"), golden.expected, strict=True
+    ):
+        assert_array_equal(output, hardware)
 
 
 def test_saved_graph_gives_the_same(golden: Any, tmp_path: Any) -> None:

@@ -46,6 +46,7 @@ def emulated(program: Path, folder: Path, cpu: str = "max") -> subprocess.Comple
     return subprocess.run([*command, "--runs=1", "--warmup=0"], capture_output=True, text=True, check=False)
 
 
+@pytest.mark.timeout(900)
 def test_program_equals_interpreter(golden: Any, inference: Path, tmp_path: Path) -> None:
     isa, layout = ISAS[golden.position % 3], ("NHWC", "NCHW")[golden.position % 2]
     built = build(golden.graph, tmp_path / "deploy", reference_input=golden.x, layout=layout, isa=isa)

@@ -23,6 +23,7 @@ LIGHT = [
     "ectoolkit.devices",
     "ectoolkit.runner",
     "ectoolkit.data",
+    "ectoolkit.interpreters",
 ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -68,6 +69,10 @@ def test_images_that_are_no_numbers(value: float, named: str) -> None:
     bad[0, 0, 0] = value
     assert message_of(lambda: calibrate(conv(), [IMAGES[0], IMAGES[1], bad]), InputError) == (
         f"calibration item 2 holds {named}; check the preprocessing"
+    )
+    batch = np.stack([IMAGES[0], bad, IMAGES[1], bad])
+    assert message_of(lambda: calibrate(conv(), [IMAGES, batch]), InputError) == (
+        f"calibration item 1 holds {named} in image 1 of its 4; check the preprocessing"
     )
 
 
@@ -183,13 +188,15 @@ class Branching(nn.Module):
 
 
 def test_control_flow_that_depends_on_data() -> None:
-    text = message_of(lambda: calibrate(Branching(), IMAGES), GraphError)
-    assert text.startswith("torch.export cannot capture Branching: ")
-    assert "data-dependent" in text
-    assert "\n" not in text
-    assert text.endswith(
-        "Its forward must be free of branches on tensor values; torch.export.export(module, (example,)) shows the same "
-        "error with torch's advice"
+    with pytest.raises(Exception, match="data-dependent") as caught:
+        torch.export.export(Branching(), (torch.from_numpy(IMAGES[:1]),))
+    reason = str(caught.value).splitlines()[0]  # torch's own words
+    line = inspect.getsourcelines(Branching.forward)[1] + 1
+    assert message_of(lambda: calibrate(Branching(), IMAGES), GraphError) == (
+        f"torch.export cannot capture Branching: {reason}, in test_calibration_messages.py, line {line}: "
+        "if x.sum() > 0:. Its forward must be free of branches on tensor values: write torch.where or torch.clamp in "
+        "place of the branch, or quantize the parts before and behind it as models of their own. "
+        "torch.export.export(module, (example,)) shows the same error with torch's advice"
     )
 
 
@@ -216,7 +223,10 @@ class Two(nn.Module):
             "calibration item 0 has right as float32 (1, 3, 8, 8), expected float32 with the batch of left, 3, as "
             "first axis",
         ),
-        ([(IMAGES, IMAGES * np.nan)], "calibration item 0, right, holds NaN; check the preprocessing"),
+        (
+            [(IMAGES, IMAGES * np.nan)],
+            "calibration item 0, right, holds NaN in image 0 of its 3; check the preprocessing",
+        ),
     ],
 )
 def test_items_for_a_model_with_two_inputs(items: Any, expected: str) -> None:
@@ -260,7 +270,10 @@ def test_statistics_files(tmp_path: Any) -> None:
     ("changes", "expected"),
     [
         ({"percentile": 40}, "percentile is 40, expected percent above 50 and up to 100, like 99.99"),
-        ({"corrections": ("cle",)}, "corrections holds 'cle', expected of 'equalization', 'bias' or 'adaround'"),
+        (
+            {"corrections": ("cle",)},
+            "corrections holds 'cle', expected of 'equalization', 'expected_bias', 'bias' or 'adaround'",
+        ),
         (
             {"corrections": ("bias", "adaround")},
             "corrections holds 'bias' and 'adaround', which undo each other; choose one of them",

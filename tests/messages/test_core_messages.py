@@ -609,7 +609,8 @@ def test_folder_not_writable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 def test_unknown_target(tmp_path: Path) -> None:
     assert message_of(lambda: build(GRAPH, tmp_path / "d", "fpga"), BuildError) == (
-        "there is no target 'fpga'; known: 'cpu'"
+        "there is no target 'fpga'; known: 'cpu', 'mera:IP', 'mera:InterpreterHw', 'mera:Simulator', "
+        "'mera:VerilatorSimulator'"
     )
 
 
@@ -686,7 +687,8 @@ def test_unknown_device() -> None:
 
 def test_device_options() -> None:
     assert message_of(lambda: open_device("interpreter", threads=2), PluginError) == (
-        "device interpreter does not take these options: Device.__init__() got an unexpected keyword argument 'threads'"
+        "device interpreter does not take these options: InterpreterDevice.__init__() got an unexpected keyword "
+        "argument 'threads'"
     )
 
 

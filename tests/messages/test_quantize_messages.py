@@ -89,7 +89,10 @@ def test_not_a_module() -> None:
             "calibration item 1 is float32 (4, 4), expected float32 images (C, H, W) or batches (N, C, H, W) that went "
             "through the model's preprocessing",
         ),
-        ([IMAGES, np.full_like(IMAGES, np.nan)], "calibration item 1 holds NaN; check the preprocessing"),
+        (
+            [IMAGES, np.full_like(IMAGES, np.nan)],
+            "calibration item 1 holds NaN in image 0 of its 2; check the preprocessing",
+        ),
     ],
     ids=["none", "dtype", "shape", "NaN"],
 )

@@ -276,7 +276,10 @@ COMPILER = "EdgeCortix's compiler (MERA 1.6.0)"
             -1,
             [
                 f"net: {COMPILER} counts in NHWC order and silently takes other elements: split, split_2, split_3, "
-                "slice, split_4 and 2 more. Pool to 1×1 before flattening, or keep this model off the accelerator"
+                "slice, split_4 and 2 more. Pool to 1×1 before flattening, or keep this model off the accelerator",
+                f"net: {COMPILER} is silently wrong, or fails, in its Simulator target where a concatenation is an "
+                "output: cat. Let a convolution follow it, make each part an output of its own, or use its "
+                "InterpreterHw target",
             ],
         ),
     ],

@@ -1,8 +1,13 @@
-"""Random small graphs: the compiled library, a saved copy and the interpreter agree in every element."""
+"""Random small graphs: compiled libraries, the interpreters and a saved copy agree in every element."""
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 import tempfile
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +16,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
+from ectoolkit.builders.cpu.isa import ISAS
 from ectoolkit.core.graph import Graph
 from ectoolkit.core.graph_builder import GraphBuilder
 from ectoolkit.core.graph_file import load_graph, save_graph
+from ectoolkit.core.host import missing_features
 from ectoolkit.core.interpreter import interpret, trace
 from ectoolkit.core.types import QuantParams
 from ectoolkit.passes.precise_add import PreciseAdds
@@ -26,30 +33,42 @@ pytestmark = pytest.mark.filterwarnings("ignore::ectoolkit.errors.PrecisionWarni
 SLOW = settings(deadline=None, database=None, derandomize=True, suppress_health_check=list(HealthCheck))
 
 
-def check_compiled(graph: Graph, layout: str, isa: str, seed: int) -> None:
-    run, ordinary = compiled(graph, layout, isa), inputs_of(graph, seed)
-    for x in (ordinary, np.full_like(ordinary, np.inf), np.full_like(ordinary, -np.inf), inputs_of(graph, seed + 1)):
-        for found, reference in zip(run(x), interpret(graph, x), strict=True):
-            assert found.dtype == reference.dtype
-            assert_array_equal(found, reference)
+#: in all, shared out among the cores
+COUNT = 200
+RUNNABLE = [isa.name for isa in ISAS.values() if not missing_features(isa.cpu_features)]
+SCRIPT = Path(__file__).parents[1] / "helpers" / "random_graphs.py"
 
 
-@settings(SLOW, max_examples=12)
-@given(graph=graphs(), layout=st.sampled_from(["NHWC", "NCHW"]), seed=st.integers(0, 1000))
-def test_avx2_equals_interpreter(graph: Graph, layout: str, seed: int) -> None:
-    check_compiled(graph, layout, "avx2", seed)
-
-
-@settings(SLOW, max_examples=12)
-@given(graph=graphs(max_channels=33), layout=st.sampled_from(["NHWC", "NCHW"]), seed=st.integers(0, 1000))
-def test_generic_equals_interpreter(graph: Graph, layout: str, seed: int) -> None:
-    check_compiled(graph, layout, "generic", seed)
-
-
-@settings(SLOW, max_examples=12)
-@given(graph=graphs(own=True), layout=st.sampled_from(["NHWC", "NCHW"]), seed=st.integers(0, 1000))
-def test_own_operations_equal_the_interpreter(graph: Graph, layout: str, seed: int) -> None:
-    check_compiled(graph, layout, "host", seed)
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_definition_fast_interpreter_and_library_agree() -> None:
+    """In every element, for every instruction set that runs here; see ``tests/helpers/random_graphs.py``."""
+    cores = len(os.sched_getaffinity(0))
+    share = -(-COUNT // cores)
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "TVM_NUM_THREADS": "1"}
+    running = [
+        subprocess.Popen(
+            [sys.executable, str(SCRIPT), str(seed), str(share), *RUNNABLE],
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for seed in range(cores)
+    ]
+    ops: Counter[str] = Counter()
+    seen: Counter[str] = Counter()
+    for process in running:
+        said, _ = process.communicate()
+        assert process.returncode == 0, said[-8000:]
+        told = json.loads(said.splitlines()[-1])
+        ops.update(told["ops"])
+        seen.update(told["seen"])
+    assert seen["graphs"] >= COUNT
+    wanted = {"batch 1", "batch 2", "batch 3", "1 channels", "3 channels", "5 channels", "NHWC", "NCHW"}
+    assert {name for name in wanted if seen[name] < 10} == set()
+    frequent = {"conv2d", "linear", "add", "precise_add", "concat", "max_pool2d", "lookup", "mean", "multiply"}
+    assert {name for name in frequent if ops[name] < 5} == set()
 
 
 @pytest.mark.parametrize("layout", ["NHWC", "NCHW"])

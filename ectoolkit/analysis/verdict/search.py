@@ -17,10 +17,11 @@ from ectoolkit.analysis.verdict.ties import ties_among
 from ectoolkit.core import arithmetic
 from ectoolkit.core.graph import Graph, Node
 from ectoolkit.core.inputs import Inputs
-from ectoolkit.core.interpreter import Progress, Trace, interpret
+from ectoolkit.core.interpreter import Progress, Trace
 from ectoolkit.core.ops.base import grid
 from ectoolkit.core.types import QuantParams
 from ectoolkit.errors import InputError
+from ectoolkit.interpreters import interpret
 from ectoolkit.passes.cut import Cut, clean_positions, crossing
 
 #: runs a graph on the device: inputs as for `interpret`, float32 outputs in the graph's layout

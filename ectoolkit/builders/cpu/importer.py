@@ -14,6 +14,7 @@ from ectoolkit.builders.cpu.costs import predicted_shares
 from ectoolkit.builders.cpu.isa import Isa, choose_isa
 from ectoolkit.builders.cpu.kernels import roofline
 from ectoolkit.builders.cpu.lowering import Context, KernelCall, Lowered, inside, lower
+from ectoolkit.builders.cpu.lowering.absorbing import absorbed_layers
 from ectoolkit.builders.cpu.lowering.frames import plan_frames
 from ectoolkit.builders.cpu.lowering.fusing import fused_adds
 from ectoolkit.core.deployment import Probe, Step
@@ -77,7 +78,8 @@ def import_graph(
         raise InputError(f"layout is {layout!r}, expected 'NHWC' or 'NCHW'")
     chosen = choose_isa(isa, host_arch)
     fused = fused_adds(graph, chosen)
-    context = Context(graph, chosen, layout == "NCHW", fused, plan_frames(graph, chosen, fused))
+    borders, absorbed = plan_frames(graph, chosen, fused), absorbed_layers(graph)
+    context = Context(graph, chosen, layout == "NCHW", fused, borders, absorbed)
     lowered = [lower(context, node) for node in graph.nodes]
     parameters = _parameters(graph, lowered)
     emitter = _Emitter(context, parameters)

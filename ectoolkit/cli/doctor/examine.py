@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from ectoolkit.cli.doctor import accelerator, machine, packages
 from ectoolkit.cli.doctor.finding import Finding, Section
 
-ACCELERATOR = "Accelerator (ectoolkit does not drive these yet; everything above works without)"
+COMPILER = "EdgeCortix's compiler (optional; everything above works without)"
+ACCELERATOR = "Accelerator (everything above works without)"
 
 
 def examine() -> list[Section]:
@@ -15,10 +16,11 @@ def examine() -> list[Section]:
     cmake = machine.program("cmake", "pip install 'ectoolkit[tvm]'")
     return [
         Section("Python", (packages.python(), *packages.packages())),
-        Section("This machine", tuple(machine.cpu())),
+        Section("This machine", (*machine.cpu(), machine.fast_interpreter())),
         Section("To build deploy.so and the C++ program", (machine.compiler(), cmake, machine.inference())),
         Section("To build deploy.so for 64-bit Arm, and to try it here", tuple(machine.other_architecture())),
-        Section(ACCELERATOR, (accelerator.board(), *accelerator.xrt(), accelerator.mera())),
+        Section(COMPILER, (accelerator.mera(),)),
+        Section(ACCELERATOR, (*accelerator.boards(), *accelerator.xrt(), accelerator.virtual_board())),
         Section("For the browser tests", (machine.chromium(),)),
     ]
 

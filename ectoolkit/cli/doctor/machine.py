@@ -48,8 +48,32 @@ def cpu_target() -> Finding:
     try:
         isa = choose_isa()
     except EctoolkitError as error:
-        return Finding("cpu target", False, str(error), "an x86-64 machine", True)
+        return Finding("cpu target", False, str(error), "an x86-64 or 64-bit Arm machine", True)
     return Finding("cpu target", True, f"builds for isa '{isa.name}' here", "", True)
+
+
+#: what the fast interpreter's way to sum means
+_SUMS = {
+    "int8": "sums in int8, which is exact here (tested now)",
+    "float32": "sums in float32, exact but slower: torch's int8 convolutions are wrong on this CPU, which lacks VNNI",
+    "float64": "sums in float64, exact but much slower: torch's int8 and float32 convolutions are not exact here",
+}
+
+
+def fast_interpreter() -> Finding:
+    """How the fast interpreter sums on this CPU, found in a process of its own: torch takes long to load."""
+    code = "from ectoolkit.interpreters.fast.self_test import exact_method; print(exact_method())"
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, errors="replace", timeout=6 * _SECONDS
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return Finding("fast interpreter", False, f"does not answer: {error}", "pip install 'ectoolkit[torch]'")
+    method = done.stdout.strip()
+    if method in _SUMS:
+        return Finding("fast interpreter", True, _SUMS[method])
+    reason = (done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[-1]
+    return Finding("fast interpreter", False, f"does not run: {reason}", "pip install 'ectoolkit[torch]'")
 
 
 def compiler() -> Finding:

@@ -45,12 +45,15 @@ class Concat(Op):
     def evaluate(self, node: Node, inputs: Sequence[Value], output: Value, arrays: Sequence[np.ndarray]) -> np.ndarray:
         if output.spec.dtype == "float32":
             return np.concatenate(arrays, axis=whole(node, "axis"))
-        parts = []
-        for value, array in zip(inputs, arrays, strict=True):
-            multiplier = arithmetic.requantize_multiplier(input_ratio(value, output), node.name)
-            moved = arithmetic.requantize(array.astype(np.int64) - grid(value).zero_point, *multiplier)
-            parts.append(codes(moved, grid(output)))
+        parts = [on_grid_of(output, value, array, node.name) for value, array in zip(inputs, arrays, strict=True)]
         return np.concatenate(parts, axis=whole(node, "axis"))
+
+
+def on_grid_of(output: Value, value: Value, array: np.ndarray, layer: str) -> np.ndarray:
+    """Codes of one input as codes of the output."""
+    multiplier = arithmetic.requantize_multiplier(input_ratio(value, output), layer)
+    moved = arithmetic.requantize(array.astype(np.int64) - grid(value).zero_point, *multiplier)
+    return codes(moved, grid(output))
 
 
 def input_ratio(value: Value, output: Value) -> float:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import copy
 import logging
+import re
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from ectoolkit._optional import require
@@ -45,14 +47,25 @@ def capture(module: Any, input_shapes: Sequence[Sequence[int]], *, name: str | N
         try:
             exported = torch.export.export(module, examples).module(check_guards=False)
         except Exception as error:  # torch raises its own private kinds here
-            first = str(error).strip().splitlines()[0]
             raise GraphError(
-                f"torch.export cannot capture {name}: {first}. Its forward must be free of branches on tensor values; "
-                "torch.export.export(module, (example,)) shows the same error with torch's advice"
+                f"torch.export cannot capture {name}: {_reason(str(error))}. Its forward must be free of branches on "
+                "tensor values: write torch.where or torch.clamp in place of the branch, or quantize the parts before "
+                "and behind it as models of their own. torch.export.export(module, (example,)) shows the same error "
+                "with torch's advice"
             ) from error
         folded = _fold_batch_norm(exported)
     planner = Planner(folded)
     return planner.plan(name, [tuple(shape) for shape in input_shapes])
+
+
+def _reason(text: str) -> str:
+    """torch's first line, and the place in the user's code that it names last."""
+    first = text.strip().splitlines()[0]
+    places = re.findall(r'File "([^"]+)", line (\d+), in \w+\n\s*(\S.*)', text)
+    if not places:
+        return first
+    path, line, code = places[-1]
+    return f"{first}, in {Path(path).name}, line {line}: {code.strip()}"
 
 
 def _cure(shape: Sequence[int]) -> str:

@@ -82,10 +82,14 @@ def run_layer(layer: FloatLayer, inputs: Sequence[Any], weight: Any = None, bias
         weight = torch.from_numpy(layer.weight) if weight is None else weight
         if bias is None and layer.bias is not None:
             bias = torch.from_numpy(layer.bias)
-    result = rule(torch, layer, list(inputs), weight, bias)
-    if layer.attributes.get("relu"):
-        result = result.relu_() if layer.ceiling is None else result.clamp_(0, layer.ceiling)
-    return result
+    return activate(layer, rule(torch, layer, list(inputs), weight, bias))
+
+
+def activate(layer: FloatLayer, value: Any) -> Any:
+    """The layer's fused activation applied to its sums in place."""
+    if not layer.attributes.get("relu"):
+        return value
+    return value.relu_() if layer.ceiling is None else value.clamp_(0, layer.ceiling)
 
 
 def _run_core(torch: Any, layer: FloatLayer, inputs: Sequence[Any]) -> Any:

@@ -26,6 +26,7 @@ def import_torchscript(
     input_shape: Sequence[int] | Sequence[Sequence[int]],
     *,
     name: str | None = None,
+    keep_relus: bool = False,
 ) -> Graph:
     """Read the U50 guide's traced, quantized model.
 
@@ -33,6 +34,8 @@ def import_torchscript(
         model: a TorchScript file (``torch.jit.save``), or the traced module itself.
         input_shape: ``(N, C, H, W)`` of the input, or one such shape for each input.
         name: of the graph; by default the file's name or the module's class.
+        keep_relus: swap the operands of an add where EdgeCortix's compiler would otherwise drop the ReLU of one.  The
+            graph is then more precise than the file, and another network: save it with `save_torchscript`.
 
     Returns:
         A verified graph in hardware form.  Per-tensor weight scales are expanded to one a channel; a layer keeps the
@@ -47,7 +50,7 @@ def import_torchscript(
     Warns:
         PrecisionWarning: the accelerator drops the ReLU of a layer that only an add uses.
     """
-    script, digest = _load(model)
+    script, digest = load_script(model)
     shapes = _shapes(input_shape)
     name = name or (Path(model).stem if isinstance(model, str | os.PathLike) else script.original_name)
     calls = walk(script)
@@ -61,10 +64,10 @@ def import_torchscript(
         importer.add(call)
     outputs = [importer.value_of(output) for output in calls.outputs]
     graph = importer.builder.finish(outputs, {"frontend": "torchscript", "model_sha256": digest})
-    return FuseResidualAdd()(graph)
+    return FuseResidualAdd(swap=keep_relus)(graph)
 
 
-def _load(model: str | os.PathLike[str] | Any) -> tuple[Any, str]:
+def load_script(model: str | os.PathLike[str] | Any) -> tuple[Any, str]:
     """The script module and the sha256 of its file (of its serialized bytes where there is none)."""
     torch = require("torch", feature="Reading TorchScript")
     if isinstance(model, torch.jit.ScriptModule):

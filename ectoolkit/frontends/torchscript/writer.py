@@ -100,7 +100,7 @@ def _write(torch: Any, graph: Graph) -> tuple[Any, list[str]]:
     # tracing keeps no attributes of a module, so this one comes after it
     script._c._register_attribute(ATTRIBUTE, torch._C.StringType.get(), mark_text(graph.sha256, tables))
     _require_same(written, import_torchscript(script, [tuple(example.shape) for example in examples]))
-    return script, [*_rounding(written, exporter.rounded), *concerns(written)]
+    return script, [*_rounding(written, exporter.rounded), *map(str, concerns(written))]
 
 
 def _require_hardware_form(graph: Graph, node: Node) -> None:

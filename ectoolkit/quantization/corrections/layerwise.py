@@ -14,8 +14,7 @@ from ectoolkit.errors import QuantizationError
 from ectoolkit.frontends.exported import FloatLayer, FloatNetwork
 from ectoolkit.frontends.exported.execution import last_uses
 from ectoolkit.quantization.collection import check_shapes
-from ectoolkit.quantization.scheme import Scheme
-from ectoolkit.quantization.simulation import Simulator
+from ectoolkit.quantization.simulation import Simulator, on_grid
 
 #: gives a layer's results, one for each image, from its inputs of each image
 Step = Callable[[FloatLayer, Sequence["Inputs"]], Iterable[Any]]
@@ -42,14 +41,16 @@ class Kept:
 class Inputs:
     """One image's inputs of a layer, unpacked when asked for."""
 
-    def __init__(self, kept: Sequence[Kept]) -> None:
+    def __init__(self, kept: Sequence[Kept], roundings: Sequence[QuantParams | None]) -> None:
+        """`roundings`: grids that real numbers are rounded to for this layer, None where nothing is to do."""
         self._kept = kept
+        self._roundings = roundings
 
     def __iter__(self) -> Iterator[Any]:
-        return (kept.real for kept in self._kept)
+        return (self[index] for index in range(len(self._kept)))
 
     def __getitem__(self, index: int) -> Any:
-        return self._kept[index].real
+        return on_grid(self._kept[index].real, self._roundings[index])
 
 
 def run_layerwise(
@@ -68,14 +69,15 @@ def run_layerwise(
     """
     torch = require("torch", feature="Correcting a quantized network")
     network, scheme = simulator.network, simulator.scheme
-    freed, grids = last_uses(network), grids_of(network, scheme)
+    freed, grids = last_uses(network), grids_of(simulator)
     values: dict[str, list[Kept]] = {}
     for position, name in enumerate(network.inputs):
         tensors = [simulator.input(name, torch.from_numpy(image[position])) for image in images]
         values[name] = [Kept(tensor, grids[name]) for tensor in tensors]
     needed = {name for layer in network.layers for name in layer.inputs}
     for index, layer in enumerate(network.layers):
-        inputs = [Inputs([values[name][image] for name in layer.inputs]) for image in range(len(images))]
+        roundings = simulator.roundings(layer)
+        inputs = [Inputs([values[name][image] for name in layer.inputs], roundings) for image in range(len(images))]
         if scheme[layer.name].weight is not None:
             results = step(layer, inputs)
         else:
@@ -88,11 +90,12 @@ def run_layerwise(
             progress(index + 1, len(network.layers), layer.name)
 
 
-def grids_of(network: FloatNetwork, scheme: Scheme) -> Mapping[str, QuantParams | None]:
-    """The grid that each value lies on: its own, or its layer's first input's."""
-    grids = {name: scheme[name].grid for name in network.inputs}
+def grids_of(simulator: Simulator) -> Mapping[str, QuantParams | None]:
+    """The grid that each value lies on: its own, or its layer's first input's; None for real numbers."""
+    network = simulator.network
+    grids = {name: simulator.grid(name) for name in network.inputs}
     for layer in network.layers:
-        own = scheme[layer.name].grid
+        own = simulator.grid(layer.name)
         grids[layer.name] = grids[layer.inputs[0]] if own is None and layer.keeps_grid else own
     return grids
 

@@ -53,6 +53,8 @@ class BuildStage(Stage[Deployment]):
             options["reference_input"] = self._first_image(graph)
         if not isinstance(self.flow.source, Graph):
             options.setdefault("calibration_sha256", self.flow.quantize.result.calibration_sha256)
+            if target.startswith("mera:"):  # what went the U50 guide's way goes in as it was traced
+                options.setdefault("torchscript", getattr(self.flow.quantize.result, "traced", None))
         self._used_import = "imported" in options
         out = out if out is not None else f"{self.flow.name.replace('/', '_')}_deploy"
         return build(graph, out, target, progress=progress, **options)
@@ -72,5 +74,6 @@ class BuildStage(Stage[Deployment]):
         return file_table(result.manifest)
 
     def summary(self) -> str:
-        size = sum(record.size_bytes for record in self.result.manifest.files.values())
-        return f"{self.result.path.name}: {size / 1e6:.1f} MB for {self.result.manifest.isa}"
+        manifest = self.result.manifest
+        size = sum(record.size_bytes for record in manifest.files.values())
+        return f"{self.result.path.name}: {size / 1e6:.1f} MB for {manifest.platform or manifest.isa}"

@@ -11,9 +11,11 @@ from ectoolkit.analysis.errors import error_table
 from ectoolkit.analysis.predictions import prediction_table
 from ectoolkit.core import metrics
 from ectoolkit.core.graph import Graph
-from ectoolkit.core.interpreter import Progress, Trace, trace
+from ectoolkit.core.interpreter import Progress, Trace
 from ectoolkit.data import ImageSet
 from ectoolkit.errors import InputError, StageError
+from ectoolkit.interpreters import trace
+from ectoolkit.workflow.cross_check import CrossCheck, cross_check
 from ectoolkit.workflow.stage import Stage
 
 if TYPE_CHECKING:
@@ -44,7 +46,8 @@ class Reference:
 class InterpretStage(Stage[Reference]):
     """Runs images through the interpreter.
 
-    ``run(images=None)``: an image set, or float32 ``(N, C, H, W)``; the first four calibration images where None.
+    ``run(images=None, engine="auto")``: an image set, or float32 ``(N, C, H, W)``; the first four calibration images
+    where None.  The engine is one of `ectoolkit.interpret`'s; all give the same.
     """
 
     number = 3
@@ -55,7 +58,7 @@ class InterpretStage(Stage[Reference]):
     def upstream(self) -> tuple[Stage[Any], ...]:
         return () if isinstance(self.flow.source, Graph) else (self.flow.quantize,)
 
-    def _run(self, progress: Progress, images: Any = None) -> Reference:
+    def _run(self, progress: Progress, images: Any = None, engine: str = "auto") -> Reference:
         graph = self.flow.quantize.graph
         if len(graph.inputs) > 1:
             raise StageError(
@@ -63,7 +66,9 @@ class InterpretStage(Stage[Reference]):
                 "ect.interpret(graph, [a, b]) and ect.build(graph, out, reference_input=[a, b])"
             )
         inputs, names, labels = self._images(images)
-        found = trace(graph, inputs, progress=progress)  # checks the inputs, which the float model would not
+        found = trace(
+            graph, inputs, engine=engine, progress=progress
+        )  # checks the inputs, which the float model would not
         if isinstance(self.flow.source, Graph):
             return Reference(inputs, names, labels, found, None, {})
         outputs, layers = self.flow.quantize.result.float_layers(inputs, [node.name for node in graph.nodes])
@@ -91,6 +96,17 @@ class InterpretStage(Stage[Reference]):
     def trace(self) -> Trace:
         """Every layer's codes."""
         return self.result.trace
+
+    def cross_check(self, device: str, images: Any = None, **options: Any) -> CrossCheck:
+        """Check a device's arithmetic against the interpreter's; see `ectoolkit.workflow.cross_check.cross_check`.
+
+        Args:
+            device: ``"mera:InterpreterHw"``, ``"mera:Simulator"``, ``"cpu"``...
+            images: an image set, or float32 ``(N, C, H, W)``; those of the last run where None.
+            **options: of `ectoolkit.workflow.cross_check.cross_check`.
+        """
+        inputs = self.result.inputs if images is None else self._images(images)[0]
+        return cross_check(self.flow.quantize.graph, device, inputs, **options)
 
     @property
     def predictions(self) -> pd.DataFrame:

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 import ectoolkit as ect
-from ectoolkit.analysis import measure
+from ectoolkit.analysis import layer_table, measure
 from ectoolkit.errors import QuantizationError, StageError
 from ectoolkit.quantization.calibrated import calibrate
 
@@ -67,6 +67,45 @@ def test_a_flow_calibrated_with_dicts() -> None:
     assert list(flow.quantize.compare().query("changed")["layer"]) == ["conv"]
     outputs = ect.interpret(flow.quantize.graph, [IMAGES, vectors])
     assert outputs[0].shape == (6, 5)
+
+
+def test_images_that_are_dicts_have_a_table() -> None:
+    torch.manual_seed(0)
+    vectors = np.random.default_rng(1).standard_normal((6, 2)).astype(np.float32)
+    items = [{"image": IMAGES[i : i + 1], "vector": vectors[i : i + 1]} for i in range(6)]
+    flow = ect.Flow(Two().eval(), calibration=items, name="two")
+    flow.quantize.run()
+    table = flow.quantize.image_table()
+    pairs = list(zip(IMAGES[:, None], vectors[:, None], strict=True))
+    assert list(flow.quantize.image_table(pairs)["sqnr_db"]) == list(table["sqnr_db"])
+    expected = flow.quantize.result.float_outputs([IMAGES, vectors])[0]
+    assert list(table["float_top1"]) == list(expected.argmax(axis=1))
+    assert flow.quantize.measure(items[:2]).images == 2
+
+
+class Between(nn.Module):
+    """A layer without an integer form between two that have one, and another at the end."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.norm, self.last = nn.Conv2d(4, 8, 3), nn.GroupNorm(2, 8), nn.Conv2d(8, 3, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.softmax(self.last(self.norm(self.first(x))), 1)
+
+
+@pytest.mark.parametrize("config", [ect.QuantConfig(), ect.QuantConfig().tuned("last", keep_float=True)], ids=str)
+def test_simulation_rounds_what_the_graph_rounds_and_nothing_else(config: ect.QuantConfig) -> None:
+    torch.manual_seed(0)
+    model = calibrate(Between().eval(), IMAGES).quantize(config)
+    measurement = measure(model, IMAGES)
+    assert model.network.outputs[0] in model.in_float
+    found = ect.interpret(model.graph, IMAGES[:4])[0].reshape(measurement.simulated_scores.shape)
+    far = np.abs(found - measurement.simulated_scores)
+    assert np.quantile(far, 0.99) < 1e-6  # ties round otherwise here and there
+    table = layer_table(model, measurement).set_index("layer")
+    assert np.isinf(table["isolated_sqnr_db"][model.network.outputs[0]])
+    assert np.isnan(table["saturated_low"][model.network.outputs[0]])
 
 
 def test_one_state_has_nothing_to_compare_with() -> None:

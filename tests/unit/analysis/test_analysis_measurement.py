@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -101,13 +102,16 @@ def sqnr_db(sums: dict[str, ErrorSums]) -> dict[str, float]:
 
 def recorded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     ran: list[str] = []
-    original = Simulator.accumulate
 
-    def accumulate(self: Simulator, layer: Any, *rest: Any) -> Any:
-        ran.append(layer.name)
-        return original(self, layer, *rest)
+    def watched(original: Callable[..., Any]) -> Callable[..., Any]:
+        def run(self: Simulator, layer: Any, *rest: Any) -> Any:
+            ran.append(layer.name)
+            return original(self, layer, *rest)
 
-    monkeypatch.setattr(Simulator, "accumulate", accumulate)
+        return run
+
+    for name in ("run", "run_alone"):
+        monkeypatch.setattr(Simulator, name, watched(getattr(Simulator, name)))
     return ran
 
 

@@ -7,11 +7,11 @@ import warnings
 import pytest
 from plain_numpy import IMAGES, small
 
-import ectoolkit as ect
 from ectoolkit.analysis import Budget, auto, measure, sensitivity, warn_of_collapse
 from ectoolkit.analysis.suggestions import Suggestion, best
+from ectoolkit.data import ImageSet
 from ectoolkit.errors import Cancelled, PrecisionWarning
-from ectoolkit.quantization.calibrated import Calibrated, calibrate
+from ectoolkit.quantization.calibrated import Calibrated
 from ectoolkit.quantization.config import QuantConfig
 
 CONFIG = QuantConfig(method="minmax", weights="per_tensor", weight_bits=5)
@@ -126,12 +126,9 @@ def test_collapse(calibrated: Calibrated) -> None:
 
 
 @pytest.mark.slow
-def test_efficientnet_lite0() -> None:
-    loaded = ect.load_model("efficientnet_lite0")
-    photos = ect.sample_photos(80).with_preprocess(loaded.preprocess)
-    calibrated = calibrate(loaded.module, photos[20:52])
+def test_efficientnet_lite0(lite0: Calibrated, lite0_photos: ImageSet) -> None:
     config = QuantConfig(method="minmax", weights="per_tensor")
-    found = sensitivity(calibrated, config, photos[52:])
+    found = sensitivity(lite0, config, lite0_photos[52:], limit=2)
     first = found.suggestions[0]
     assert (first.layer, first.setting, first.value) == ("_blocks.0._depthwise_conv", "weights", "per_channel")
     assert found.impact.ranking[0] == first.layer

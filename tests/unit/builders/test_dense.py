@@ -1,4 +1,4 @@
-"""Dense convolutions alone, in chains and with residual adds equal the interpreter in every element, and their parts."""
+"""Dense convolutions, alone, in chains and with residual adds, equal the interpreter everywhere; and their parts."""
 
 from __future__ import annotations
 

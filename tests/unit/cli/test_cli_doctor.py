@@ -13,6 +13,9 @@ import pytest
 from ectoolkit.cli.doctor import accelerator, command, examine, machine, packages
 from ectoolkit.cli.doctor.examine import missing
 from ectoolkit.cli.doctor.finding import Finding, Section
+from ectoolkit.devices.xrt import libraries
+from ectoolkit.devices.xrt.host import VARIABLE, Host
+from ectoolkit.testing.virtual_u50 import VirtualBoard
 
 
 def script(path: Path, text: str) -> Path:
@@ -32,17 +35,24 @@ def absent(name: str) -> Any:
     return version
 
 
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the seconds that torch takes to load."""
+    monkeypatch.setattr(machine, "fast_interpreter", lambda: Finding("fast interpreter", True, "not asked"))
+
+
 def test_here_the_main_job_can_run(call: Any) -> None:
     result = call("doctor")
     assert result.exit_code == 0, result.output
     assert result.stdout.endswith("Everything that the main job needs is here. Try it: ectoolkit demo\n")
     for name in ("Python", "torch", "torchvision", "apache-tvm", "numpy", "pandas", "ipywidgets", "jupyterlab"):
         assert f"  ok      {name} " in result.stdout
-    for name in ("CPU", "C++ compiler", "cmake", "inference", "XRT", "EdgeCortix MERA", "Chromium"):
+    for name in ("CPU", "fast interpreter", "C++ compiler", "cmake", "inference", "XRT", "EdgeCortix MERA", "Chromium"):
         assert name in result.stdout
     assert "builds for isa '" in result.stdout
 
 
+@pytest.mark.usefixtures("quick")
 def test_what_is_missing_comes_with_its_cure(call: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.metadata, "version", absent("apache-tvm"))
     result = call("doctor")
@@ -53,6 +63,7 @@ def test_what_is_missing_comes_with_its_cure(call: Any, monkeypatch: pytest.Monk
     )
 
 
+@pytest.mark.usefixtures("quick")
 def test_optional_things_may_be_absent(call: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.metadata, "version", absent("jupyterlab"))
     result = call("doctor")
@@ -73,6 +84,7 @@ def test_examine_loads_nothing_heavy() -> None:
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.usefixtures("quick")
 def test_every_absence_has_a_cure() -> None:
     for section in examine():
         for finding in section.findings:
@@ -135,11 +147,27 @@ def test_program_that_does_not_answer(tmp_path: Path) -> None:
     assert machine.version_line(str(tmp_path / "none")) == "does not tell its version"
 
 
-def test_no_x86(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("platform.machine", lambda: "aarch64")
+def test_neither_x86_nor_arm(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("platform.machine", lambda: "riscv64")
     found = machine.cpu_target()
     assert (found.present, found.needed) == (False, True)
-    assert "this is aarch64" in found.detail
+    assert "this is riscv64" in found.detail
+
+
+def test_fast_interpreter_on_a_cpu_whose_int8_saturates(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "AVX2")
+    detail = "sums in float32, exact but slower: torch's int8 convolutions are wrong on this CPU, which lacks VNNI"
+    assert machine.fast_interpreter() == Finding("fast interpreter", True, detail)
+
+
+def test_fast_interpreter_that_does_not_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    cure = "pip install 'ectoolkit[torch]'"
+    monkeypatch.setattr(sys, "executable", str(script(tmp_path / "broken", "echo No module named torch >&2; exit 1")))
+    assert machine.fast_interpreter() == Finding("fast interpreter", False, "does not run: No module named torch", cure)
+    monkeypatch.setattr(sys, "executable", str(script(tmp_path / "silent", "exit 132")))
+    assert machine.fast_interpreter() == Finding("fast interpreter", False, "does not run: exit status 132", cure)
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "none"))
+    assert machine.fast_interpreter().detail.startswith("does not answer: ")
 
 
 def test_chromium_of_playwright(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -155,39 +183,74 @@ def test_chromium_of_playwright(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
 
 
 def test_mera(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     monkeypatch.delenv("MERA_PYTHON", raising=False)
-    found = accelerator.mera()
-    assert (found.present, found.detail) == (False, "not in this Python, and MERA_PYTHON is not set")
-    assert "needs CPython 3.10" in found.cure
-    good = script(tmp_path / "good", "echo 1.6.0.post1")
+    assert accelerator.mera() == Finding(
+        "EdgeCortix MERA", False, "not installed, and no other place is named", "ectoolkit mera install"
+    )
+    monkeypatch.setenv("MERA_PYTHON", sys.executable)
+    assert accelerator.mera() == Finding(
+        "EdgeCortix MERA", False, f"{sys.executable} (named by MERA_PYTHON) has no mera", "ectoolkit mera install"
+    )
+    package = tmp_path / "packages" / "mera-1.6.0.post1.dist-info"
+    package.mkdir(parents=True)
+    (package / "METADATA").write_text("Metadata-Version: 2.1\nName: mera\nVersion: 1.6.0.post1\n")
+    good = script(tmp_path / "good", f'PYTHONPATH={package.parent} exec {sys.executable} "$@"')
     monkeypatch.setenv("MERA_PYTHON", str(good))
-    assert accelerator.mera() == Finding("EdgeCortix MERA", True, f"1.6.0.post1 in {good}")
-    bad = script(tmp_path / "bad", "exit 1")
-    monkeypatch.setenv("MERA_PYTHON", str(bad))
-    assert accelerator.mera().detail == f"the Python that MERA_PYTHON names, {bad}, has no mera"
+    assert accelerator.mera() == Finding("EdgeCortix MERA", True, f"1.6.0.post1 in {good} (named by MERA_PYTHON)")
     monkeypatch.setenv("MERA_PYTHON", str(tmp_path / "none"))
-    assert accelerator.mera().detail.startswith(f"MERA_PYTHON names {tmp_path / 'none'}, which does not run: ")
+    found = accelerator.mera()
+    assert found.detail.startswith(f"cannot start {tmp_path / 'none'}: No such file or directory.")
+    assert found.cure == "ectoolkit mera status"
 
 
 def test_xrt(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(accelerator.ctypes.util, "find_library", lambda name: None)  # type: ignore[attr-defined]
+    monkeypatch.setattr(libraries, "SYSTEM_FOLDERS", ())
+    monkeypatch.setattr(libraries, "VENDOR_FOLDER", tmp_path / "vendor")
     monkeypatch.setenv("XILINX_XRT", str(tmp_path / "none"))
-    folder, library, _ = accelerator.xrt()
-    assert (folder.detail, library.detail) == (f"no {tmp_path / 'none'}", "not in the linker's path")
-    (tmp_path / "lib").mkdir()
-    (tmp_path / "lib" / "libxrt_coreutil.so.2").touch()
-    monkeypatch.setenv("XILINX_XRT", str(tmp_path))
-    folder, library, _ = accelerator.xrt()
-    assert (folder.detail, library.detail) == (str(tmp_path), str(tmp_path / "lib" / "libxrt_coreutil.so.2"))
+    library, module = accelerator.xrt()
+    assert library == Finding("XRT", False, "libxrt_coreutil.so.2 is not found", libraries.REMEDY)
+    cure = "AMD's XRT package brings it; XRT's C library does the same"
+    assert module == Finding("pyxrt", False, "not found", cure)
+    text = "libxrt_coreutil.so.2 is not installed"
+    assert accelerator.virtual_board() == Finding("virtual U50", False, text, libraries.REMEDY)
+    (tmp_path / "vendor/lib").mkdir(parents=True)
+    (tmp_path / "vendor/lib/libxrt_coreutil.so.2.16.204").touch()
+    (tmp_path / "vendor/lib/libxrt_coreutil.so.2").symlink_to("libxrt_coreutil.so.2.16.204")
+    library, _ = accelerator.xrt()
+    assert library == Finding("XRT", True, f"2.16, {tmp_path}/vendor/lib/libxrt_coreutil.so.2")
+    monkeypatch.delenv("XILINX_XRT")
+    (tmp_path / "vendor/python").mkdir()
+    (tmp_path / "vendor/python/pyxrt.cpython-311-x86_64-linux-gnu.so").touch()
+    assert accelerator.xrt()[1] == Finding("pyxrt", True, "found")
 
 
-def test_board(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(accelerator, "PCI_DEVICES", tmp_path)
-    assert not accelerator.board().present
-    for name, vendor in (("0000:01:00.0", "0x10ee"), ("0000:02:00.0", "0x8086")):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "vendor").write_text(f"{vendor}\n")
-    assert accelerator.board() == Finding("Alveo board", True, "PCIe 0000:01:00.0")
+def test_no_board(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    file = tmp_path / "host.json"
+    Host(str(tmp_path)).save(file)
+    monkeypatch.setenv(VARIABLE, str(file))
+    [found] = accelerator.boards()
+    assert (found.name, found.present) == ("Alveo board", False)
+    assert found.detail == "no Xilinx card on PCIe (vendor 10ee)"
+    assert found.cure.endswith("To try without one: ectoolkit device virtual")
+    monkeypatch.setenv(VARIABLE, str(tmp_path / "none"))
+    [found] = accelerator.boards()
+    assert (found.present, found.detail[: len(VARIABLE)]) == (False, VARIABLE)
+
+
+def test_board(virtual: VirtualBoard) -> None:
+    text = "Alveo U50 at 0000:e0:00.1, shell ectoolkit_u50_virtual_1 (virtual board: sensor values are invented)"
+    assert accelerator.boards() == [Finding("Alveo board xrt:0", True, text)]
+    ready = virtual.root / "sys/bus/pci/devices/0000:e0:00.1/ready"
+    ready.write_text("0\n")
+    try:
+        [found] = accelerator.boards()
+    finally:
+        ready.write_text("1\n")
+    assert not found.present
+    assert found.detail.startswith("the driver says that 0000:e0:00.1 is not ready ")
+    assert accelerator.virtual_board() == Finding("virtual U50", True, "can be started: ectoolkit device virtual")
 
 
 def test_missing_and_print(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

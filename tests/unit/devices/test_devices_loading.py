@@ -138,7 +138,7 @@ class RaisingDevice(InterpreterDevice):
     name = "raising"
 
     @classmethod
-    def info(cls) -> DeviceInfo:
+    def discover(cls) -> list[DeviceInfo]:
         raise ZeroDivisionError("no driver")
 
 
@@ -146,7 +146,7 @@ class OddDevice(InterpreterDevice):
     name = "odd"
 
     @classmethod
-    def info(cls) -> DeviceInfo:
+    def discover(cls) -> list[DeviceInfo]:
         return "a board"  # type: ignore[return-value]
 
 
@@ -154,10 +154,12 @@ class OddDevice(InterpreterDevice):
     ("kind", "words"),
     [
         (RaisingDevice, "does not tell what it is: ZeroDivisionError('no driver')"),
-        (OddDevice, "tells 'a board' of itself, expected a DeviceInfo"),
+        (OddDevice, "tells 'a board' of itself, expected a list of at least one DeviceInfo"),
     ],
 )
-def test_a_plugin_whose_info_fails(kind: type[InterpreterDevice], words: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_plugin_that_does_not_tell_what_it_is(
+    kind: type[InterpreterDevice], words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     point = EntryPoint("board", "their.package:Board", registry_module.GROUP)
     good = EntryPoint("interpreter", "ectoolkit.devices.interpreter:InterpreterDevice", registry_module.GROUP)
     load = EntryPoint.load
@@ -198,7 +200,8 @@ def test_a_compiler_that_is_not_there(tmp_path: Path, monkeypatch: pytest.Monkey
 
 def test_any_failure_of_tvm_is_a_failed_build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Executable:
-        def export_library(self, path: str) -> None:
+        @property
+        def mod(self) -> None:
             raise TypeError("sequence item 0: expected str instance, NoneType found")
 
     monkeypatch.setattr("ectoolkit.builders.cpu.builder.compile_module", lambda imported: Executable())

@@ -99,7 +99,7 @@ def test_lost_relu(left: str, right: str, shared: bool, lost: str | None, add_re
     expected = (
         f"net: the ReLU of {lost} is dropped, because EdgeCortix's compiler fuses a convolution that only an add uses "
         "into that add, before its ReLU. The reference does what the board does. To keep the ReLU, use its result a "
-        "second time or swap the add's operands"
+        "second time or swap the add's operands, as import_torchscript(keep_relus=True) does where that helps"
     )
     assert [(w.category, str(w.message)) for w in caught] == ([] if lost is None else [(PrecisionWarning, expected)])
     if lost is not None:

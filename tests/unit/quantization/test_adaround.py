@@ -11,10 +11,11 @@ from torch import nn
 
 import ectoolkit as ect
 from ectoolkit.core.metrics import sqnr_db
+from ectoolkit.data import ImageSet
 from ectoolkit.errors import Cancelled
 from ectoolkit.frontends.exported import FloatLayer, FloatNetwork, capture
 from ectoolkit.frontends.exported.execution import run_layer
-from ectoolkit.quantization.calibrated import calibrate
+from ectoolkit.quantization.calibrated import Calibrated, calibrate
 from ectoolkit.quantization.collection import Collector
 from ectoolkit.quantization.config import QuantConfig
 from ectoolkit.quantization.corrections import round_adaptively
@@ -160,17 +161,14 @@ def test_patches_are_what_a_convolution_reads(
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_corrections_of_efficientnet_lite0(tmp_path: Path) -> None:
-    model = ect.load_model("efficientnet_lite0")
-    photos = ect.sample_photos(80).with_preprocess(model.preprocess)
-    calibrated = calibrate(model.module, photos[20:52])
-    images = np.concatenate([np.asarray(photos[index]).reshape(1, 3, 224, 224) for index in range(10)])
-    reference = calibrated.quantize().float_outputs(images)[0]
+def test_corrections_of_efficientnet_lite0(lite0: Calibrated, lite0_photos: ImageSet, tmp_path: Path) -> None:
+    images = lite0_photos[:10].batch()
+    reference = lite0.quantize().float_outputs(images)[0]
     found = {}
     for corrections in ((), ("bias",), ("equalization", "bias")):
         config = ect.QuantConfig(method="minmax", weights="per_tensor", corrections=corrections)
         out = tmp_path / "-".join(("deploy", *corrections))
-        deployment = ect.build(calibrated.quantize(config).graph, out, reference_input=images[:1])
+        deployment = ect.build(lite0.quantize(config).graph, out, reference_input=images[:1])
         with ect.open_device("cpu") as device:
             found[corrections] = sqnr_db(reference, device.run(deployment, images).outputs[0])
     assert found["bias",] > max(found[()] + 4, 11)

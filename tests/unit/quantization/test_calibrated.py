@@ -170,7 +170,7 @@ def isolated(network: FloatNetwork, simulator: Simulator) -> dict[str, float]:
     run_network(network, [torch.from_numpy(IMAGES)], lambda name, value: values.update({name: value.clone()}))
     return {
         layer.name: sqnr_db(
-            values[layer.name].numpy(), simulator.run(layer, [values[name] for name in layer.inputs]).numpy()
+            values[layer.name].numpy(), simulator.run_alone(layer, [values[name] for name in layer.inputs]).numpy()
         )
         for layer in network.layers
         if not layer.keeps_grid

@@ -10,6 +10,8 @@ import torch
 from torch import nn
 
 import ectoolkit as ect
+from ectoolkit.analysis import measure, measure_impact
+from ectoolkit.analysis.rerunning import output_after
 from ectoolkit.core.metrics import sqnr_db
 from ectoolkit.frontends.exported import FloatNetwork, capture
 from ectoolkit.frontends.exported.execution import run_network
@@ -188,3 +190,23 @@ def test_statistics_are_left_as_they_were(chain: nn.Module) -> None:
     for before, layer in zip(weights, network.layers, strict=True):
         assert before is None or np.array_equal(before, layer.weight)
     assert statistics.network_sha256 == replace(network).sha256
+
+
+def test_the_reference_stays_the_users_own() -> None:
+    torch.manual_seed(0)
+    calibrated = calibrate(uneven(Chain(nn.ReLU6)), IMAGES)
+    plain = calibrated.quantize()
+    equalized = calibrated.quantize(ect.QuantConfig(corrections=("equalization",)))
+    far = 9 * IMAGES  # where ceilings of the equalized network have no more room
+    assert not np.array_equal(outputs(plain.network, far), outputs(equalized.network, far))
+    for images in (IMAGES, far):
+        np.testing.assert_array_equal(equalized.float_outputs(images)[0], plain.float_outputs(images)[0])
+    measurement = measure(equalized, far, limit=None)
+    reference = plain.float_outputs(far)[0]
+    np.testing.assert_allclose(measurement.float_scores, reference, rtol=1e-5, atol=1e-5)
+    expected = sqnr_db(reference, measurement.simulated_scores)
+    assert measurement.output_sqnr_db == pytest.approx(expected, rel=1e-4)
+    config = ect.QuantConfig(corrections=("equalization",)).tuned("head", weight_bits=4)
+    changed = calibrated.quantize(config)
+    assert output_after(measurement, changed) == pytest.approx(measurement.update(changed).output_sqnr_db, rel=1e-9)
+    assert len(measure_impact(equalized, measurement.floats.one(3)).floats) == 1

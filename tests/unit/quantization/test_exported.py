@@ -11,8 +11,9 @@ from torch import nn
 
 import ectoolkit as ect
 from ectoolkit.core.metrics import sqnr_db
+from ectoolkit.data import ImageSet
 from ectoolkit.errors import Cancelled, InputError, UnsupportedOpError
-from ectoolkit.quantization.calibrated import calibrate
+from ectoolkit.quantization.calibrated import Calibrated, calibrate
 
 IMAGES = np.random.default_rng(1).standard_normal((6, 3, 16, 16)).astype(np.float32)
 
@@ -139,11 +140,9 @@ def test_wrong_images_and_cancel(everything: nn.Module) -> None:
 
 
 @pytest.mark.slow
-def test_efficientnet_lite0_with_real_weights() -> None:
-    model = ect.load_model("efficientnet_lite0")
-    photos = ect.sample_photos(48).with_preprocess(model.preprocess)
-    quantized = ect.calibrate(model, photos[20:]).quantize(ect.QuantConfig(method="minmax"))
-    images = photos[:8].batch()
+def test_efficientnet_lite0_with_real_weights(lite0: Calibrated, lite0_photos: ImageSet) -> None:
+    quantized = lite0.quantize(ect.QuantConfig(method="minmax"))
+    images = lite0_photos[:8].batch()
     reference, found = quantized.float_outputs(images)[0], ect.interpret(quantized.graph, images)[0]
     assert sqnr_db(reference, found) > 15
     assert (reference.argmax(axis=1) == found.argmax(axis=1)).mean() >= 7 / 8

@@ -90,11 +90,51 @@ def test_a_cancelled_calibration_goes_on_and_can_be_saved(flow: ect.Flow, tmp_pa
     assert again.quantize.graph.sha256 == flow.quantize.graph.sha256
 
 
+def test_settings_of_layers_given_as_a_dict_are_in_the_script(flow: ect.Flow) -> None:
+    layers = {"0": ect.LayerConfig(weight_bits=7, clip=(0.0, 4.0)), "4": {"weight_bits": 6}}
+    flow.quantize.run(method="minmax", layers=layers)
+    lines = flow.to_script().splitlines()
+    assert lines[-1] == (
+        "flow.quantize.run(method='minmax', layers={'0': ect.LayerConfig(weight_bits=7, clip=(0.0, 4.0)), "
+        "'4': {'weight_bits': 6}})"
+    )
+    missing = [line for line in lines if line.partition("  #")[0].endswith(" = ...")]
+    assert missing == ["model = ...  # your Sequential", "calibration = ...  # your ndarray"]
+    again = {"model": flow.source, "calibration": IMAGES}
+    exec("\n".join(line for line in lines if line not in missing), again)
+    found = again["flow"]
+    assert isinstance(found, ect.Flow)
+    assert found.quantize.graph.sha256 == flow.quantize.graph.sha256
+    flow.quantize.run(method="minmax")
+    assert found.quantize.graph.sha256 != flow.quantize.graph.sha256
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (
+            8,
+            "the settings of layer 0 are 8, expected a LayerConfig or a dict of its fields: method, percentile, "
+            "weights, weight_bits, activation_bits, symmetric, clip, keep_float",
+        ),
+        (
+            {"bits": 4},
+            "there is no setting 'bits'; there are method, percentile, weights, weight_bits, activation_bits, "
+            "symmetric, clip, keep_float",
+        ),
+    ],
+)
+def test_settings_of_layers_that_are_none(given: object, message: str) -> None:
+    with pytest.raises(QuantizationError) as error:
+        ect.QuantConfig(layers={"0": given})  # type: ignore[dict-item]
+    assert str(error.value) == message
+
+
 @pytest.mark.slow
 def test_the_script_makes_the_same_graph_in_a_fresh_process(tmp_path: Path) -> None:
     model = ect.load_model("mobilenet_v2")
-    flow = ect.Flow(model, calibration=ect.sample_photos(4))
-    flow.quantize.run(method="percentile", door="export")
+    flow = ect.Flow(model, calibration=ect.sample_photos(2))
+    flow.quantize.run(method="percentile", door="export", layers={"features.1.conv.1": {"weights": "per_tensor"}})
     flow.quantize.tune("features.0.0", clip=(0.0, 3.0))
     flow.quantize.tune("classifier.1", weight_bits=6)
     flow.quantize.tune(percentile=99.9)

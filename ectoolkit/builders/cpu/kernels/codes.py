@@ -19,16 +19,6 @@ def moved(value, multiplier, shift, zero_point, low, high):
 
 
 @computed
-def mean(x, shape, input_zero, multiplier, shift, zero_point, low, high):
-    """uint8 NCHW to uint8 ``(N, C, 1, 1)``."""
-    _, _, height, width = x.shape
-    row, column = te.reduce_axis((0, height), "row"), te.reduce_axis((0, width), "column")
-    centred = lambda n, c: x[n, c, row, column].astype("int64") - tirx.const(input_zero, "int64")
-    total = te.compute(shape[:2], lambda n, c: te.sum(centred(n, c), axis=[row, column]), name="total")
-    return te.compute(shape, lambda n, c, i, j: moved(total[n, c], multiplier, shift, zero_point, low, high))
-
-
-@computed
 def multiply(a, b, shape, zero_a, zero_b, multiplier, shift, zero_point, low, high):
     """Product of two uint8 tensors, each repeated along axes where it has one element."""
 

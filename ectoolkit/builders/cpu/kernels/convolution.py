@@ -20,10 +20,12 @@ class ConvSpec:
     Attributes:
         x: input ``(N, H, W, C)``.
         weight: ``(O, C / groups, KH, KW)``.
-        stride, padding, dilation: rows, columns.
+        stride, dilation: rows, columns.
+        padding: above and left of each image.
         groups: of channels.
         rank: of input and output, 4 or 2.
         epilogue: ``"codes"`` (fixed point), ``"accumulator"`` (raw int32) or ``"host"`` (float32 rounding).
+        padding_after: below and right of each image; as `padding` where None.
     """
 
     x: tuple[int, int, int, int]
@@ -34,6 +36,7 @@ class ConvSpec:
     groups: int
     rank: int
     epilogue: str
+    padding_after: tuple[int, int] | None = None
 
     @property
     def output(self) -> tuple[int, int, int, int]:
@@ -41,7 +44,9 @@ class ConvSpec:
         n, h, w, _ = self.x
         o, _, kh, kw = self.weight
         (sh, sw), (ph, pw), (dh, dw) = self.stride, self.padding, self.dilation
-        return (n, (h + 2 * ph - dh * (kh - 1) - 1) // sh + 1, (w + 2 * pw - dw * (kw - 1) - 1) // sw + 1, o)
+        below, right = self.padding_after or self.padding
+        tall, wide = h + ph + below, w + pw + right
+        return (n, (tall - dh * (kh - 1) - 1) // sh + 1, (wide - dw * (kw - 1) - 1) // sw + 1, o)
 
     @property
     def output_dtype(self) -> str:

@@ -64,8 +64,8 @@ def weights_a_lane(spec: ConvSpec, isa: Isa) -> int:
 def depthwise(spec: ConvSpec, ending: Ending, isa: Isa):
     """The kernel of a convolution with a group a channel.
 
-    It takes x, weights by `pack_weights`, the bias and the ending's arrays in the order of `lanes.order_of`, settings as
-    for `endings.finish`, and y.
+    It takes x, weights by `pack_weights`, the bias and the ending's arrays in the order of `lanes.order_of`, settings
+    as for `endings.finish`, and y.
     """
     made = plan(spec, isa)
     widest = max(block.width for block in made.blocks)

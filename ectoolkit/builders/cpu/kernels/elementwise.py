@@ -169,6 +169,9 @@ def scale_channels(shape, zeros, multiplier, shift, ends):
     b_shape = (batch, 1, 1, channels)
     lanes = LANES if channels >= LANES else 1
 
+    def some(begin):
+        return T.Ramp(begin, 1, lanes) if lanes > 1 else begin
+
     @T.prim_func(s_tir=True)
     def kernel(a: T.handle, b: T.handle, y: T.handle):
         T.func_attr({"tirx.noalias": True})
@@ -183,9 +186,9 @@ def scale_channels(shape, zeros, multiplier, shift, ends):
             for block in T.serial((channels + lanes - 1) // lanes):
                 # the last vector begins early rather than be narrower
                 channel: T.let = T.min(block * lanes, channels - lanes)
-                Y[T.Ramp(row * channels + channel, 1, lanes)] = product(
-                    A[T.Ramp(row * channels + channel, 1, lanes)],
-                    B[T.Ramp(row // pixels * channels + channel, 1, lanes)],
+                Y[some(row * channels + channel)] = product(
+                    A[some(row * channels + channel)],
+                    B[some(row // pixels * channels + channel)],
                     zeros,
                     multiplier,
                     shift,

@@ -4,8 +4,8 @@ With ``multiplier = high · 2^k + low`` and ``k <= shift``
 
     (v · multiplier + 2^(shift - 1)) >> shift  =  (v · high + ((v · low + rest) >> k) + half) >> (shift - k)
 
-exactly, where ``half · 2^k + rest = 2^(shift - 1)``: nothing is lost by shifting the lower part on its own.  What codes,
-their differences and their products need fits 32 bits, so that eight or sixteen of them go through one instruction.
+exactly, where ``half · 2^k + rest = 2^(shift - 1)``: nothing is lost by shifting the lower part on its own.  What
+codes, their differences and their products need fits 32 bits, so that many of them go through one instruction.
 """
 
 from __future__ import annotations

@@ -133,7 +133,8 @@ def lower_mean(context: Context, node: Node) -> Lowered:
     multiplier, shift = arithmetic.requantize_multiplier(mean_ratio(x, output), node.name)
     quant = grid(output)
     ends = (quant.zero_point, quant.quant_min, quant.quant_max)
-    return computed(context, node, codes.mean, grid(x).zero_point, int(multiplier), int(shift), *ends)
+    arguments = (context.shape(node.inputs[0]), grid(x).zero_point, int(multiplier), int(shift), *ends)
+    return single(context, node, spatial.mean, *arguments)
 
 
 def lower_global_avg_pool(context: Context, node: Node) -> Lowered:

@@ -66,6 +66,7 @@ class Context:
         nchw: whether 4-D inputs and outputs are laid out NCHW.
         fused: the add that a convolution is computed with, by the convolution's name.
         borders: pixels above, left of, below and right of each image of a tensor, for tensors that have any.
+        absorbed: the layer whose kernel does a layer's work as it reads, by that layer's name.
     """
 
     graph: Graph
@@ -73,6 +74,7 @@ class Context:
     nchw: bool
     fused: Mapping[str, Node] = field(default_factory=dict)
     borders: Mapping[str, tuple[int, int, int, int]] = field(default_factory=dict)
+    absorbed: Mapping[str, Node] = field(default_factory=dict)
 
     def fused_into(self, add: str) -> tuple[str, ...]:
         """The convolution that is computed with an add, if there is one."""

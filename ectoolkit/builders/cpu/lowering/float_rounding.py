@@ -7,8 +7,9 @@ allows ``steps - shift · factor`` a range about as wide as the factor: at a thr
 
     (T - 1) · factor - (r - 1/2)  <  steps - shift · factor  <  T · factor - (r - 1/2)
 
-and some number lies in the ranges of all thresholds unless the factor is very bad.  Whole numbers ``shift`` and ``steps``
-whose difference comes that near to it are found by trying: ``acc + shift`` may be anything that float32 holds exactly.
+and some number lies in the ranges of all thresholds unless the factor is very bad.  Whole numbers ``shift`` and
+``steps`` whose difference comes that near to it are found by trying: ``acc + shift`` may be anything that float32 holds
+exactly.
 The rounding itself is exact: the product is not rounded before 1.5 · 2^23 is added to it, which leaves no fraction.
 """
 

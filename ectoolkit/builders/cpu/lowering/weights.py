@@ -8,6 +8,7 @@ import numpy as np
 
 from ectoolkit.builders.cpu.kernels import convolution, grouped, moving, packing, spatial
 from ectoolkit.builders.cpu.kernels.expressions import LANES
+from ectoolkit.builders.cpu.lowering.absorbing import source_of
 from ectoolkit.builders.cpu.lowering.context import Context, KernelCall, Lowered
 from ectoolkit.builders.cpu.lowering.dense import lower_dense
 from ectoolkit.builders.cpu.lowering.depthwise import lower_depthwise
@@ -19,28 +20,33 @@ from ectoolkit.core.ops.convolution import accumulator_ratio
 
 
 def lower_conv2d(context: Context, node: Node) -> Lowered:
-    return _convolution(context, node, _spec(context, node), node.inputs[0], node.name)
+    source, _ = source_of(context.graph, node, context.absorbed)
+    return _convolution(context, node, _spec(context, node), source, node.name)
 
 
 def _spec(context: Context, node: Node) -> convolution.ConvSpec:
     weight = context.value(node.inputs[1])
     output = context.value(node.name)
     codes = output.spec.dtype == "uint8"
+    source, (above, below, left, right) = source_of(context.graph, node, context.absorbed)
+    rows, columns = pair(node, "padding")
     return convolution.ConvSpec(
-        x=context.shape(node.inputs[0]),  # type: ignore[arg-type]
+        x=context.shape(source),  # type: ignore[arg-type]
         weight=weight.spec.shape,  # type: ignore[arg-type]
         stride=pair(node, "stride"),
-        padding=pair(node, "padding"),
+        padding=(rows + above, columns + left),
         dilation=pair(node, "dilation"),
         groups=whole(node, "groups"),
         rank=4,
         epilogue="codes" if codes else "accumulator",
+        padding_after=(rows + below, columns + right),
     )
 
 
 def lower_fused(context: Context, node: Node, add: Node) -> Lowered:
     """A convolution together with the add that takes its sums."""
-    return lower_dense(context, node, _spec(context, node), node.inputs[0], add.name, add)
+    source, _ = source_of(context.graph, node, context.absorbed)
+    return lower_dense(context, node, _spec(context, node), source, add.name, add)
 
 
 def lower_linear(context: Context, node: Node) -> Lowered:

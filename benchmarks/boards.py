@@ -1,0 +1,104 @@
+"""What the way to a board costs, on the virtual one: a call, a deployment's run, opening, refreshing its health.
+
+    make bench
+
+The virtual board says nothing of a card's speed.  What is measured is what stands between a program and XRT: the child
+process, its messages, the copies.  Results go to ``benchmarks/results/boards.json``.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from machine import cpu_name, cpus, versions
+from rich.console import Console
+from rich.table import Table
+
+import ectoolkit as ect
+from ectoolkit.devices.xrt import Board, read_health
+from ectoolkit.testing.networks import example_input, residual_graph
+from ectoolkit.testing.virtual_u50 import VirtualBoard, missing, virtual_u50
+
+RESULTS = Path(__file__).parent / "results" / "boards.json"
+
+
+def main() -> None:
+    """Measure, print and save; says why where the virtual board cannot start."""
+    lacking = missing()
+    if lacking is not None:
+        Console().print(f"boards: not measured: {lacking}")
+        return
+    with virtual_u50() as board, tempfile.TemporaryDirectory() as folder:
+        rows = [*measure_calls(board), *measure_deployment(Path(folder)), measure_health()]
+    table = Table("measured on the virtual U50", "value", "unit")
+    for name, value, unit in rows:
+        table.add_row(name, f"{value:.3g}", unit)
+    Console().print(table)
+    RESULTS.parent.mkdir(exist_ok=True)
+    found = {"cpu": cpu_name(), "cores": len(cpus()), "versions": versions(["ectoolkit", "numpy", "msgspec"])}
+    RESULTS.write_text(json.dumps({**found, "rows": rows}, indent=1) + "\n")
+
+
+def measure_calls(virtual: VirtualBoard) -> list[tuple[str, float, str]]:
+    """Opening with a load, and one run of a kernel that does next to nothing: the call, and XRT's share of it."""
+    opened = []
+    for _ in range(10):
+        start = time.perf_counter()
+        with Board("0") as board:
+            board.load(virtual.xclbin)
+            opened.append(time.perf_counter() - start)
+    with Board("0") as board:
+        board.load(virtual.xclbin)
+        buffers = [board.buffer("vector_add", name, 64) for name in "abc"]
+        inside: list[float] = []
+        call = median_of(lambda: inside.append(board.run("vector_add", *buffers, 4)), 300)
+    return [
+        ("open and load", statistics.median(opened) * 1e3, "ms"),
+        ("run: the call", call * 1e6, "µs"),
+        ("run: of that in XRT and the board", statistics.median(inside) * 1e6, "µs"),
+    ]
+
+
+def measure_deployment(folder: Path) -> list[tuple[str, float, str]]:
+    """One run of a small deployment, against the interpreter in this process, which the board's kernel is."""
+    graph = residual_graph()
+    deployment = ect.build(graph, folder / "deploy", reference_input=example_input(graph))
+    arrays = deployment.inputs()
+    times = {}
+    for name in ("xrt:0", "interpreter"):
+        with ect.open_device(name) as device:
+            device.load(deployment)
+            times[name] = median_of(lambda device=device: device.run_arrays(arrays), 100)
+    return [
+        ("deployment: a run on the board", times["xrt:0"] * 1e3, "ms"),
+        ("deployment: against the interpreter here", times["xrt:0"] / times["interpreter"], "×"),
+    ]
+
+
+def measure_health() -> tuple[str, float, str]:
+    """CPU time of a panel that refreshes a board's health once a second."""
+    start = time.process_time()
+    for _ in range(200):
+        read_health("0")
+    return ("health at 1 Hz: CPU", (time.process_time() - start) / 200 * 100, "%")
+
+
+def median_of(action: Callable[[], object], repeats: int) -> float:
+    """Seconds of one call, warm."""
+    for _ in range(10):
+        action()
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        action()
+        times.append(time.perf_counter() - start)
+    return statistics.median(times)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,165 @@
+"""EdgeCortix's interpreter, simulators and boards, each run by their own runtime in a process of its own."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from ectoolkit.core.deployment import LIBRARY, PARAMETERS, PROGRAM, Deployment
+from ectoolkit.core.inputs import Inputs
+from ectoolkit.devices.base import Device, DeviceInfo, RunResult
+from ectoolkit.devices.mera_board import require_board, require_verilator
+from ectoolkit.errors import (
+    DeviceError,
+    DeviceNotFoundError,
+    DeviceRunError,
+    DeviceTimeoutError,
+    EctoolkitError,
+    WorkerError,
+)
+from ectoolkit.mera.names import BOARDS, TARGETS
+from ectoolkit.mera.place import Place, find_place
+from ectoolkit.mera.session import Waiting, Worker, give_worker, take_worker
+
+_LOAD_TIMEOUT_S = 120
+
+
+class MeraDevice(Device):
+    """Runs deployments of ``target="mera:..."``.
+
+    Args:
+        address: of MERA's targets: ``"InterpreterHw"``, ``"Simulator"``, ``"IP"``, ``"VerilatorSimulator"``.
+        environment: of MERA, where not the usual one: see `ectoolkit.mera.place.find_place`.
+        board: for IP: ``"XILINX_U50"``, ``"SAKURA_1"`` or ``"INTEL_IA420"``.
+        timeout_s: for one run; None for none.
+        waiting: called while it runs with seconds and the tool's last line; where it raises, the run is cancelled.
+
+    Where a run ends its process the error says so, and the next run starts another.
+    """
+
+    takes_address = True
+    name = "mera"
+
+    def __init__(
+        self,
+        address: str,
+        *,
+        environment: str | Place | None = None,
+        board: str = "XILINX_U50",
+        timeout_s: float | None = 3600,
+        waiting: Waiting | None = None,
+    ) -> None:
+        if address not in TARGETS:
+            known = ", ".join(f"mera:{name}" for name in TARGETS)
+            raise DeviceNotFoundError(f"there is no device 'mera:{address}'; there are {known}")
+        if board not in BOARDS:
+            raise DeviceError(f"board is {board!r}, expected one of {', '.join(BOARDS)}")
+        super().__init__(address)
+        self.target, self.board, self.timeout_s, self.waiting = address, board, timeout_s, waiting
+        self._environment = environment
+        self._worker: Worker | None = None
+        self._metrics: Mapping[str, float] = {}
+
+    @classmethod
+    def discover(cls) -> list[DeviceInfo]:
+        reason = ""
+        try:
+            place = find_place()
+            program = place.python.split(" ")[0]
+            if not place.ssh and not os.access(program, os.X_OK):
+                reason = f"{place} is not there. Install MERA with `ectoolkit mera install`, or name another place"
+        except EctoolkitError as error:
+            reason = str(error)
+        return [DeviceInfo(f"mera:{name}", what, not reason, reason) for name, what in TARGETS.items()]
+
+    def _open(self) -> None:
+        place = find_place(self._environment)
+        self._worker = self._fresh(place)
+        if not self._worker.facts["versions"]["mera"]:
+            self._close()
+            raise DeviceError(f"{place} has no mera. Expected {place.what}; see `ectoolkit mera status`")
+
+    def _fresh(self, place: Place) -> Worker:
+        try:
+            return take_worker(place)
+        except WorkerError as error:
+            raise DeviceError(str(error)) from error
+
+    def _close(self) -> None:
+        worker, self._worker = self._worker, None
+        if worker is not None:
+            if worker.alive:
+                self._ask(worker, "unload")
+            give_worker(worker)
+
+    def _check(self, deployment: Deployment) -> None:
+        target = deployment.manifest.target
+        if target != self.name:
+            raise DeviceError(f"{deployment.path} was built for {target}; {self.name} runs target '{self.name}'")
+
+    def _load(self, deployment: Deployment) -> Callable[[list[np.ndarray]], list[np.ndarray]]:
+        self._require_hardware(deployment)
+        self._send(deployment)
+        shapes = [tensor.shape for tensor in deployment.manifest.outputs]
+
+        def run(arrays: list[np.ndarray]) -> list[np.ndarray]:
+            assert self._worker is not None
+            if not self._worker.alive:
+                self._worker = self._fresh(self._worker.place)
+                self._send(deployment)
+            try:
+                outputs, metrics = self._worker.run(arrays, timeout_s=self.timeout_s, waiting=self.waiting)
+            except WorkerError as error:
+                raise _device_error(error) from error
+            if [output.shape for output in outputs] != shapes:
+                found = [output.shape for output in outputs]
+                raise DeviceRunError(f"{self.name} gave outputs of shapes {found}, expected {shapes} of the manifest")
+            self._metrics = _totals(metrics)
+            return outputs
+
+        return run
+
+    def _require_hardware(self, deployment: Deployment) -> None:
+        assert self._worker is not None
+        if self.target == "IP":
+            require_board(self._worker, self.board, deployment.manifest.platform)
+        elif self.target == "VerilatorSimulator":
+            require_verilator(self._worker)
+
+    def _send(self, deployment: Deployment) -> None:
+        assert self._worker is not None
+        files = {name: (deployment.path / name).read_bytes() for name in (LIBRARY, PROGRAM, PARAMETERS)}
+        try:
+            self._worker.send_files("run", files)
+        except WorkerError as error:
+            raise _device_error(error) from error
+        self._ask(self._worker, "load", device_code=BOARDS[self.board])
+
+    def _ask(self, worker: Worker, command: str, **arguments: Any) -> Any:
+        try:
+            return worker.call(command, timeout_s=_LOAD_TIMEOUT_S, doing=f"{self.name}, {command}", **arguments)
+        except WorkerError as error:
+            raise _device_error(error) from error
+
+    def run(self, deployment: Deployment, inputs: Inputs | None = None) -> RunResult:
+        """As `Device.run`; `RunResult.metrics` holds what MERA's runtime measured in the last run."""
+        result = super().run(deployment, inputs)
+        return replace(result, metrics=self._metrics)
+
+
+def _device_error(error: WorkerError) -> DeviceError:
+    return (DeviceTimeoutError if error.timed_out else DeviceRunError)(str(error))
+
+
+def _totals(metrics: list[dict[str, float]]) -> dict[str, float]:
+    """MERA's runtime measures each subgraph; times and cycles add up, the clock is one."""
+    total: dict[str, float] = {}
+    for part in metrics:
+        for name, value in part.items():
+            if isinstance(value, int | float):
+                total[name] = value if name == "freq_mhz" else total.get(name, 0) + value
+    return total
