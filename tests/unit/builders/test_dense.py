@@ -1,4 +1,4 @@
-"""Dense convolutions, alone, in chains and with residual adds, equal the interpreter everywhere; and their parts."""
+"""Dense convolutions alone, in chains and with adds, and their parts, equal the interpreter in every element."""
 
 from __future__ import annotations
 
