@@ -100,6 +100,8 @@ def test_certificates(tmp_path: Path) -> None:
     assert "every link holds" in page
     assert "&lt;cpu&gt;" in page
     assert "<cpu>" not in page
+    long = judge(members, same_input(), 2, facts={"model": f"<cpu>{'x' * 59}"})  # as long as a hash
+    assert "<cpu>" not in long.save(tmp_path / "long.html").read_text(encoding="utf-8")
     data = json.loads(found.save(tmp_path / "verdict.json").read_text(encoding="utf-8"))
     assert (data["holds"], data["images"], data["facts"]) == (True, 2, {"graph sha256": "ab" * 32})
     assert data["links"][0]["sqnr_db"] == "inf"
