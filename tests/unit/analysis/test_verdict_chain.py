@@ -12,7 +12,7 @@ from ectoolkit.analysis.verdict import InputFacts, InputProof, Location, Member,
 from ectoolkit.core.arithmetic import quantize
 from ectoolkit.core.types import Layout, QuantParams
 from ectoolkit.data.preprocess import IMAGENET
-from ectoolkit.errors import InputError
+from ectoolkit.errors import BuildError, InputError
 
 SCORES = np.array([[1.0, 3.0, 2.0], [0.5, 0.25, 4.0]], np.float32)
 IMAGES = np.random.default_rng(0).normal(size=(2, 3, 4, 4)).astype(np.float32)
@@ -86,6 +86,19 @@ def test_the_layout_does_not_matter_to_the_proof() -> None:
     assert list(proof.to_frame()["shape"]) == ["2×3×4×4", "2×4×4×3"]
     wrong = InputFacts.of("deploy", "x", IMAGES.reshape(2, 4, 4, 3), Layout.NHWC)
     assert not InputProof((*proof.facts[:1], wrong))
+
+
+def test_a_part_that_does_not_build() -> None:
+    """The link is broken all the same; only where it begins is not known."""
+
+    def locate() -> Location | None:
+        raise BuildError("a concatenation is an output")
+
+    members = [Member("interpreter", lambda: [SCORES]), Member("board", lambda: [SCORES + 1], locate=locate)]
+    found = judge(members, same_input(), 2)
+    assert found.broken is not None
+    assert found.location is None
+    assert found.summary().splitlines()[2] == "Where it begins could not be searched: a concatenation is an output"
 
 
 def test_a_chain_of_one_is_refused() -> None:
