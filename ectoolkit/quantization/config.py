@@ -78,8 +78,8 @@ class QuantConfig:
             wrong above), its truncating average pool, its residual add; ``""`` computes these as precisely as integers
             allow.
         corrections: of ``"equalization"`` (of weights between layers), ``"expected_bias"`` (of what rounded weights do
-            to each layer's mean, from statistics alone and at once), ``"bias"`` (of the mean error in whole runs) and
-            ``"adaround"`` (learned rounding); one of the last three.
+            to each layer's mean, from statistics alone and at once), ``"bias"`` (of the mean error in whole runs, for
+            ranges that cut next to nothing) and ``"adaround"`` (learned rounding); one of the last three.
         layers: what single layers have of their own, by name; a `LayerConfig` or a dict of its fields.
         fuse: lists of module names to fuse (convolution, batch norm, ReLU), for modules with QuantStubs and without
             ``fuse_model`` whose layers do not follow each other in an ``nn.Sequential``.
