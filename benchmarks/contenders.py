@@ -72,20 +72,19 @@ class Contender:
         except Exception as error:  # a peer's failure is its row, whatever it is
             self.refusal = _reason(error)
 
-    def time(self) -> None:
-        """Run once more."""
+    def time(self, repeats: int = 1) -> None:
+        """Run once more, or several times what was arranged once."""
         if self._arrange is None:
             return
         try:
             run = self._arrange()
-            cpu, wall = time.process_time(), time.perf_counter()
-            self.result = run()
-            cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
+            for _ in range(repeats):
+                cpu, wall = time.process_time(), time.perf_counter()
+                self.result = run()
+                self.cpu_s.append(time.process_time() - cpu)
+                self.wall_s.append(time.perf_counter() - wall)
         except Exception as error:
             self.refusal, self._arrange = _reason(error), None
-            return
-        self.cpu_s.append(cpu)
-        self.wall_s.append(wall)
 
     def times(self) -> dict[str, float]:
         """Milliseconds of CPU and wall time: minimum and median, of an image where there are some."""

@@ -1,120 +1,115 @@
-"""Latency of the compiled library against torch's own int8 engine, in one interleaved run, as ratios.
+"""Latency of the compiled library beside other int8 engines, interleaved in one run, as ratios.
 
     make bench
 
 Machines are noisy and differ; a ratio from one run on one machine can be compared, a millisecond cannot.  Results go to
-``benchmarks/results/latency.json`` with the CPU, the threads and the versions they hold for.
+``benchmarks/results/latency.json`` and ``latency.png`` with the CPU, the threads and the versions they hold for.  Other
+engines come with ``pip install 'ectoolkit[bench]'``; what is missing is said in its row.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
-import statistics
+import os
+import subprocess
+import sys
 import tempfile
-import time
 import warnings
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
-import numpy as np
-import torch
-from machine import cpu_name, cpus, versions
+import machine
 from rich.console import Console
-from rich.table import Table
 
-import ectoolkit as ect
-from ectoolkit.builders.cpu.isa import choose_isa
-from ectoolkit.errors import PrecisionWarning
-from ectoolkit.quantization.eager import quantize_eager
-
-MODELS = {"mobilenet_v2": "DEFAULT", "torchvision/resnet50": None}
-ROUNDS, REPEATS = 10, 5
+PACKAGES = ("ectoolkit", "apache-tvm", "torch", "torchao", "onnxruntime", "openvino", "nncf", "numpy")
+MODELS: dict[str, str | None] = {
+    "torchvision/resnet50": None,
+    "mobilenet_v2": "DEFAULT",
+    "efficientnet_lite0": "DEFAULT",
+}
+INDUCTOR = "torch inductor (PT2E)"
 
 
 def main() -> None:
-    """Measure every model with one and with all threads; print and save."""
-    warnings.simplefilter("ignore", DeprecationWarning)
-    warnings.filterwarnings("ignore", message=".*the ceiling of ReLU6 is lost", category=PrecisionWarning)
-    rows = []
-    with tempfile.TemporaryDirectory() as folder:
-        for name, weights in MODELS.items():
-            model = ect.load_model(name, weights=weights)
-            images = ect.sample_photos(4).with_preprocess(model.preprocess)
-            # 7-bit activations: on CPUs without VNNI torch's engine is wrong with 8
-            quantized = quantize_eager(
-                model.module, images, ect.QuantConfig(method="minmax", activation_bits=7), name=name
-            )
-            deployment = ect.build(quantized.graph, Path(folder) / "deploy", reference_input=images[:1].batch())
-            for threads in sorted({1, len(cpus())}):
-                rows.append(measure(name, deployment, quantized.traced, images[:1].batch(), threads))
-    report(rows)
+    """Make all models, time them, print and save."""
+    options = arguments()
+    say = partial(print, "…", flush=True)
+    warnings.simplefilter("ignore")
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = options.folder or Path(temporary)
+        made = {name: made_files(name, folder, options, say) for name in options.models}
+        results = []
+        for name, facts in made.items():
+            for threads in options.threads:
+                say(f"{name}: timing with {threads} thread(s)")
+                results.append(timed(name, facts, place(folder, name), threads, options.rounds))
+    report(results, made, options.json)
 
 
-def measure(name: str, deployment: ect.Deployment, traced: torch.jit.ScriptModule, x: np.ndarray, threads: int) -> dict:
-    """Times of both, taken in turns."""
-    torch.set_num_threads(threads)
-    with ect.open_device("cpu", threads=threads) as device:
-        device.load(deployment)
-        arrays = deployment.inputs()
-        tensor = torch.from_numpy(x).contiguous(memory_format=torch.channels_last)
-        ours, theirs = [], []
-        with torch.no_grad():
-            for _ in range(ROUNDS):
-                ours += timed(lambda: device.run_arrays(arrays))
-                theirs += timed(lambda: traced(tensor))
-    return {
-        "model": name,
-        "threads": threads,
-        "ectoolkit_ms": [min(ours) * 1e3, statistics.median(ours) * 1e3],
-        "torch_fbgemm_ms": [min(theirs) * 1e3, statistics.median(theirs) * 1e3],
-        "ratio_of_minima": min(ours) / min(theirs),
-        "ratio_of_medians": statistics.median(ours) / statistics.median(theirs),
-    }
+def arguments() -> argparse.Namespace:
+    """What the command line says."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    own = sorted({1, len(machine.cpus())})
+    parser.add_argument("--models", nargs="+", default=list(MODELS), choices=list(MODELS))
+    parser.add_argument("--threads", nargs="+", type=int, default=own, help="CPUs that each engine has")
+    parser.add_argument("--rounds", type=int, default=10, help="each of which runs every engine 5 times")
+    parser.add_argument("--inductor", action="store_true", help="torch.compile too, which takes a minute a model")
+    parser.add_argument("--folder", type=Path, help="keep the models here, and use what is there")
+    results = Path(__file__).parent / "results" / "latency.json"
+    parser.add_argument("--json", type=Path, default=results, help="file to write; the plot goes beside it")
+    return parser.parse_args()
 
 
-def timed(run: Callable[[], object]) -> list[float]:
-    """Seconds of a few runs, after one that warms the caches again."""
-    run()
-    times = []
-    for _ in range(REPEATS):
-        start = time.perf_counter()
-        run()
-        times.append(time.perf_counter() - start)
-    return times
+def place(folder: Path, name: str) -> Path:
+    """Where a network's files are."""
+    return folder / name.rpartition("/")[2]
 
 
-def report(rows: list[dict]) -> None:
-    """Print a table and write the JSON file."""
-    facts = {
-        "cpu": cpu_name(),
-        "isa": choose_isa().name,
-        "cpus": len(cpus()),
-        "versions": versions(("ectoolkit", "apache-tvm", "torch")),
-    }
-    table = Table(title=f"int8, batch 1, 224×224 on {facts['cpu']} ({facts['isa']})")
-    for column in (
-        "model",
-        "threads",
-        "ectoolkit min/median ms",
-        "torch fbgemm min/median ms",
-        "ratio min",
-        "ratio median",
-    ):
-        table.add_column(column)
-    for row in rows:
-        table.add_row(
-            row["model"],
-            str(row["threads"]),
-            "{:.1f} / {:.1f}".format(*row["ectoolkit_ms"]),
-            "{:.1f} / {:.1f}".format(*row["torch_fbgemm_ms"]),
-            f"{row['ratio_of_minima']:.2f}",
-            f"{row['ratio_of_medians']:.2f}",
-        )
-    Console().print(table)
-    path = Path(__file__).parent / "results" / "latency.json"
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(json.dumps({**facts, "rows": rows}, indent=1) + "\n", encoding="utf-8")
-    print(f"written: {path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path}")
+def made_files(name: str, folder: Path, options: argparse.Namespace, say: Any) -> dict[str, dict[str, Any]]:
+    """What `latency_files` tells of each engine's files."""
+    from latency_files import ENGINES, Network
+
+    network = Network(name, MODELS[name], place(folder, name))
+    network.make({k: v for k, v in ENGINES.items() if k != INDUCTOR or options.inductor}, say)
+    return network.facts
+
+
+def timed(name: str, facts: dict[str, dict[str, Any]], folder: Path, threads: int, rounds: int) -> dict[str, Any]:
+    """Times of all engines whose files are there."""
+    ready = [engine for engine, fact in facts.items() if "refusal" not in fact]
+    command = [sys.executable, str(Path(__file__).parent / "latency_run.py"), str(folder), str(threads), str(rounds)]
+    done = subprocess.run([*command, *ready], stdout=subprocess.PIPE, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(f"timing {name} with {threads} thread(s) ended with status {done.returncode}")
+    found = json.loads(done.stdout.strip().splitlines()[-1])
+    engines = {engine: found[engine] if engine in found else {"refusal": facts[engine]["refusal"]} for engine in facts}
+    for engine in ready:
+        if "open_s" in engines[engine]:
+            facts[engine].setdefault("open_s", engines[engine]["open_s"])
+    caches = [path for path in folder.glob("inductor_cache_*") if path.is_dir()]
+    if caches and INDUCTOR in facts:
+        size = sum(path.stat().st_size for path in caches[0].rglob("*.so"))
+        facts[INDUCTOR] |= {"compile_s": facts[INDUCTOR].get("open_s", 0.0), "size_mb": size / 1e6}
+    return {"model": name, "threads": threads, "engines": engines}
+
+
+def report(results: list[dict[str, Any]], made: dict[str, dict[str, dict[str, Any]]], path: Path) -> None:
+    """Print tables, write the JSON file and the plot."""
+    import latency_report
+
+    facts = {"cpu": machine.cpu_name(), "cpus": len(machine.cpus()), "versions": machine.versions(PACKAGES)}
+    console = Console(width=None if os.isatty(1) else 130)
+    console.print(f"{facts['cpu']}, " + ", ".join(f"{name} {version}" for name, version in facts["versions"].items()))
+    for result in results:
+        console.print(latency_report.latency_table(result["model"], result["threads"], result["engines"]))
+    console.print(latency_report.build_table(made))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    data = {**facts, "results": results, "building": made}
+    path.write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    latency_report.plot(results, path.with_suffix(".png"))
+    print(f"written: {path}, {path.with_suffix('.png')}")
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from machine import cpu_name, cpus
 
 import ectoolkit as ect
 from ectoolkit.builders.mera.builder import SETTINGS
-from ectoolkit.errors import MissingDependencyError
+from ectoolkit.errors import MissingDependencyError, PrecisionWarning
 from ectoolkit.mera.place import Place, find_place
 from ectoolkit.mera.session import Worker, close_idle_workers
 from ectoolkit.quantization.eager import quantize_eager
@@ -67,7 +68,12 @@ class Direct:
     def __init__(self, place: Place, model: Path) -> None:
         command = [*place.python.split(), "-c", DIRECT, str(model)]
         self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            cwd=model.parent,  # Python looks for modules where it is, and this file is called mera
         )
 
     def build_s(self, folder: Path) -> float:
@@ -87,6 +93,7 @@ def builds(place: Place, folder: Path) -> tuple[list[float], list[float]]:
     """Seconds of each round: through ectoolkit without the interpreter's reference, and directly."""
     model = ect.load_model("mobilenet_v2")
     photos = ect.sample_photos(4).with_preprocess(model.preprocess)
+    warnings.filterwarnings("ignore", message=".*the ceiling of ReLU6 is lost", category=PrecisionWarning)
     quantized = quantize_eager(model.module, photos, ect.QuantConfig(activation_bits=7), name="mobilenet_v2")
     quantized.traced.save(str(folder / "model.pt"))
     direct = Direct(place, folder / "model.pt")

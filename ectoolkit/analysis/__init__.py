@@ -14,6 +14,7 @@ from ectoolkit.analysis.impact import Impact, measure_impact
 from ectoolkit.analysis.layers import layer_table
 from ectoolkit.analysis.measurement import Measurement, measure
 from ectoolkit.analysis.predictions import prediction_table
+from ectoolkit.analysis.profiles import profile_table
 from ectoolkit.analysis.ranking import Sensitivity, sensitivity
 from ectoolkit.analysis.search import AutoResult, Budget, auto
 from ectoolkit.analysis.states import compare_states
@@ -38,6 +39,7 @@ __all__ = [
     "measure",
     "measure_impact",
     "prediction_table",
+    "profile_table",
     "sensitivity",
     "sufficiency_table",
     "warn_of_collapse",

@@ -14,6 +14,9 @@ PURPOSE = {
     "deploy.so": "compiled library",
     "deploy.json": "how to call it, and its graph",
     "deploy.params": "weights and requantize parameters",
+    "graph.ectgraph": "the integer graph and its weights",
+    "compile.log": "what the compiler printed",
+    "compile.json": "the compiler's settings and times",
     "input": "example input, float32",
     "ref_result": "the interpreter's result for it, float32",
 }

@@ -26,6 +26,8 @@ Examples:
   ectoolkit deploy torchvision/resnet50 out --weights my_resnet50.pth --calibration photos/
   ectoolkit deploy torchvision/resnet18 out --weights none --method minmax
   ectoolkit deploy quantized.pt out --input-shape 1,3,224,224 --reference input.npy
+  ectoolkit deploy mobilenet_v2 out --target mera:IP --platform DNAF200L0003
+  ectoolkit deploy mobilenet_v2 out --host-arch arm
 
 An existing deploy directory OUT is replaced when the new one is complete; any other folder is left alone. Then:
 ectoolkit run OUT
@@ -64,20 +66,30 @@ class IsaName(StrEnum):
     """Instruction sets of the cpu target."""
 
     HOST = "host"
+    AVX512VNNI = "avx512vnni"
+    AVXVNNI = "avxvnni"
     AVX2 = "avx2"
     GENERIC = "generic"
+    NEON_I8MM = "neoni8mm"
+    NEON_DOT = "neondot"
+    NEON = "neon"
 
 
 class TargetName(StrEnum):
     """Builders."""
 
     CPU = "cpu"
+    IP = "mera:IP"
+    INTERPRETER_HW = "mera:InterpreterHw"
+    SIMULATOR = "mera:Simulator"
+    VERILATOR_SIMULATOR = "mera:VerilatorSimulator"
 
 
 class HostArch(StrEnum):
     """Machines that a directory can be built for."""
 
     X86 = "x86"
+    ARM = "arm"
 
 
 @dataclass(frozen=True)
@@ -145,26 +157,49 @@ def deploy(
         ),
     ] = None,
     layout: Annotated[LayoutName, typer.Option(help="Of the inputs and outputs.")] = LayoutName.NHWC,
-    isa: Annotated[IsaName, typer.Option(help="Instruction set; host: the best that this CPU has.")] = IsaName.HOST,
+    isa: Annotated[
+        IsaName, typer.Option(help="Instruction set; host: the best that this CPU has, or a common one of --host-arch.")
+    ] = IsaName.HOST,
     target: Annotated[TargetName, typer.Option(help="What to build for.")] = TargetName.CPU,
-    host_arch: Annotated[HostArch, typer.Option(help="The machine it will run on.")] = HostArch.X86,
+    host_arch: Annotated[
+        HostArch | None,
+        typer.Option(show_default=False, help="The machine it will run on.  [default: that of --isa, or this one]"),
+    ] = None,
+    platform: Annotated[
+        str | None, typer.Option(show_default=False, help="Of EdgeCortix, for mera:….  [default: DNAF200L0003]")
+    ] = None,
 ) -> None:
     """See `HELP`."""
     from ectoolkit.cli.stages import print_files, run_stage
     from ectoolkit.core.atomic import require_replaceable
     from ectoolkit.core.deployment import is_deployment
+    from ectoolkit.core.host import host_architecture
 
     require_replaceable(out, is_deployment, "deploy directory")  # before minutes of work
     quantizing = Quantizing(weights, calibration, method, weights_scheme, activation_bits)
     if Path(model).suffix in _SUFFIXES or Path(model).is_file():
         flow, example = _from_file(model, input_shape or [], reference or [], quantizing)
     else:
-        flow, example = _from_name(model, input_shape or [], reference or [], quantizing)
-    run_stage(flow.importer, layout=layout.value, isa=isa.value)
-    run_stage(flow.build, str(out), target=target.value, host_arch=host_arch.value, reference_input=example)
+        hardware = "" if target is TargetName.CPU else "dna"
+        flow, example = _from_name(model, input_shape or [], reference or [], quantizing, hardware)
+    arch = None if host_arch is None else host_arch.value
+    options: dict[str, Any] = {"target": target.value, "reference_input": example}
+    if target is TargetName.CPU:
+        if platform is not None:
+            raise typer.BadParameter("--platform is for the targets mera:…")
+        run_stage(flow.importer, layout=layout.value, isa=isa.value, host_arch=arch)
+        options |= {"host_arch": arch}
+    else:
+        options |= {"layout": layout.value} | ({} if platform is None else {"platform": platform})
+        options |= {} if arch is None else {"host_arch": arch}
+        options |= {"torchscript": model} if Path(model).is_file() else {}
+    run_stage(flow.build, str(out), **options)
     say()
     print_files(flow.build.deployment)
-    note(f"\nnext: ectoolkit run {out}")
+    if flow.build.deployment.manifest.host_arch == host_architecture():
+        note(f"\nnext: ectoolkit run {out}")
+    else:
+        note(f"\nnext: copy {out} to that machine, and there: ectoolkit run {out}")
 
 
 def _from_file(model: str, shapes: list[str], reference: list[Path], quantizing: Quantizing) -> tuple[Flow, Any]:
@@ -187,14 +222,17 @@ def _from_file(model: str, shapes: list[str], reference: list[Path], quantizing:
     return ect.Flow(graph), [random.standard_normal(spec.shape, dtype=np.float32) for spec in specs]
 
 
-def _from_name(model: str, shapes: list[str], reference: list[Path], quantizing: Quantizing) -> tuple[Flow, Any]:
+def _from_name(
+    model: str, shapes: list[str], reference: list[Path], quantizing: Quantizing, hardware: str
+) -> tuple[Flow, Any]:
     from ectoolkit.cli.stages import run_stage
 
     if shapes:
         raise typer.BadParameter(f"--input-shape is for a TorchScript file; {model} brings its own")
     import ectoolkit as ect
 
-    ect.QuantConfig(**quantizing.config())  # refuses before anything is loaded
+    config = quantizing.config() | ({"hardware": hardware} if hardware else {})
+    ect.QuantConfig(**config)  # refuses before anything is loaded
     photos = ect.sample_photos(_SAMPLES.stop)[_SAMPLES]
     if quantizing.calibration is not None:
         photos = ect.image_folder(quantizing.calibration)
@@ -204,7 +242,7 @@ def _from_name(model: str, shapes: list[str], reference: list[Path], quantizing:
     flow = ect.Flow(loaded, calibration=photos)
     say(f"{loaded.name}: {loaded.weights}, input {shape_text(loaded.input_shape)}")
     example = _arrays(reference) if reference else flow.calibration[:1].batch()
-    run_stage(flow.quantize, **quantizing.config())
+    run_stage(flow.quantize, **config)
     return flow, example
 
 

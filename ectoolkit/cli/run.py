@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ectoolkit.cli.console import note, progress_bar, say
+from ectoolkit.cli.console import note, print_table, progress_bar, say
 from ectoolkit.cli.group import EXIT_DIFFERENT
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from ectoolkit.analysis import Diff
     from ectoolkit.core.deployment import Deployment
-    from ectoolkit.devices import Device
+    from ectoolkit.devices import Device, Profile
 
 HELP = """Run a deploy directory, and compare with its reference in every element.
 
@@ -29,6 +29,7 @@ Examples:
   ectoolkit run demo_deploy --threads 2 --runs 1000
   ectoolkit run demo_deploy --reference board_result.bin
   ectoolkit run demo_deploy --input photo.npy
+  ectoolkit run demo_deploy --profile --threads 1
 
 Exits with 0 where every element is equal, 1 where one differs, 2 where it could not run.
 """
@@ -67,6 +68,10 @@ def run(
             "input. Without --reference, the result is compared with the interpreter's.",
         ),
     ] = None,
+    profile: Annotated[
+        bool,
+        typer.Option("--profile", help="Also print each layer's time, and its share of what the CPU can do at most."),
+    ] = False,
 ) -> None:
     """See `HELP`."""
     import ectoolkit as ect
@@ -76,7 +81,8 @@ def run(
     given = None if not inputs else _read(deployment, inputs, "input")
     expected = None if not reference else _read(deployment, reference, "output")
     manifest = deployment.manifest
-    say(f"deployment: {deployment.path} ({manifest.name}, target {manifest.target}, {manifest.isa})")
+    kind = manifest.platform or manifest.isa
+    say(f"deployment: {deployment.path} ({manifest.name}, target {manifest.target}, {kind})")
     with ect.open_device(device, **options) as opened, progress_bar(f"running on {device}") as progress:
         progress(0, 0, "loading")
         result = opened.run(deployment, given)
@@ -84,13 +90,41 @@ def run(
         # the first run warms up, so it overstates
         count = runs or max(1, min(_RUNS, int(_TIMING_SECONDS / max(result.latency_s, 1e-6))))
         latency = opened.benchmark(deployment, runs=count, warmup=min(10, count))
+        measured = None
+        if profile:
+            progress(0, 0, "timing each layer")
+            measured = opened.profile(deployment, runs=min(count, 20))
         if expected is None:
             expected = _expected(deployment, given, opened)
     say(f"device: {result.device}")
     say(str(latency))
+    if measured is not None:
+        _print_profile(measured)
     diff = diff_in_layout(deployment, result.outputs, expected)
     say(diff.summary())
     raise typer.Exit(0 if diff else EXIT_DIFFERENT)
+
+
+def _print_profile(profile: Profile) -> None:
+    """A row a layer; the roofline is explained in `ectoolkit.devices.profile.Roofline`."""
+    from ectoolkit.analysis import profile_table
+
+    say(f"profile: {profile}")
+    rows = [
+        [
+            row["layer"],
+            row["op"],
+            f"{row['time_us']:.1f}",
+            f"{row['share']:.1%}",
+            f"{row['gmac_per_s']:.1f}" if row["macs"] else "",
+            f"{row['gb_per_s']:.1f}",
+            row["bound"],
+            f"{row['of_roofline']:.0%}",
+        ]
+        for row in profile_table(profile).to_dict("records")
+    ]
+    titles = ["layer", "op", "µs", "share", "GMAC/s", "GB/s", "bound by", "of roofline"]
+    print_table(titles, rows, right=["µs", "share", "GMAC/s", "GB/s", "of roofline"])
 
 
 def _read(deployment: Deployment, paths: list[Path], what: str) -> list[np.ndarray]:

@@ -123,6 +123,27 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         return msgspec.json.format(msgspec.json.encode(self, order="sorted"), indent=1) + b"\n"
 
 
+class Step(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A kernel that a run calls, and the layers of the graph that it computes."""
+
+    kernel: str
+    layers: tuple[str, ...]
+
+
+class Probe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A function of the library that measures what the CPU can do at most.
+
+    Attributes:
+        function: its name.
+        work: multiply-accumulates or bytes of one call.
+        arguments: dtype and number of elements of each; their values do not matter.
+    """
+
+    function: str
+    work: int
+    arguments: tuple[tuple[str, int], ...]
+
+
 class Program(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How to call the library.
 
@@ -132,11 +153,17 @@ class Program(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         prepare: name of the first function.
         run: name of the second.
         parameters: names in ``deploy.params``, in the order that `prepare` takes them.
+        steps: kernels of one run, in order.
+        peak_macs: measures multiply-accumulates a second.
+        peak_bytes: measures bytes moved a second.
     """
 
     prepare: str
     run: str
     parameters: tuple[str, ...]
+    steps: tuple[Step, ...]
+    peak_macs: Probe
+    peak_bytes: Probe
 
 
 class ProgramFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Sequence
 from pathlib import Path
+
+
+def host_architecture() -> str:
+    """This machine's, as Linux names it: ``"x86_64"``, ``"aarch64"``."""
+    return {"AMD64": "x86_64", "arm64": "aarch64"}.get(platform.machine(), platform.machine())
 
 
 def host_cpu_features() -> frozenset[str]:
@@ -12,7 +18,7 @@ def host_cpu_features() -> frozenset[str]:
     if not info.is_file():
         return frozenset()
     for line in info.read_text(encoding="utf-8", errors="replace").splitlines():
-        if line.startswith("flags"):
+        if line.startswith(("flags", "Features")):  # x86, Arm
             return frozenset(line.partition(":")[2].split())
     return frozenset()
 

@@ -13,18 +13,32 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ectoolkit.devices.base import Device, DeviceInfo, Latency, RunResult
+    from ectoolkit.devices.profile import LayerTime, Profile, Roofline
     from ectoolkit.devices.registry import list_devices, open_device
 
 _HOMES = {
     "Device": "base",
     "DeviceInfo": "base",
     "Latency": "base",
+    "LayerTime": "profile",
+    "Profile": "profile",
+    "Roofline": "profile",
     "RunResult": "base",
     "list_devices": "registry",
     "open_device": "registry",
 }
 
-__all__ = ["Device", "DeviceInfo", "Latency", "RunResult", "list_devices", "open_device"]
+__all__ = [
+    "Device",
+    "DeviceInfo",
+    "Latency",
+    "LayerTime",
+    "Profile",
+    "Roofline",
+    "RunResult",
+    "list_devices",
+    "open_device",
+]
 
 
 def __getattr__(name: str) -> Any:

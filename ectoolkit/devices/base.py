@@ -13,6 +13,7 @@ import numpy as np
 
 from ectoolkit.core.deployment import Deployment, from_layout, load_deployment
 from ectoolkit.core.inputs import Inputs
+from ectoolkit.devices.profile import Profile
 from ectoolkit.errors import DeployFormatError, DeviceError, DeviceStateError
 
 
@@ -203,6 +204,18 @@ class Device(ABC):
         if self._loaded is None:
             raise DeviceStateError(f"nothing is loaded on {self.name}; call device.load(deployment) first")
         return self._run(arrays)
+
+    def profile(self, deployment: Deployment, *, runs: int = 20) -> Profile:
+        """Time of each layer, beside what the device can do at most.
+
+        Args:
+            deployment: from `load_deployment` or `build`.
+            runs: how often the example runs; each layer's least time counts.
+
+        Raises:
+            DeviceError: the device cannot tell, or cannot run it.
+        """
+        raise DeviceError(f"{self.name} cannot time single layers; use open_device('cpu')")
 
     def benchmark(self, deployment: Deployment, *, runs: int = 100, warmup: int = 10) -> Latency:
         """Time the deployment's own example, warm; errors as for `run`.

@@ -6,16 +6,18 @@ import os
 import shutil
 import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
 from ectoolkit._optional import require
 from ectoolkit.core.deployment import LIBRARY, Deployment
-from ectoolkit.core.host import missing_features
+from ectoolkit.core.host import host_architecture, missing_features
 from ectoolkit.devices.base import Device, DeviceInfo
+from ectoolkit.devices.kernels import Measuring
 from ectoolkit.devices.parameters import load_parameters
+from ectoolkit.devices.profile import Profile
 from ectoolkit.errors import DeviceError, DeviceRunError, MissingDependencyError
 
 #: TVM's ThreadGroup::kSpecifyThreadShareAllCore: takes a list of CPUs and lets every thread run on any of them.  Mode
@@ -67,29 +69,47 @@ class CpuDevice(Device):
         check_host(deployment)
 
     def _load(self, deployment: Deployment) -> Callable[[list[np.ndarray]], list[np.ndarray]]:
-        relax = require("tvm.relax", feature="The cpu device")
-        tensor = self._tvm.runtime.tensor
-        program = deployment.program()
+        machine, prepared = self._machine(deployment, load_parameters(deployment))
+        function = machine[deployment.program().run]
+        # made once: memory as large as an image, new in each run, costs more than copying into it
+        inputs = [self._tvm.runtime.empty(tuple(file.shape), "float32") for file in deployment.manifest.inputs]
+
+        def run(arrays: list[np.ndarray]) -> list[np.ndarray]:
+            self._set_threads()
+            try:
+                for given, array in zip(inputs, arrays, strict=True):
+                    given.copyfrom(array)
+                return [output.numpy() for output in function(*inputs, prepared)]
+            except Exception as error:
+                raise DeviceRunError(f"{deployment.manifest.name} failed on the cpu: {error}") from error
+
+        return run
+
+    def profile(self, deployment: Deployment, *, runs: int = 20) -> Profile:
+        """See `Device.profile`: the kernels of the library, called one by one in the order of a run."""
+        if runs < 1:
+            raise DeviceError(f"runs={runs}: expected at least one run to time")
+        self.load(deployment)
+        self._set_threads()
         parameters = load_parameters(deployment)
+        machine, prepared = self._machine(deployment, parameters)
+        inputs = [self._tvm.runtime.tensor(array) for array in deployment.inputs()]
+        graph = deployment.graph({name: array.numpy() for name, array in parameters.items()})
+        measuring = Measuring(machine, deployment, graph, self._tvm.runtime.tensor)
+        return measuring.profile([*inputs, prepared], runs, self.name, self.threads)
+
+    def _machine(self, deployment: Deployment, parameters: Mapping[str, Any]) -> tuple[Any, Any]:
+        """A virtual machine of the library, and the prepared parameters."""
+        relax = require("tvm.relax", feature="The cpu device")
+        program = deployment.program()
         try:
-            library = self._load_library(deployment)
-            machine = relax.VirtualMachine(library, self._tvm.cpu())
-            prepared = machine[program.prepare]([parameters[name] for name in program.parameters])
-            function = machine[program.run]
+            machine = relax.VirtualMachine(self._load_library(deployment), self._tvm.cpu())
+            return machine, machine[program.prepare]([parameters[name] for name in program.parameters])
         except Exception as error:  # the system's or TVM's, of no stable kind
             raise DeviceError(
                 f"{deployment.path / LIBRARY} does not load on the cpu: {str(error).strip()}. Expected a library built "
                 f"for this system and this TVM ({self._tvm.__version__}): build it again on this machine"
             ) from error
-
-        def run(arrays: list[np.ndarray]) -> list[np.ndarray]:
-            self._set_threads()
-            try:
-                return [output.numpy() for output in function(*(tensor(array) for array in arrays), prepared)]
-            except Exception as error:
-                raise DeviceRunError(f"{deployment.manifest.name} failed on the cpu: {error}") from error
-
-        return run
 
     def _load_library(self, deployment: Deployment) -> Any:
         """Load a private copy: the system gives a library that is loaded already for a path it has seen, so that a
@@ -108,9 +128,14 @@ def check_host(deployment: Deployment) -> None:
     manifest = deployment.manifest
     if manifest.target != "cpu":
         raise DeviceError(f"{deployment.path} was built for {manifest.target}; the cpu device runs target 'cpu'")
+    if manifest.host_arch != host_architecture():
+        raise DeviceError(
+            f"{deployment.path} was built for {manifest.host_arch}, and this machine is {host_architecture()}. Run it "
+            "on such a machine, or build it for this one"
+        )
     missing = missing_features(manifest.cpu_features)
     if missing:
         raise DeviceError(
             f"{deployment.path} was built for {manifest.isa}, and this CPU lacks {', '.join(missing)}. "
-            "Build it again with isa='generic', or on this machine"
+            "Build it again on this machine, with isa='host'"
         )

@@ -31,6 +31,8 @@ _SSH_FAILED = 255
 _SET_PIPE_SIZE, _PIPE_BYTES = 1031, 1 << 20
 #: a line of the stack that native code prints; what matters stands before it
 _FRAME = re.compile(r"\s+@\s+(0x|\()")
+#: variables that are about this Python and its notebook, and would mislead another one
+_OURS = ("MPLBACKEND", "PYTHONHOME", "PYTHONPATH", "PYTHONSTARTUP", "VIRTUAL_ENV", "__PYVENV_LAUNCHER__")
 #: lines of output that an error shows
 TAIL_LINES = 15
 
@@ -86,6 +88,7 @@ class PythonProcess:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
+                env={name: value for name, value in os.environ.items() if name not in _OURS},
                 start_new_session=True,  # Ctrl-C is for us; and all that it starts can be killed with it
             )
         except OSError as error:

@@ -25,6 +25,8 @@ import numpy as np
 
 _PREFIX = "ectoolkit-mera-"
 _PACKAGES = ("mera", "mera-tvm-full", "torch", "torchvision", "numpy", "onednn-cpu-gomp")
+#: what ``deploy.json`` calls the accelerator's parts of a network
+_ACCELERATED = "_mera_main_"
 #: what MERA builds in the folder of a target
 _BUILT = ("deploy.so", "deploy.json", "deploy.params")
 
@@ -39,6 +41,7 @@ class Worker:
     def __init__(self, folder):
         self.folder = folder
         self._module = None
+        self._accelerated = False
 
     # --- facts ---------------------------------------------------------------------------------------------------
 
@@ -171,9 +174,13 @@ class Worker:
 
         self._module = None
         folder = self.folder / "run"
-        module = create((folder / "deploy.json").read_text(), load_module(str(folder / "deploy.so")), cpu())
+        program = (folder / "deploy.json").read_text()
+        module = create(program, load_module(str(folder / "deploy.so")), cpu())
         module.load_params((folder / "deploy.params").read_bytes())
-        module["mera_runtime_init_device"](device_code)
+        # a network without multiplications is left to the host, and its library has nothing of MERA's runtime
+        self._accelerated = _ACCELERATED in program
+        if self._accelerated:
+            module["mera_runtime_init_device"](device_code)
         self._module = module
         return {"outputs": module.get_num_outputs()}
 
@@ -191,7 +198,8 @@ class Worker:
             module.set_input(f"input{position}", _unpacked(array))
         module.run()
         outputs = [_packed(module.get_output(index).asnumpy()) for index in range(module.get_num_outputs())]
-        return {"outputs": outputs, "metrics": json.loads(json.dumps(module.get_runtime_metrics()))}
+        metrics = module.get_runtime_metrics() if self._accelerated else []
+        return {"outputs": outputs, "metrics": json.loads(json.dumps(metrics))}
 
 
 def _packed(array):

@@ -16,6 +16,7 @@ from pathlib import Path
 import platformdirs
 
 from ectoolkit.core.atomic import replacing_file
+from ectoolkit.core.host import host_architecture
 from ectoolkit.errors import BuildError, InputError
 from ectoolkit.runner.wheels import TvmWheels, find_wheels
 
@@ -27,13 +28,22 @@ _LAST_LINES = 15
 Progress = Callable[[int, int, str], None]
 
 
-def build_runner(destination: str | os.PathLike[str] | None = None, *, progress: Progress | None = None) -> Path:
+def build_runner(
+    destination: str | os.PathLike[str] | None = None,
+    *,
+    host_arch: str = "",
+    wheels: str | os.PathLike[str] | None = None,
+    progress: Progress | None = None,
+) -> Path:
     """Compile the C++ program, unless it was compiled for these sources and this TVM before.
 
     Args:
         destination: a file to write or an existing folder to write ``inference`` into; by default the program
             stays in the user's cache folder. The program finds TVM's libraries by their absolute path, so it
             runs on this machine, wherever it lies.
+        host_arch: of the machine the program is for, as Linux names it, such as ``"aarch64"``; this one's where empty.
+        wheels: folder that TVM's wheels were installed into with ``pip install --target``; needed for another
+            architecture, whose wheels are not this Python's.
         progress: called with (steps done, steps in all, name) after each step.
 
     Returns:
@@ -41,16 +51,24 @@ def build_runner(destination: str | os.PathLike[str] | None = None, *, progress:
 
     Raises:
         MissingDependencyError: apache-tvm is not installed.
-        BuildError: no compiler or no CMake, or one of them failed: then with its command and output.
+        BuildError: no compiler or no CMake, or one of them failed: then with its command and output; or no wheels of
+            that architecture.
         InputError: the destination cannot be written.
     """
-    wheels = find_wheels(_FEATURE)
-    program = _cached_program(wheels)
+    architecture = host_arch or host_architecture()
+    if wheels is None and architecture != host_architecture():
+        raise BuildError(
+            f"{_FEATURE} for {architecture} needs TVM's libraries for it, and wheels names no folder that has them. "
+            f"Get them with: pip install --target FOLDER --platform manylinux_2_28_{architecture} "
+            "--only-binary=:all: --no-deps apache-tvm apache-tvm-ffi, of the versions that build deploy.so"
+        )
+    found = find_wheels(_FEATURE, None if wheels is None else Path(wheels).expanduser().absolute())
+    program = _cached_program(found, architecture)
     report = progress or (lambda done, total, name: None)
     if program.is_file():
         report(2, 2, "already built")
     else:
-        _compile(wheels, program, report)
+        _compile(found, architecture, program, report)
     return program if destination is None else _copy(program, Path(destination).expanduser().absolute())
 
 
@@ -61,25 +79,26 @@ def runner_path() -> Path | None:
         MissingDependencyError: apache-tvm is not installed.
         BuildError: it is, but not as its wheels install it.
     """
-    program = _cached_program(find_wheels("The inference program"))
+    program = _cached_program(find_wheels("The inference program"), host_architecture())
     return program if program.is_file() else None
 
 
-def _cached_program(wheels: TvmWheels) -> Path:
+def _cached_program(wheels: TvmWheels, architecture: str) -> Path:
     """Where the program for these sources, this TVM and this kind of machine is kept."""
     key = hashlib.sha256()
     for path in sorted([_SOURCES / "CMakeLists.txt", *(_SOURCES / "src").iterdir()]):
         if path.is_file():
             key.update(f"{path.name}:{path.stat().st_size}:".encode() + path.read_bytes())
-    key.update(repr((wheels, platform.system(), platform.machine())).encode())
+    key.update(repr((wheels, platform.system(), architecture)).encode())
     cache = Path(platformdirs.user_cache_dir("ectoolkit"))
     return cache / "runner" / key.hexdigest()[:16] / PROGRAM
 
 
-def _compile(wheels: TvmWheels, program: Path, report: Progress) -> None:
+def _compile(wheels: TvmWheels, architecture: str, program: Path, report: Progress) -> None:
     """Configure and build in a folder of this call's own, so that two calls at once do not meet."""
     cmake = _require_tool("cmake")
-    toolchain = [*_compiler_option(), *_generator_options()]
+    own = architecture == host_architecture()
+    toolchain = [*(_compiler_option() if own else _cross_options(architecture)), *_generator_options()]
     try:
         program.parent.mkdir(parents=True, exist_ok=True)
         folder = tempfile.TemporaryDirectory(prefix="build-", dir=program.parent)
@@ -139,6 +158,20 @@ def _compiler_option() -> list[str]:
             "or set CXX to where it is"
         )
     return [f"-DCMAKE_CXX_COMPILER={compiler}"]
+
+
+def _cross_options(architecture: str) -> list[str]:
+    """For a machine of another architecture."""
+    name = f"{architecture}-linux-gnu-g++"
+    compiler = shutil.which(name)
+    if compiler is None:
+        package = f"g++-{architecture.replace('_', '-')}-linux-gnu"
+        raise BuildError(
+            f"{_FEATURE} for {architecture} needs {name}, which is not in PATH. "
+            f"On Debian and Ubuntu: apt install {package}"
+        )
+    system = ["-DCMAKE_SYSTEM_NAME=Linux", f"-DCMAKE_SYSTEM_PROCESSOR={architecture}"]
+    return [*system, f"-DCMAKE_CXX_COMPILER={compiler}"]
 
 
 def _generator_options() -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,19 +29,20 @@ class TvmWheels:
     runtime_library: Path
 
 
-def find_wheels(feature: str) -> TvmWheels:
+def find_wheels(feature: str, folder: Path | None = None) -> TvmWheels:
     """Find the wheels without importing them: that takes seconds and loads the compiler.
 
     Args:
         feature: what the user asked for, as the start of a sentence.
+        folder: that they were installed into with ``pip install --target``; where this Python finds them if None.
 
     Raises:
         MissingDependencyError: apache-tvm is not installed.
         BuildError: it is, but not as its wheels install it.
     """
-    tvm, ffi = _package("tvm", feature), _package("tvm_ffi", feature)
+    tvm, ffi = (folder / name if folder is not None else _package(name, feature) for name in ("tvm", "tvm_ffi"))
     found = TvmWheels(
-        versions=(_version("apache-tvm"), _version("apache-tvm-ffi")),
+        versions=(_version("apache-tvm", folder), _version("apache-tvm-ffi", folder)),
         include=ffi / "include",
         ffi_library=ffi / "lib" / "libtvm_ffi.so",
         runtime_library=tvm / "lib" / "libtvm_runtime.so",
@@ -62,8 +64,7 @@ def _package(name: str, feature: str) -> Path:
     return Path(spec.origin).parent
 
 
-def _version(distribution: str) -> str:
-    try:
-        return importlib.metadata.version(distribution)
-    except importlib.metadata.PackageNotFoundError:
-        return "unknown"
+def _version(distribution: str, folder: Path | None) -> str:
+    path = sys.path if folder is None else [str(folder)]
+    found = importlib.metadata.distributions(name=distribution, path=path)
+    return next((each.version for each in found), "unknown")

@@ -19,7 +19,20 @@ from ectoolkit.testing import more_layers
 from ectoolkit.testing.draws import Draw, scale_of
 
 #: operations that `graphs` draws from, by how often
-BODY = ("conv", "conv", "depthwise", "grouped", "add", "add", "concat", "relu", "max_pool", "bilinear", "nearest")
+BODY = (
+    "conv",
+    "conv",
+    "depthwise",
+    "grouped",
+    "add",
+    "add",
+    "add",
+    "concat",
+    "relu",
+    "max_pool",
+    "bilinear",
+    "nearest",
+)
 #: operations of ectoolkit's own, beyond the accelerator's
 MORE = ("enlarging", "gather", "island", "lookup", "mean", "multiply", "transpose")
 
@@ -50,7 +63,8 @@ def graphs(draw: st.DrawFn, max_layers: int = 5, max_channels: int = 19, own: bo
     outputs = [builder.node("dequantize", f"out{i}", [end], None, dtype="float32") for i, end in enumerate(ends)]
     try:
         graph = builder.finish(outputs)
-        return PreciseAdds()(graph) if own and source.chance() else FuseResidualAdd()(graph)
+        precise = own and draw(st.sampled_from((True, True, False)))
+        return PreciseAdds()(graph) if precise else FuseResidualAdd()(graph)
     except QuantizationError:  # scales so far apart that no multiplier stands for their ratio
         reject()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 from importlib.metadata import EntryPoint
 from typing import Any
 
@@ -136,8 +137,17 @@ def test_a_library_for_a_better_cpu(residual: Any) -> None:
     with open_device("cpu") as device, pytest.raises(DeviceError) as caught:
         device.run(better)
     assert str(caught.value) == (
-        f"{residual.deployment.path} was built for avx1024, and this CPU lacks avx1024, amx_fp4. Build it again with "
-        "isa='generic', or on this machine"
+        f"{residual.deployment.path} was built for avx1024, and this CPU lacks avx1024, amx_fp4. Build it again on "
+        "this machine, with isa='host'"
+    )
+
+
+def test_a_library_for_another_machine(residual: Any) -> None:
+    with open_device("cpu") as device, pytest.raises(DeviceError) as caught:
+        device.run(changed(residual.deployment, host_arch="riscv64"))
+    assert str(caught.value) == (
+        f"{residual.deployment.path} was built for riscv64, and this machine is {platform.machine()}. Run it on such a "
+        "machine, or build it for this one"
     )
 
 

@@ -27,7 +27,7 @@ def test_every_file_is_listed() -> None:
 
 def test_cases_are_whole() -> None:
     cases = list((HERE / "cases").iterdir())
-    assert len(cases) == 61
+    assert len(cases) == 71
     for case in cases:
         assert {path.name for path in case.iterdir()} == FILES, case.name
 

@@ -80,8 +80,8 @@ def test_timeout_and_cancel(small: tuple[Graph, np.ndarray], mera: Any, tmp_path
         ect.build(graph, tmp_path / "out", "mera:Simulator", reference_input=x, progress=progress)
     assert not (tmp_path / "out").exists()
     deployment = ect.build(graph, tmp_path / "out", "mera:Simulator", reference_input=x)
-    with ect.open_device("mera:Simulator", timeout_s=0.05) as device:
-        with pytest.raises(DeviceTimeoutError, match=r"running did not end within 0.05 s"):
+    with ect.open_device("mera:Simulator", timeout_s=0.0005) as device:
+        with pytest.raises(DeviceTimeoutError, match=r"running did not end within 0.0005 s"):
             device.run(deployment)
         device.timeout_s = 60  # type: ignore[attr-defined]
         assert ect.compare(device.run(deployment).outputs, ect.interpret(graph, x))

@@ -609,20 +609,22 @@ def test_folder_not_writable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 def test_unknown_target(tmp_path: Path) -> None:
     assert message_of(lambda: build(GRAPH, tmp_path / "d", "fpga"), BuildError) == (
-        "there is no target 'fpga'; known: 'cpu'"
+        "there is no target 'fpga'; known: 'cpu', 'mera:IP', 'mera:InterpreterHw', 'mera:Simulator', "
+        "'mera:VerilatorSimulator'"
     )
 
 
 def test_unknown_isa(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    expected = "there is no instruction set 'avx1024'; known: 'host', 'avx2', 'generic'"
+    known = "'avx512vnni', 'avxvnni', 'avx2', 'generic', 'neoni8mm', 'neondot', 'neon'"
+    expected = f"there is no instruction set 'avx1024'; known: 'host', {known}"
     assert message_of(lambda: choose_isa("avx1024"), BuildError) == expected
     given = {"reference_input": X, "isa": "avx1024"}
     assert message_of(lambda: build(GRAPH, tmp_path / "d", **given), BuildError) == expected
     assert list(tmp_path.iterdir()) == []
-    monkeypatch.setattr("platform.machine", lambda: "aarch64")
+    monkeypatch.setattr("platform.machine", lambda: "riscv64")
     assert message_of(choose_isa, BuildError) == (
-        "the cpu target makes x86-64 code and this is aarch64; name the instruction set of the machine it is for: "
-        "isa='avx2' or 'generic'"
+        "the cpu target makes x86-64 and aarch64 code and this is riscv64; name the instruction set of the machine it "
+        f"is for: isa={known.replace(', ', ' or ')}"
     )
 
 
@@ -635,9 +637,33 @@ def test_unknown_layout(tmp_path: Path) -> None:
 
 
 def test_unknown_host(tmp_path: Path) -> None:
+    given = {"reference_input": X, "host_arch": "riscv"}
+    assert message_of(lambda: build(GRAPH, tmp_path / "d", **given), BuildError) == (
+        "host_arch is 'riscv'; the cpu target builds for 'x86' or 'x86_64' or 'arm' or 'aarch64'"
+    )
+
+
+def test_instruction_set_of_another_host(tmp_path: Path) -> None:
+    given = {"reference_input": X, "host_arch": "arm", "isa": "avx2"}
+    assert message_of(lambda: build(GRAPH, tmp_path / "d", **given), BuildError) == (
+        "instruction set 'avx2' is of x86_64 and host_arch is 'arm', which has 'neoni8mm' or 'neondot' or 'neon'"
+    )
+
+
+def test_no_cross_compiler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("platform.machine", lambda: "x86_64")
+    monkeypatch.setenv("PATH", str(tmp_path))
     given = {"reference_input": X, "host_arch": "arm"}
     assert message_of(lambda: build(GRAPH, tmp_path / "d", **given), BuildError) == (
-        "host_arch is 'arm'; the cpu target builds for 'x86' only"
+        "linking for aarch64 on x86_64 needs aarch64-linux-gnu-g++, which is not in PATH. "
+        "On Debian and Ubuntu: apt install g++-aarch64-linux-gnu"
+    )
+    assert list(tmp_path.iterdir()) == []
+    monkeypatch.setattr("platform.machine", lambda: "aarch64")
+    given = {"reference_input": X, "isa": "avx2"}
+    assert message_of(lambda: build(GRAPH, tmp_path / "d", **given), BuildError) == (
+        "linking for x86_64 on aarch64 needs x86_64-linux-gnu-g++, which is not in PATH. "
+        "On Debian and Ubuntu: apt install g++-x86-64-linux-gnu"
     )
 
 

@@ -129,9 +129,9 @@ def test_not_torchscript(tmp_path: Path, content: str) -> None:
     ("layer", "expected"),
     [
         (
-            nn.AvgPool2d(2),
-            "layer layer: aten::avg_pool2d has no integer definition here. What to do: put the layer behind a "
-            "DeQuantStub, or replace it by one of those known. Known: ",
+            nn.AvgPool2d(2, ceil_mode=True),
+            "layer layer: aten::avg_pool2d with ceil_mode has no integer definition here. What to do: put the layer "
+            "behind a DeQuantStub, or replace it by one of those known. Known: ",
         ),
         (
             nn.ReLU6(),

@@ -150,6 +150,21 @@ def test_parts_hold_their_sums_and_no_fewer_would(seed: int, channels: int, kern
         assert Convolution(weight[:, more], zero_point, (1, 1, 4, 4)).bound.max() > EXACT
 
 
+@pytest.mark.parametrize("zero_point", [0, 128])
+@pytest.mark.parametrize("groups", [1, 2])
+@pytest.mark.parametrize(("kernel", "padding"), [((1, 1), (1, 2)), ((2, 2), (2, 2)), ((3, 1), (1, 1))])
+def test_windows_wholly_outside(
+    kernel: tuple[int, int], padding: tuple[int, int], groups: int, zero_point: int
+) -> None:
+    numbers = np.random.default_rng(0)
+    weight = numbers.integers(-128, 128, (4, 20 // groups, *kernel)).astype(np.int8)
+    x = numbers.integers(0, 256, (2, 20, 5, 6)).astype(np.uint8)
+    convolution = Convolution(weight, zero_point, x.shape, (1, 1), padding, (1, 1), groups)
+    expected = convolve(x - np.float64(zero_point), weight.astype(np.float64), (1, 1), padding, (1, 1), groups)
+    for method in EXACT_HERE:
+        assert_array_equal(make_sums(convolution, method)[0](to_torch(x)).numpy(), expected, err_msg=method)
+
+
 def test_what_float32_cannot_hold_in_parts_is_summed_in_float64() -> None:
     large = Convolution(np.full((1, 1, 30, 30), 127, np.int8), 0, (1, 1, 30, 30))
     grouped = Convolution(np.full((2, 600, 1, 1), 127, np.int8), 0, (1, 1200, 2, 2), groups=2)

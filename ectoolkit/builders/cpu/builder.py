@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 
 from ectoolkit._optional import require
-from ectoolkit.builders.cpu.compiler import compile_module, export
+from ectoolkit.builders.cpu.compiler import compile_module, cross_compiler, export
 from ectoolkit.builders.cpu.importer import ImportedModule, import_graph
 from ectoolkit.builders.cpu.isa import choose_isa
 from ectoolkit.core.atomic import replacing_folder
@@ -32,9 +32,10 @@ from ectoolkit.core.deployment import (
 )
 from ectoolkit.core.graph import Graph
 from ectoolkit.core.graph_file import graph_to_json
+from ectoolkit.core.host import host_architecture
 from ectoolkit.core.inputs import Inputs, check_inputs
 from ectoolkit.core.interpreter import Progress, interpret
-from ectoolkit.errors import BuildError, InputError
+from ectoolkit.errors import InputError
 
 #: packages whose versions decide what a build contains
 TOOLS = ("ectoolkit", "apache-tvm", "numpy", "torch")
@@ -46,7 +47,7 @@ def build_cpu(
     *,
     reference_input: Inputs,
     layout: str = "NHWC",
-    host_arch: str = "x86",
+    host_arch: str | None = None,
     isa: str = "host",
     imported: ImportedModule | None = None,
     calibration_sha256: str = "",
@@ -59,8 +60,8 @@ def build_cpu(
         out: the directory; may exist if it is empty or a deploy directory.
         reference_input: float32 in the graph's layout (NCHW where 4-D), one run: stored with the interpreter's result.
         layout: of 4-D inputs and outputs: ``"NHWC"`` as in the U50 guide, or ``"NCHW"``.
-        host_arch: ``"x86"``.
-        isa: ``"host"``, ``"avx2"`` or ``"generic"``.
+        host_arch: ``"x86"`` or ``"arm"`` (64-bit); this machine's, or that of `isa`, where None.
+        isa: ``"host"`` for the best of this machine, or one of `ectoolkit.builders.cpu.isa.ISAS`.
         imported: an import of this very graph with this layout and instruction set, to save doing it again.
         calibration_sha256: hash of the calibration images, for the manifest.
         progress: called after each step; it may raise to cancel.
@@ -72,8 +73,9 @@ def build_cpu(
         BuildError: compiling or linking failed, or the host is none that can be built for.
         InputError: the reference input does not fit, or the directory cannot be written.
     """
-    if host_arch not in ("x86", "x86_64"):
-        raise BuildError(f"host_arch is {host_arch!r}; the cpu target builds for 'x86' only")
+    chosen = choose_isa(isa, host_arch)
+    if chosen.host_arch != host_architecture():
+        cross_compiler(chosen.host_arch)  # refuses before the work
     report = progress or (lambda done, total, step: None)
     specs = {name: graph.values[name].spec for name in graph.inputs}
     inputs = check_inputs(graph.name, specs, reference_input)
@@ -84,11 +86,11 @@ def build_cpu(
         report(0, 4, "reference")
         outputs = interpret(graph, inputs)
         report(1, 4, "import")
-        wanted = (graph.sha256, layout, choose_isa(isa))
+        wanted = (graph.sha256, layout, chosen)
         if imported is None or (imported.graph.sha256, imported.layout, imported.isa) != wanted:
-            imported = import_graph(graph, layout=layout, isa=isa)
+            imported = import_graph(graph, layout=layout, isa=chosen.name)
         report(2, 4, "compile")
-        export(compile_module(imported), folder / LIBRARY)
+        export(compile_module(imported), folder / LIBRARY, chosen.host_arch)
         report(3, 4, "write")
         _write(folder, imported, [inputs[name] for name in graph.inputs], outputs, calibration_sha256)
         report(4, 4, "done")
@@ -101,7 +103,7 @@ def _write(
     """Everything but the library, the manifest last."""
     graph, layout = imported.graph, imported.layout
     _write_parameters(folder / PARAMETERS, imported.parameters)
-    program = Program("prepare", "main", tuple(imported.parameters))
+    program = Program("prepare", "main", tuple(imported.parameters), imported.steps, *imported.probes)
     (folder / PROGRAM).write_bytes(ProgramFile(program=program, graph=msgspec.Raw(graph_to_json(graph))).to_json())
     in_files = tensor_files(graph.inputs, [array.shape for array in inputs], layout, "input{}.bin")
     out_files = tensor_files(graph.outputs, [array.shape for array in outputs], layout, "ref_result_{}.bin")
@@ -111,7 +113,7 @@ def _write(
         name=graph.name,
         target="cpu",
         platform="",
-        host_arch="x86_64",
+        host_arch=imported.isa.host_arch,
         isa=imported.isa.name,
         cpu_features=imported.isa.cpu_features,
         tools=_versions(),

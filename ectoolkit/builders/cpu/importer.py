@@ -10,12 +10,18 @@ from typing import Any
 import numpy as np
 
 from ectoolkit._optional import require
+from ectoolkit.builders.cpu.costs import predicted_shares
 from ectoolkit.builders.cpu.isa import Isa, choose_isa
+from ectoolkit.builders.cpu.kernels import roofline
 from ectoolkit.builders.cpu.lowering import Context, KernelCall, Lowered, inside, lower
+from ectoolkit.builders.cpu.lowering.absorbing import absorbed_layers
+from ectoolkit.builders.cpu.lowering.frames import plan_frames
+from ectoolkit.builders.cpu.lowering.fusing import fused_adds
+from ectoolkit.core.deployment import Probe, Step
 from ectoolkit.core.graph import Graph, Node
 from ectoolkit.core.interpreter import Progress
 from ectoolkit.core.types import Layout
-from ectoolkit.core.verifier import op_of
+from ectoolkit.core.workload import workload
 from ectoolkit.errors import InputError
 
 
@@ -29,7 +35,10 @@ class ImportedModule:
         isa: instruction set of the kernels.
         module: the ``tvm.IRModule``: Relax functions ``prepare`` and ``main``, and the kernels; ``.show()`` prints it.
         parameters: every array of ``deploy.params``, in the order that ``prepare`` takes them.
-        rows: one a layer: name, op, kernels, output shape and dtype, MACs.
+        rows: one a layer: name, op, kernels, tile, packed weights, output shape and dtype, multiply-accumulates, bytes
+            moved, predicted share of the time.
+        steps: kernels of one run, in order.
+        probes: what measures multiply-accumulates, and bytes, a second.
     """
 
     graph: Graph
@@ -38,17 +47,25 @@ class ImportedModule:
     module: Any
     parameters: Mapping[str, np.ndarray]
     rows: Sequence[Mapping[str, object]] = field(repr=False)
+    steps: tuple[Step, ...] = field(repr=False)
+    probes: tuple[Probe, Probe] = field(repr=False)
 
 
 def import_graph(
-    graph: Graph, *, layout: str = "NHWC", isa: str = "host", progress: Progress | None = None
+    graph: Graph,
+    *,
+    layout: str = "NHWC",
+    isa: str = "host",
+    host_arch: str | None = None,
+    progress: Progress | None = None,
 ) -> ImportedModule:
     """Import a graph into TVM.
 
     Args:
         graph: what to import.
         layout: of 4-D inputs and outputs of the library: ``"NHWC"`` as in the U50 guide, or ``"NCHW"``.
-        isa: ``"host"``, ``"avx2"`` or ``"generic"``.
+        isa: ``"host"`` for the best of this machine, or one of `ectoolkit.builders.cpu.isa.ISAS`.
+        host_arch: ``"x86"`` or ``"arm"``; this machine's, or that of `isa`, where None.
         progress: called after each layer.
 
     Raises:
@@ -59,15 +76,27 @@ def import_graph(
     require("tvm", feature="Importing a graph into TVM")
     if layout not in ("NHWC", "NCHW"):
         raise InputError(f"layout is {layout!r}, expected 'NHWC' or 'NCHW'")
-    chosen = choose_isa(isa)
-    context = Context(graph, chosen, nchw=layout == "NCHW")
+    chosen = choose_isa(isa, host_arch)
+    fused = fused_adds(graph, chosen)
+    borders, absorbed = plan_frames(graph, chosen, fused), absorbed_layers(graph)
+    context = Context(graph, chosen, layout == "NCHW", fused, borders, absorbed)
     lowered = [lower(context, node) for node in graph.nodes]
     parameters = _parameters(graph, lowered)
     emitter = _Emitter(context, parameters)
     emitter.prepare(lowered)
     emitter.main(lowered, progress)
-    rows = [_row(graph, node, part, emitter) for node, part in zip(graph.nodes, lowered, strict=True)]
-    return ImportedModule(graph, Layout(layout), chosen, emitter.builder.get(), parameters, rows)
+    probes = emitter.probes()
+    steps = tuple(
+        Step(emitter.name_of(call), (*context.fused_into(node.name), node.name))
+        for node, part in zip(graph.nodes, lowered, strict=True)
+        for call in part.calls
+    )
+    shares = predicted_shares(graph, steps, chosen.name)
+    rows = [
+        _row(graph, node, part, emitter, shares.get(node.name, 0.0))
+        for node, part in zip(graph.nodes, lowered, strict=True)
+    ]
+    return ImportedModule(graph, Layout(layout), chosen, emitter.builder.get(), parameters, rows, steps, probes)
 
 
 def _parameters(graph: Graph, lowered: Sequence[Lowered]) -> dict[str, np.ndarray]:
@@ -78,22 +107,25 @@ def _parameters(graph: Graph, lowered: Sequence[Lowered]) -> dict[str, np.ndarra
     return arrays
 
 
-def _row(graph: Graph, node: Node, part: Lowered, emitter: _Emitter) -> dict[str, object]:
-    inputs = [graph.values[name] for name in node.inputs]
-    output = graph.values[node.name]
+def _row(graph: Graph, node: Node, part: Lowered, emitter: _Emitter, share: float) -> dict[str, object]:
+    spec = graph.values[node.name].spec
+    work = workload(graph, [node.name])
     return {
         "layer": node.name,
         "op": node.op,
-        "kernels": ", ".join(emitter.name_of(call) for call in part.calls),
+        "kernels": ", ".join(emitter.name_of(call) for call in part.calls) or part.note,
+        "tile": ", ".join(call.tile for call in part.calls if call.tile),
         "packed_weights": ", ".join(call.output for call in part.prepare),
-        "output": "×".join(map(str, output.spec.shape)),
-        "dtype": output.spec.dtype,
-        "macs": op_of(node).macs(node, inputs, output),
+        "output": "×".join(map(str, spec.shape)),
+        "dtype": spec.dtype,
+        "macs": work.macs,
+        "moved_bytes": work.moved,
+        "predicted_share": share,
     }
 
 
 class _Emitter:
-    """Writes the two Relax functions and the kernels they call."""
+    """Writes the Relax functions and the kernels they call."""
 
     def __init__(self, context: Context, parameters: Mapping[str, np.ndarray]) -> None:
         from tvm import relax
@@ -148,6 +180,32 @@ class _Emitter:
                         progress(done, len(lowered), graph.nodes[done - 1].name)
                 result = self.builder.emit_output(relax.Tuple([known[name] for name in graph.outputs]))
             self.builder.emit_func_output(result)
+
+    def probes(self) -> tuple[Probe, Probe]:
+        """``peak_macs(x, w) -> sums`` and ``peak_bytes(x) -> copy``: a function each around its kernel."""
+        isa = self.context.isa
+        sums = roofline.JOBS * roofline.sums_at_once(isa) * isa.lanes
+        taken = (roofline.STEPS + roofline.sums_at_once(isa)) * isa.group
+        weights = roofline.STEPS * isa.lanes * isa.group
+        copied = roofline.JOBS * roofline.COPIED
+        macs = KernelCall(roofline.peak_macs, (isa,), ("x", "w"), "sums", (sums,), "int32")
+        copy = KernelCall(roofline.peak_bytes, (), ("x",), "copy", (copied,), "uint8")
+        return (
+            self._probe(macs, roofline.macs_of(isa), ((isa.activation_dtype, taken), (isa.weight_dtype, weights))),
+            self._probe(copy, 2 * copied, (("uint8", copied),)),
+        )
+
+    def _probe(self, call: KernelCall, work: int, arguments: tuple[tuple[str, int], ...]) -> Probe:
+        relax, name = self.relax, call.template.__name__
+        known = {
+            each: relax.Var(each, self._type((size,), dtype))
+            for each, (dtype, size) in zip(call.inputs, arguments, strict=True)
+        }
+        with self.builder.function(name, list(known.values())):
+            with self.builder.dataflow():
+                result = self.builder.emit_output(self._emit(call, known))
+            self.builder.emit_func_output(result)
+        return Probe(name, work, arguments)
 
     def _emit(self, call: KernelCall, known: Mapping[str, Any]) -> Any:
         arguments = [known[name] for name in call.inputs]

@@ -18,6 +18,7 @@ def examine() -> list[Section]:
         Section("Python", (packages.python(), *packages.packages())),
         Section("This machine", (*machine.cpu(), machine.fast_interpreter())),
         Section("To build deploy.so and the C++ program", (machine.compiler(), cmake, machine.inference())),
+        Section("To build deploy.so for 64-bit Arm, and to try it here", tuple(machine.other_architecture())),
         Section(COMPILER, (accelerator.mera(),)),
         Section(ACCELERATOR, (*accelerator.boards(), *accelerator.xrt(), accelerator.virtual_board())),
         Section("For the browser tests", (machine.chromium(),)),

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from ectoolkit.cli.doctor.finding import Finding
-from ectoolkit.core.host import host_cpu_features
+from ectoolkit.core.host import host_architecture, host_cpu_features
 from ectoolkit.errors import EctoolkitError
 
 #: flags of /proc/cpuinfo that matter to integer kernels
@@ -48,7 +48,7 @@ def cpu_target() -> Finding:
     try:
         isa = choose_isa()
     except EctoolkitError as error:
-        return Finding("cpu target", False, str(error), "an x86-64 machine", True)
+        return Finding("cpu target", False, str(error), "an x86-64 or 64-bit Arm machine", True)
     return Finding("cpu target", True, f"builds for isa '{isa.name}' here", "", True)
 
 
@@ -89,6 +89,14 @@ def compiler() -> Finding:
     if path is None:
         return Finding("C++ compiler", False, "not found", cure, True)
     return Finding("C++ compiler", True, f"{version_line(path)}, {path}", "", True)
+
+
+def other_architecture() -> list[Finding]:
+    """What builds for Arm on x86, and what runs it there."""
+    if host_architecture() != "x86_64":
+        return [Finding("64-bit Arm", host_architecture() == "aarch64", f"this machine is {host_architecture()}")]
+    linker = program("aarch64-linux-gnu-g++", "apt install g++-aarch64-linux-gnu (Debian, Ubuntu)")
+    return [linker, program("qemu-aarch64", "apt install qemu-user (Debian, Ubuntu)")]
 
 
 def program(name: str, cure: str) -> Finding:

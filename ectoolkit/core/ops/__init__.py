@@ -6,11 +6,13 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from ectoolkit.core.ops.add import Add
+from ectoolkit.core.ops.avg_pool import AvgPool2d
 from ectoolkit.core.ops.base import Op
 from ectoolkit.core.ops.concat import Concat
 from ectoolkit.core.ops.conv_transpose import ConvTranspose2d
 from ectoolkit.core.ops.convolution import Conv2d
 from ectoolkit.core.ops.global_avg_pool import GlobalAvgPool
+from ectoolkit.core.ops.host_mean import HostMean
 from ectoolkit.core.ops.linear import Linear
 from ectoolkit.core.ops.lookup import Lookup
 from ectoolkit.core.ops.max_pool import MaxPool2d
@@ -31,12 +33,14 @@ OPS: Mapping[str, Op] = MappingProxyType(
         op.name: op
         for op in (
             Add(),
+            AvgPool2d(),
             Concat(),
             Conv2d(),
             ConvTranspose2d(),
             Dequantize(),
             Gather(),
             GlobalAvgPool(),
+            HostMean(),
             Linear(),
             Lookup(),
             MaxPool2d(),

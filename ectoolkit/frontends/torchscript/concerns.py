@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from ectoolkit.core.graph import Graph, Node
-from ectoolkit.core.ops.base import grid
+from ectoolkit.core.ops.base import grid, pair
 
 #: targets that do what the accelerator does; InterpreterHw is right where some of these are not
 HARDWARE = ("Simulator", "IP", "VerilatorSimulator")
@@ -70,6 +70,17 @@ def _pads(graph: Graph, node: Node) -> bool:
     return node.op == "pad" and grid(graph.values[node.name]).zero_point != 0
 
 
+def _frames(graph: Graph, node: Node) -> bool:
+    if node.op != "avg_pool2d" or not node.attributes["count_frame"] or pair(node, "padding") == (0, 0):
+        return False
+    return grid(graph.values[node.name]).zero_point != 0
+
+
+def _adds_joined(graph: Graph, node: Node) -> bool:
+    producers = [graph.producer(name) for name in node.inputs] if node.op == "add" else []
+    return any(producer is not None and producer.op == "concat" for producer in producers)
+
+
 def _joined_output(graph: Graph, node: Node) -> bool:
     if node.op != "concat":
         return False
@@ -100,6 +111,18 @@ _KINDS: tuple[_Kind, ...] = (
         _pads,
         "silently pads with code 0 instead of the zero point",
         "Let only convolutions use the pad: then it becomes their padding",
+        (),
+    ),
+    (
+        _adds_joined,
+        "adds a concatenation on the host, by a rule that is not settled (docs/numerics.md)",
+        "Put an operation between the two, or compare with a tolerance",
+        (),
+    ),
+    (
+        _frames,
+        "silently counts the frame of an average pool as code 0 instead of the zero point",
+        "Use count_include_pad=False, or pool what comes from a ReLU",
         (),
     ),
     (

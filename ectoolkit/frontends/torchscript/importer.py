@@ -13,7 +13,8 @@ from typing import Any
 from ectoolkit._optional import require
 from ectoolkit.core.graph import Graph
 from ectoolkit.core.graph_builder import GraphBuilder
-from ectoolkit.errors import GraphError, InputError
+from ectoolkit.core.ops.base import grid
+from ectoolkit.errors import GraphError, InputError, PrecisionWarning
 from ectoolkit.frontends.torchscript.mark import tables_of
 from ectoolkit.frontends.torchscript.own import OWN_RULES, join_lookups
 from ectoolkit.frontends.torchscript.rules import RULES, Importer
@@ -48,7 +49,8 @@ def import_torchscript(
         DeployFormatError: a file of `save_torchscript` in a format version that this ectoolkit does not read.
 
     Warns:
-        PrecisionWarning: the accelerator drops the ReLU of a layer that only an add uses.
+        PrecisionWarning: the accelerator drops the ReLU of a layer that only an add uses, or keeps the input's grid
+            for the result of a hardsigmoid.
     """
     script, digest = load_script(model)
     shapes = _shapes(input_shape)
@@ -64,7 +66,21 @@ def import_torchscript(
         importer.add(call)
     outputs = [importer.value_of(output) for output in calls.outputs]
     graph = importer.builder.finish(outputs, {"frontend": "torchscript", "model_sha256": digest})
+    if importer.coarse:
+        warnings.warn(_coarse(graph, importer.coarse), PrecisionWarning, stacklevel=2)
     return FuseResidualAdd(swap=keep_relus)(graph)
+
+
+def _coarse(graph: Graph, layers: Sequence[str]) -> str:
+    """What becomes of these layers' hardsigmoid."""
+    grids = [(name, grid(graph.values[name])) for name in layers]
+    ends = [(name, quant.scalar, min((255 - quant.zero_point) * float(quant.scalar), 1)) for name, quant in grids]
+    named = ", ".join(f"{name} (steps of {step:.3g} up to {end:.3g})" for name, step, end in ends)
+    return (
+        f"{graph.name}: EdgeCortix's compiler keeps the input's grid for the result of a hardsigmoid, where torch has "
+        f"256 steps from 0 to 1: {named}. The reference does what the board does. For a "
+        "finer gate use nn.Sigmoid, whose result has 256 steps there too"
+    )
 
 
 def load_script(model: str | os.PathLike[str] | Any) -> tuple[Any, str]:

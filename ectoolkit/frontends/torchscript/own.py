@@ -46,11 +46,6 @@ def lookup(importer: Importer, call: Call) -> str:
     return importer.builder.node("lookup", name, inputs, quant, table.settings)
 
 
-def multiply(importer: Importer, call: Call) -> str:
-    left, right, scale, zero_point = call.args
-    return importer.node("multiply", call, [left, right], QuantParams.uint8(scale, zero_point))
-
-
 def pad(importer: Importer, call: Call) -> str:
     x, amounts, value = call.args
     if value or len(amounts) != 4:
@@ -76,5 +71,4 @@ OWN_RULES: dict[str, Callable[[Importer, Call], str]] = {
     "aten::constant_pad_nd": pad,
     "aten::permute": permute,
     "aten::slice": take,
-    "quantized::mul": multiply,
 }

@@ -9,14 +9,21 @@ from typing import Any
 import numpy as np
 
 from ectoolkit._optional import require
+from ectoolkit.core import host_tables
 from ectoolkit.core.graph_builder import GraphBuilder
 from ectoolkit.core.ops.base import grid
-from ectoolkit.core.types import QuantParams
+from ectoolkit.core.types import Layout, QuantParams
 from ectoolkit.errors import InputError, QuantizationError, UnsupportedOpError, VerificationError
-from ectoolkit.frontends.torchscript.walk import Call, TensorRef
+from ectoolkit.frontends.torchscript.walk import PART, Call, TensorRef
 
 #: c10::ScalarType::QUInt8, as a traced graph writes torch.quint8
 QUINT8 = 13
+
+#: arithmetic on sizes
+NUMBERS: Mapping[str, Callable[[int, int], int]] = {
+    "aten::mul": lambda a, b: a * b,
+    "aten::floor_divide": lambda a, b: a // b,
+}
 
 #: operations that leave every element where it is
 IDENTITY = {
@@ -41,7 +48,7 @@ REMEDIES = {
     "aten::add": "add quantized tensors with torch.ao.nn.quantized.FloatFunctional().add",
     "aten::add_": "add quantized tensors with torch.ao.nn.quantized.FloatFunctional().add",
     "aten::cat": "join quantized tensors with torch.ao.nn.quantized.FloatFunctional().cat",
-    "aten::mul": "keep the multiplication out of the quantized part, behind a DeQuantStub",
+    "aten::mul": "multiply quantized tensors with torch.ao.nn.quantized.FloatFunctional().mul",
 }
 
 
@@ -53,6 +60,7 @@ class Importer:
         rules: what to do with each operation, `RULES` at least.
         names: value name of each tensor met so far.
         numbers: what ``x.size(0)`` and products of such are; the trace holds them as tensors.
+        coarse: layers whose function keeps the input's grid, which torch would give a finer one.
     """
 
     def __init__(
@@ -66,6 +74,7 @@ class Importer:
         self.torch = require("torch", feature="Reading TorchScript")
         self.names: dict[TensorRef, str] = {ref: builder.input(shape) for ref, shape in inputs.items()}
         self.numbers: dict[TensorRef, int] = {}
+        self.coarse: list[str] = []
 
     def value_of(self, ref: Any) -> str:
         """Name of the value that stands for a traced tensor."""
@@ -82,8 +91,9 @@ class Importer:
             x, axis = call.args
             self.numbers[call.output] = self.shape(x)[axis]
             return
-        if call.op == "aten::mul" and not any(isinstance(argument, TensorRef) for argument in call.args):
-            self.numbers[call.output] = int(call.args[0]) * int(call.args[1])
+        count = NUMBERS.get(call.op)
+        if count is not None and not any(isinstance(argument, TensorRef) for argument in call.args):
+            self.numbers[call.output] = count(int(call.args[0]), int(call.args[1]))
             return
         if call.op in IDENTITY:
             self.names[call.output] = self.value_of(call.args[0])
@@ -188,6 +198,68 @@ class Importer:
             raise self.unsupported(call, f"to {_two(size)} is wrong on EdgeCortix's compiler; only 1×1 is defined")
         return self.node("global_avg_pool", call, [x])
 
+    def avg_pool2d(self, call: Call) -> str:
+        x, kernel, stride, padding, ceil_mode, count_frame, divisor = call.args
+        if ceil_mode or divisor is not None:
+            what = "ceil_mode" if ceil_mode else "divisor_override"
+            raise self.unsupported(call, f"with {what} has no integer definition here")
+        sizes = {"kernel": _two(kernel), "stride": _two(stride or kernel), "padding": _two(padding)}
+        return self.node("avg_pool2d", call, [x], attributes={**sizes, "count_frame": bool(count_frame)})
+
+    def mean(self, call: Call) -> str:
+        x, axes, keep, *_ = call.args
+        shape = self.shape(x)
+        if len(shape) != 4 or sorted(int(axis) % 4 for axis in axes) != [2, 3]:
+            raise self.unsupported(
+                call, f"over axes {list(axes)} has no integer definition here; only rows and columns"
+            )
+        name = self.node("host_mean", call, [x])
+        if keep:
+            return name
+        return self.builder.node(
+            "reshape", f"{call.layer}.flat", [name], grid(self.builder.values[name]), {"shape": shape[:2]}
+        )
+
+    def multiply(self, call: Call) -> str:
+        left, right, scale, zero_point = call.args
+        return self.node("multiply", call, [left, right], QuantParams.uint8(scale, zero_point))
+
+    def hardswish(self, call: Call) -> str:
+        x, scale, zero_point = call.args
+        target = QuantParams.uint8(float(scale), int(zero_point))
+        return self._lookup(call, "hardswish", host_tables.hardswish(self.grid(x), target), target)
+
+    def sigmoid(self, call: Call) -> str:
+        table = host_tables.sigmoid(self.grid(call.args[0]))
+        return self._lookup(call, "sigmoid", table, host_tables.SIGMOID)
+
+    def hardsigmoid(self, call: Call) -> str:
+        own = self.grid(call.args[0])
+        name = self._lookup(call, "hardsigmoid", host_tables.hardsigmoid(own), own)
+        if own != host_tables.SIGMOID:
+            self.coarse.append(name)
+        return name
+
+    def _lookup(self, call: Call, function: str, table: np.ndarray, target: QuantParams) -> str:
+        name = self.builder.unique(call.layer)
+        constant = self.builder.constant(f"{name}.table", table, Layout.C, target)
+        attributes = {"function": function, "parameters": ()}
+        return self.builder.node("lookup", name, [self.value_of(call.args[0]), constant], target, attributes)
+
+    def part(self, call: Call) -> str:
+        x, index, count, axis = call.args
+        axis = int(axis) % len(self.shape(x))
+        extent = self.shape(x)[axis]
+        size = -(-extent // int(count))
+        ends = {"axis": axis, "begin": index * size, "end": min((index + 1) * size, extent)}
+        return self.node("slice", call, [x], attributes=ends)
+
+    def exchange(self, call: Call) -> str:
+        x, first, second = call.args
+        order = list(range(len(self.shape(x))))
+        order[first], order[second] = order[second], order[first]
+        return self.node("transpose", call, [x], attributes={"order": tuple(order)})
+
     def upsample(self, call: Call) -> str:
         x, size, *rest = call.args
         factors = rest[-1]
@@ -227,6 +299,10 @@ class Importer:
         """Shape of a tensor met before."""
         return self.builder.values[self.value_of(ref)].spec.shape
 
+    def grid(self, ref: TensorRef) -> QuantParams:
+        """The grid of a tensor met before."""
+        return grid(self.builder.values[self.value_of(ref)])
+
     def node(
         self,
         op: str,
@@ -257,6 +333,15 @@ RULES: dict[str, Callable[[Importer, Call], str]] = {
     "quantized::add": Importer.add_op,
     "quantized::add_relu": Importer.add_op,
     "quantized::cat": Importer.concat,
+    "quantized::hardswish": Importer.hardswish,
+    "quantized::mul": Importer.multiply,
+    PART: Importer.part,
+    "aten::avg_pool2d": Importer.avg_pool2d,
+    "aten::hardsigmoid": Importer.hardsigmoid,
+    "aten::hardsigmoid_": Importer.hardsigmoid,
+    "aten::mean": Importer.mean,
+    "aten::sigmoid": Importer.sigmoid,
+    "aten::transpose": Importer.exchange,
     "aten::relu": Importer.relu,
     "aten::relu_": Importer.relu,
     "aten::max_pool2d": Importer.max_pool2d,

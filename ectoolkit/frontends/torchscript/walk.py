@@ -12,6 +12,9 @@ from typing import Any
 
 from ectoolkit.errors import UnsupportedOpError
 
+#: one of the parts that aten::chunk makes: arguments (x, which, of how many, axis)
+PART = "ectoolkit::chunk"
+
 
 class TensorRef:
     """Stands for a tensor that an operation makes; identity is all it has."""
@@ -112,7 +115,7 @@ class _Frame:
         elif kind == "prim::DictConstruct":
             self.known[outputs[0]] = dict(zip(arguments[::2], arguments[1::2], strict=True))
         elif kind in ("prim::ListUnpack", "prim::TupleUnpack"):
-            self.known.update(zip(outputs, self._parts(arguments[0]), strict=True))
+            self.known.update(zip(outputs, self._parts(arguments[0], len(outputs)), strict=True))
         elif kind in ("prim::NumToTensor", "aten::Int", "aten::ScalarImplicit", "aten::Float"):
             self.known[outputs[0]] = arguments[0]
         elif list(node.blocks()):
@@ -123,15 +126,22 @@ class _Frame:
         else:
             self._operation(kind, arguments, outputs)
 
-    def _parts(self, whole: Any) -> list[Any]:
-        """A list made in the trace; one that an operation makes (chunk, split) is not followed."""
-        if isinstance(whole, TensorRef):
-            call = next(call for call in self.found.calls if call.output is whole)
+    def _parts(self, whole: Any, count: int) -> list[Any]:
+        """A list made in the trace, or the parts of a chunk; one that another operation makes is not followed."""
+        if not isinstance(whole, TensorRef):
+            return list(whole)
+        place = next(i for i, call in enumerate(self.found.calls) if call.output is whole)
+        call = self.found.calls[place]
+        if call.op != "aten::chunk":
             raise UnsupportedOpError(
                 f"layer {call.layer}: {call.op} makes several tensors and has no integer definition here. What to do: "
                 "put the layer behind a DeQuantStub, or write it as separate layers"
             )
-        return list(whole)
+        x, _, axis = call.args
+        refs = [TensorRef() for _ in range(count)]
+        parts = [Call(PART, call.layer, [x, index, count, axis], ref) for index, ref in enumerate(refs)]
+        self.found.calls[place : place + 1] = parts
+        return refs
 
     def _attribute(self, owner: Any, name: str) -> Any:
         if not isinstance(owner, _Module):

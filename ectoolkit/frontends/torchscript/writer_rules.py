@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ectoolkit.core import arithmetic
+from ectoolkit.core import arithmetic, host_tables
 from ectoolkit.core.graph import Graph, Node
 from ectoolkit.core.ops.base import grid, pair, whole, wholes
 from ectoolkit.core.types import QuantParams
@@ -125,6 +125,9 @@ class Exporter:
     def lookup(self, node: Node) -> Any:
         torch, (scale, zero_point) = self.torch, self.numbers(node)
         function, table = str(node.attributes["function"]), self.graph.constants[node.inputs[1]]
+        theirs = self._their_function(node, table)
+        if theirs is not None:
+            return self.leaf("Function", theirs)
         found = best_form(torch, function, table, self.grid(node.inputs[0]), self.grid(node.name))
         if found is None:
             raise self.unsupported(node, f"of {function!r} is no function that torch has under that name")
@@ -144,8 +147,27 @@ class Exporter:
             "Function", lambda x: torch.quantize_per_tensor(form(x.dequantize()), scale, zero_point, quint8)
         )
 
+    def _their_function(self, node: Node, table: np.ndarray) -> Callable[[Any], Any] | None:
+        """torch's own function on codes, where EdgeCortix's compiler makes the node's very table of it."""
+        source, target, torch = self.grid(node.inputs[0]), self.grid(node.name), self.torch
+        name, (scale, zero_point) = node.attributes["function"], self.numbers(node)
+        if name == "hardswish" and np.array_equal(table, host_tables.hardswish(source, target)):
+            return lambda x: torch.ops.quantized.hardswish(x, scale, zero_point)
+        if name == "sigmoid" and target == host_tables.SIGMOID and np.array_equal(table, host_tables.sigmoid(source)):
+            return lambda x: torch.sigmoid(x)
+        if name == "hardsigmoid" and target == source and np.array_equal(table, host_tables.hardsigmoid(source)):
+            return lambda x: torch.nn.functional.hardsigmoid(x)
+        return None
+
     def relu(self, node: Node) -> Any:
         return self.torch.nn.ReLU()
+
+    def avg_pool2d(self, node: Node) -> Any:
+        sizes = (pair(node, name) for name in ("kernel", "stride", "padding"))
+        return self.torch.nn.AvgPool2d(*sizes, count_include_pad=bool(node.attributes["count_frame"]))
+
+    def host_mean(self, node: Node) -> Any:
+        return self.leaf("Mean", lambda x: x.mean([2, 3], keepdim=True))
 
     def max_pool2d(self, node: Node) -> Any:
         sizes = (pair(node, name) for name in ("kernel", "stride", "padding", "dilation"))
@@ -247,10 +269,12 @@ def real_bias(codes: np.ndarray, steps: np.ndarray, layer: str) -> np.ndarray:
 
 WRITER_RULES: dict[str, Callable[[Exporter, Node], Any]] = {
     "add": Exporter.add,
+    "avg_pool2d": Exporter.avg_pool2d,
     "concat": Exporter.concat,
     "conv2d": Exporter.conv2d,
     "dequantize": Exporter.dequantize,
     "global_avg_pool": Exporter.global_avg_pool,
+    "host_mean": Exporter.host_mean,
     "linear": Exporter.linear,
     "lookup": Exporter.lookup,
     "max_pool2d": Exporter.max_pool2d,

@@ -87,14 +87,18 @@ def multiply(layer: Layer) -> Form:
     """The product of what two codes stand for, either repeated along axes."""
     quant = grid(layer.output)
     zeros = [grid(value).zero_point for value in layer.inputs]
-    multiplier, shift = arithmetic.requantize_multiplier(product_ratio(layer.inputs, layer.output))
-    rescale = Rescale(multiplier, shift, bound=255 * 255, zero_point=quant.zero_point)
+    ratio = float(product_ratio(layer.inputs, layer.output))
 
     def run(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         product = x.to(torch.int32).sub_(zeros[0]) * y.to(torch.int32).sub_(zeros[1])
-        return by_blocks(lambda part: rescale.codes(part, quant.quant_min, quant.quant_max), product)
+        return by_blocks(on_grid, product)
 
-    return Form(run, f"int32 product, {rescale.form} requantize", (0, 1))
+    def on_grid(product: torch.Tensor) -> torch.Tensor:
+        # exact in float64, then the definition's two roundings to float32
+        total = product.to(torch.float64).mul_(ratio).add_(quant.zero_point).to(torch.float32)
+        return total.add_(0.5).floor_().clamp_(quant.quant_min, quant.quant_max).to(torch.uint8)
+
+    return Form(run, "int32 product, float64 and float32 requantize", (0, 1))
 
 
 def lookup(layer: Layer) -> Form | None:

@@ -23,12 +23,14 @@ from ectoolkit.interpreters.fast.layouts import channels_last, to_numpy, to_torc
 FORMS: Mapping[str, Prepare] = MappingProxyType(
     {
         "add": elementwise.add,
+        "avg_pool2d": spatial.avg_pool2d,
         "concat": elementwise.concat,
         "conv2d": weighted.conv2d,
         "conv_transpose2d": weighted.conv_transpose2d,
         "dequantize": elementwise.dequantize,
         "gather": movement.gather,
         "global_avg_pool": spatial.global_avg_pool,
+        "host_mean": spatial.host_mean,
         "linear": weighted.linear,
         "lookup": elementwise.lookup,
         "max_pool2d": spatial.max_pool2d,

@@ -41,7 +41,7 @@ NEEDED = (
     "tqdm",
     "typing_extensions",
 )
-TORCH_MB, PACKAGES_MB, DEBS_MB = 776, 260, 115
+TORCH_MB, PACKAGES_MB, DEBS_MB = 776, 186, 75
 #: what the folder holds in the end, and at most while torch is unpacked
 FINAL_MB, PEAK_MB = 2700, 3600
 

@@ -2,6 +2,9 @@
 
 #include <sched.h>
 #include <sys/utsname.h>
+#if defined(__aarch64__)
+#include <sys/auxv.h>
+#endif
 
 #include <fstream>
 #include <sstream>
@@ -29,18 +32,30 @@ std::string CpuArchitecture() {
   return uname(&names) == 0 ? names.machine : "unknown";
 }
 
+#if defined(__aarch64__)
+// From the kernel itself: an emulator may show the file /proc/cpuinfo of the machine below it.
+std::set<std::string> CpuFeatures() {
+  constexpr unsigned long kAsimd = 1ul << 1, kAsimdDot = 1ul << 20, kInt8Matrix = 1ul << 13;  // asm/hwcap.h
+  const unsigned long first = getauxval(AT_HWCAP), second = getauxval(AT_HWCAP2);
+  std::set<std::string> features;
+  if (first & kAsimd) features.insert("asimd");
+  if (first & kAsimdDot) features.insert("asimddp");
+  if (second & kInt8Matrix) features.insert("i8mm");
+  return features;
+}
+#else
 std::set<std::string> CpuFeatures() {
   std::set<std::string> features;
   std::ifstream cpuinfo("/proc/cpuinfo");
   for (std::string line; std::getline(cpuinfo, line);) {
-    // "flags" on x86, "Features" on Arm; the first CPU stands for all.
-    if (line.rfind("flags", 0) != 0 && line.rfind("Features", 0) != 0) continue;
+    if (line.rfind("flags", 0) != 0) continue;  // the first CPU stands for all
     std::istringstream words(line.substr(line.find(':') + 1));
     for (std::string word; words >> word;) features.insert(word);
     break;
   }
   return features;
 }
+#endif
 
 Cpus AllowedCpus() {
   cpu_set_t allowed;

@@ -11,7 +11,7 @@ namespace ectoolkit {
 // "x86_64", "aarch64", ...
 std::string CpuArchitecture();
 
-// Names of the CPU's features, as the kernel lists them in /proc/cpuinfo; empty where it lists none.
+// Names of the CPU's features that a deploy.so may need, as the kernel lists them in /proc/cpuinfo.
 std::set<std::string> CpuFeatures();
 
 struct Cpus {

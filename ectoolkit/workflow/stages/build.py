@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ectoolkit.analysis.files import file_table
 from ectoolkit.builders import build
+from ectoolkit.builders.cpu.isa import choose_isa
 from ectoolkit.core.deployment import Deployment
 from ectoolkit.core.graph import Graph
 from ectoolkit.core.interpreter import Progress
@@ -43,9 +44,11 @@ class BuildStage(Stage[Deployment]):
         graph = self.flow.quantize.graph
         if self.flow.importer.ready and not self.flow.importer.stale and target == "cpu":
             imported = self.flow.importer.result
-            options = {"layout": imported.layout.value, "isa": imported.isa.name, **options}
-            if options["isa"] == imported.isa.name:
-                options["imported"] = imported
+            asked = options.get("host_arch")
+            if asked is None or choose_isa("host", asked).host_arch == imported.isa.host_arch:
+                options = {"layout": imported.layout.value, "isa": imported.isa.name, **options}
+                if options["isa"] == imported.isa.name:
+                    options["imported"] = imported
         if "reference_input" not in options:
             options["reference_input"] = self._first_image(graph)
         if not isinstance(self.flow.source, Graph):

@@ -15,15 +15,27 @@ if TYPE_CHECKING:
 
     from ectoolkit.builders.cpu.importer import ImportedModule
 
-COLUMNS = ("layer", "op", "kernels", "packed_weights", "output", "dtype", "macs")
+COLUMNS = {
+    "layer": "str",
+    "op": "str",
+    "kernels": "str",
+    "tile": "str",
+    "packed_weights": "str",
+    "output": "str",
+    "dtype": "str",
+    "macs": "int64",
+    "moved_bytes": "int64",
+    "predicted_share": "float64",
+}
 
 
 class ImportStage(Stage["ImportedModule"]):
-    """Imports the graph into TVM.  ``run(layout="NHWC", isa="host")``."""
+    """Imports the graph into TVM.  ``run(layout="NHWC", isa="host", host_arch=None)``."""
 
     number = 4
     title = "Import into TVM"
     attribute = "importer"
+    shown = ("layer", "op", "kernels", "tile", "output", "macs", "predicted_share")
 
     @property
     def upstream(self) -> tuple[Stage[Any], ...]:
@@ -42,10 +54,16 @@ class ImportStage(Stage["ImportedModule"]):
         return self.result.module
 
     def _table(self, result: ImportedModule) -> pd.DataFrame:
-        """Columns: ``layer``; ``op``; ``kernels`` it became; ``packed_weights`` made at load; ``output``; ``macs``."""
+        """One row a layer.
+
+        Columns: ``layer``; ``op``; ``kernels`` it became, or the layer that it is computed with; ``tile`` of pixels and
+        channels that stay in registers; ``packed_weights`` made at load; ``output``; ``dtype``; ``macs``
+        multiply-accumulates; ``moved_bytes`` of inputs, weights and output; ``predicted_share`` of the time of a run,
+        by the model of `ectoolkit.builders.cpu.costs`.
+        """
         return frame(result.rows, COLUMNS)
 
     def summary(self) -> str:
         result = self.result
-        kernels = len(result.module.get_global_vars()) - 2  # all but prepare and main
+        kernels = len({step.kernel for step in result.steps})
         return f"{len(result.rows)} layers became {kernels} kernels for {result.isa.name}, layout {result.layout}"

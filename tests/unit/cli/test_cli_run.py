@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,20 @@ def test_equal(call: Any, built: Path) -> None:
     assert lines[2].startswith("latency over 3 runs: mean ")
     assert lines[3:] == EQUAL
     assert result.stderr == ""
+
+
+def test_profile(call: Any, built: Path) -> None:
+    result = call("run", built, "--runs", 3, "--threads", 1, "--profile")
+    assert result.exit_code == 0, result.output
+    lines = result.stdout.splitlines()
+    assert re.fullmatch(
+        r"profile: \d+ layers in [\d.]+ ms of [\d.]+ ms, 1 thread; roofline \d+ GMAC/s, \d+ GB/s", lines[3]
+    )
+    assert lines[4].split() == ["layer", "op", "µs", "share", "GMAC/s", "GB/s", "bound", "by", "of", "roofline"]
+    assert len(lines) == 5 + int(lines[3].split()[1]) + len(EQUAL)
+    result = call("run", built, "--runs", 3, "--device", "interpreter", "--profile")
+    assert result.exit_code == 2
+    assert result.stderr == "error: interpreter cannot time single layers; use open_device('cpu')\n"
 
 
 def test_equal_on_the_interpreter_and_with_threads(call: Any, built: Path) -> None:

@@ -62,7 +62,7 @@ def products(each: bool) -> ect.Graph:
 
 @pytest.mark.parametrize("each", [True, False])
 @pytest.mark.parametrize("layout", ["NHWC", "NCHW"])
-def test_multiply_rounds_once_half_up(each: bool, layout: str, x: np.ndarray, tmp_path: Path) -> None:
+def test_multiply_rounds_half_up(each: bool, layout: str, x: np.ndarray, tmp_path: Path) -> None:
     graph = products(each)
     trace = ect.interpret(graph, x, trace=True)
     np.testing.assert_array_equal(trace["lookup"], 255 - trace["quant"])
@@ -72,7 +72,7 @@ def test_multiply_rounds_once_half_up(each: bool, layout: str, x: np.ndarray, tm
     ratio = scales[0] * scales[1] / scales[2]
     for index in np.ndindex(2, 6, 2, 3):
         exact = int(left[index]) * int(right[index]) * ratio
-        # the 26-bit multiplier is within 2**-26 of the ratio, so only a near-tie may differ from exact rounding
+        # each float32 step is within 2**-24 of exact, so only a near-tie may differ from exact rounding
         nearest = (exact + Fraction(1, 2)).__floor__()
         if abs(exact + Fraction(1, 2) - nearest) > Fraction(1, 1000):
             assert trace["product"][index] == min(max(nearest + 77, 0), 255)

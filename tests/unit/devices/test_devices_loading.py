@@ -200,7 +200,8 @@ def test_a_compiler_that_is_not_there(tmp_path: Path, monkeypatch: pytest.Monkey
 
 def test_any_failure_of_tvm_is_a_failed_build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Executable:
-        def export_library(self, path: str) -> None:
+        @property
+        def mod(self) -> None:
             raise TypeError("sequence item 0: expected str instance, NoneType found")
 
     monkeypatch.setattr("ectoolkit.builders.cpu.builder.compile_module", lambda imported: Executable())

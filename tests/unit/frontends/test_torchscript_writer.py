@@ -13,7 +13,6 @@ import torch
 from numpy.testing import assert_array_equal
 from torch import nn
 from torch.ao import quantization as tq
-from torch.ao.nn.quantized import FloatFunctional
 from torch.nn import functional
 
 import ectoolkit as ect
@@ -155,7 +154,8 @@ def run_torch(script: Any, images: np.ndarray) -> list[np.ndarray]:
 
 
 def test_every_operation_is_here(everything: Graph) -> None:
-    assert {node.op for node in everything} == set(WRITER_RULES)
+    only_read = {"avg_pool2d", "host_mean"}  # capturing makes neither: test_torchscript_host_ops
+    assert {node.op for node in everything} == set(WRITER_RULES) - only_read
 
 
 def test_every_operation_reads_back(everything: Graph, tmp_path: Path) -> None:
@@ -239,26 +239,24 @@ def test_files_are_the_same_but_for_the_process(everything: Graph, tmp_path: Pat
 
 
 def test_rules_of_our_own_need_the_mark(trace: Any) -> None:
-    class Product(nn.Module):
+    class Framed(nn.Module):
         """As anybody would write it for torch's flow."""
 
         def __init__(self) -> None:
             super().__init__()
             self.quant, self.dequant = tq.QuantStub(), tq.DeQuantStub()
-            self.product = FloatFunctional()
 
         def forward(self, x: torch.Tensor) -> torch.Tensor:
-            x = self.quant(x)
-            return self.dequant(self.product.mul(x, x))
+            return self.dequant(torch.constant_pad_nd(self.quant(x), [1, 1, 1, 1], 0.0))
 
-    class Square(nn.Module):
+    class Pooled(nn.Module):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return x * x
+            return functional.max_pool2d(functional.pad(torch.relu(x), (1, 1, 1, 1)), 3)
 
-    read = import_torchscript(to_torchscript(graph_of(Square())), IMAGES[:1].shape)
-    assert [node.op for node in read] == ["quantize", "multiply", "dequantize"]
-    with pytest.raises(UnsupportedOpError, match="quantized::mul has no integer definition here"):
-        import_torchscript(trace(Product(), torch.randn(1, 3, 4, 4)), (1, 3, 4, 4))
+    read = import_torchscript(to_torchscript(graph_of(Pooled())), IMAGES[:1].shape)
+    assert "pad" in [node.op for node in read]
+    with pytest.raises(UnsupportedOpError, match="aten::constant_pad_nd has no integer definition here"):
+        import_torchscript(trace(Framed(), torch.randn(1, 3, 4, 4)), (1, 3, 4, 4))
 
 
 # --- pads ------------------------------------------------------------------------------------------------------------

@@ -148,3 +148,16 @@ def test_folders_of_the_dead_are_removed(worker: Worker) -> None:
 
     left = list(Path(tempfile.gettempdir()).glob(f"ectoolkit-mera-{worker.pid}-*"))
     assert left == []
+
+
+def test_our_own_variables_stay_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A notebook's drawing backend and search path mean nothing to another Python, which would stop at them."""
+    for name in ("MPLBACKEND", "PYTHONPATH"):
+        monkeypatch.setenv(name, "module://matplotlib_inline.backend_inline")
+    monkeypatch.setenv("EC_PLATFORM_DIR", "/theirs")
+    worker = Worker(HERE)
+    asked = ["MPLBACKEND", "PYTHONPATH", "EC_PLATFORM_DIR"]
+    seen = worker.call("look", timeout_s=20, paths=[], variables=asked, libraries=["no-such.so"], patterns=[])
+    worker.close()
+    assert seen["variables"] == {"MPLBACKEND": "", "PYTHONPATH": "", "EC_PLATFORM_DIR": "/theirs"}
+    assert "cannot open shared object file" in seen["libraries"]["no-such.so"]

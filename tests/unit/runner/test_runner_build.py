@@ -108,6 +108,27 @@ def test_no_compiler(monkeypatch: pytest.MonkeyPatch, empty_cache: Path, tmp_pat
     )
 
 
+def test_no_wheels_for_another_architecture() -> None:
+    with pytest.raises(BuildError) as caught:
+        build_runner(host_arch="riscv64")
+    assert str(caught.value) == (
+        "Building the inference program for riscv64 needs TVM's libraries for it, and wheels names no folder that has "
+        "them. Get them with: pip install --target FOLDER --platform manylinux_2_28_riscv64 --only-binary=:all: "
+        "--no-deps apache-tvm apache-tvm-ffi, of the versions that build deploy.so"
+    )
+
+
+def test_no_cross_compiler(monkeypatch: pytest.MonkeyPatch, empty_cache: Path, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", _only(tmp_path, "cmake"))
+    folder = wheels.find_wheels("This test").runtime_library.parents[2]
+    with pytest.raises(BuildError) as caught:
+        build_runner(host_arch="riscv64", wheels=folder)
+    assert str(caught.value) == (
+        "Building the inference program for riscv64 needs riscv64-linux-gnu-g++, which is not in PATH. "
+        "On Debian and Ubuntu: apt install g++-riscv64-linux-gnu"
+    )
+
+
 def test_compiler_named_by_cxx_is_missing(monkeypatch: pytest.MonkeyPatch, empty_cache: Path) -> None:
     monkeypatch.setenv("CXX", "no-such-compiler -O3")
     with pytest.raises(BuildError) as caught:

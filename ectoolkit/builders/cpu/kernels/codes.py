@@ -1,4 +1,4 @@
-"""Arithmetic on codes, as tensor expressions: exact, through int64."""
+"""Arithmetic on codes, as tensor expressions: exact, through int64 or float64."""
 
 from __future__ import annotations
 
@@ -18,26 +18,47 @@ def moved(value, multiplier, shift, zero_point, low, high):
     return tirx.max(tirx.min(rounded, tirx.const(high, "int64")), tirx.const(low, "int64"))
 
 
-@computed
-def mean(x, shape, input_zero, multiplier, shift, zero_point, low, high):
-    """uint8 NCHW to uint8 ``(N, C, 1, 1)``."""
-    _, _, height, width = x.shape
-    row, column = te.reduce_axis((0, height), "row"), te.reduce_axis((0, width), "column")
-    centred = lambda n, c: x[n, c, row, column].astype("int64") - tirx.const(input_zero, "int64")
-    total = te.compute(shape[:2], lambda n, c: te.sum(centred(n, c), axis=[row, column]), name="total")
-    return te.compute(shape, lambda n, c, i, j: moved(total[n, c], multiplier, shift, zero_point, low, high))
+def real(number):
+    return tirx.const(number, "float64")
 
 
 @computed
-def multiply(a, b, shape, zero_a, zero_b, multiplier, shift, zero_point, low, high):
+def multiply(a, b, shape, zero_a, zero_b, ratio, zero_point, low, high):
     """Product of two uint8 tensors, each repeated along axes where it has one element."""
 
     def element(x, place, zero):
         own = [0 if int(extent) == 1 else at for extent, at in zip(x.shape, place, strict=True)]
-        return x(*own).astype("int64") - tirx.const(zero, "int64")
+        return x(*own).astype("int32") - zero
 
     def product(*place):
-        value = element(a, place, zero_a) * element(b, place, zero_b)
-        return moved(value, multiplier, shift, zero_point, low, high)
+        value = (element(a, place, zero_a) * element(b, place, zero_b)).astype("float64")
+        total = (value * real(ratio) + real(zero_point)).astype("float32").astype("float64")
+        code = te.floor((total + real(0.5)).astype("float32"))
+        return te.max(te.min(code, tirx.const(high, "float32")), tirx.const(low, "float32"))
 
     return te.compute(shape, product)
+
+
+@computed
+def avg_pool2d(x, counts, shape, window, frame):
+    """Windows of uint8 NCHW: their sums over counts.
+
+    Args:
+        x: the codes.
+        counts: int32 ``(rows, columns)``.
+        shape: of the result.
+        window: kernel, stride and padding, each rows and columns.
+        frame: the code around the input.
+    """
+    (kernel_h, kernel_w), (stride_h, stride_w), (pad_h, pad_w) = window
+    _, _, height, width = (int(extent) for extent in x.shape)
+    down, across = te.reduce_axis((0, kernel_h), "down"), te.reduce_axis((0, kernel_w), "across")
+
+    def element(n, c, i, j):
+        row, column = i * stride_h + down - pad_h, j * stride_w + across - pad_w
+        inside = tirx.all(row >= 0, row < height, column >= 0, column < width)
+        kept = x[n, c, tirx.max(tirx.min(row, height - 1), 0), tirx.max(tirx.min(column, width - 1), 0)]
+        return tirx.if_then_else(inside, kept.astype("int32"), frame)
+
+    total = te.compute(shape, lambda *place: te.sum(element(*place), axis=[down, across]), name="total")
+    return te.compute(shape, lambda n, c, i, j: total[n, c, i, j] // counts[i, j])

@@ -1,7 +1,4 @@
-"""Dense convolution (and linear layers, as 1×1 convolutions): register tiles of pixels × LANES output channels.
-
-Each kernel first copies its input, widened for the dot product and framed by the zero point, then computes.
-"""
+"""What all convolutions share: their shapes, and the end of those that work on LANES channels at a time."""
 
 from __future__ import annotations
 
@@ -9,17 +6,11 @@ from dataclasses import dataclass
 
 from tvm.script import tirx as T
 
-from ectoolkit.builders.cpu.isa import Isa
 from ectoolkit.builders.cpu.kernels.expressions import (
     LANES,
     host_requantize_to_code,
     requantize_to_code,
-    splat,
 )
-from ectoolkit.builders.cpu.kernels.packing import dense_shape, padded
-
-#: pixels a tile: 6 × two vectors of sums leave AVX2's 16 registers room for weights and input
-TILE = 6
 
 
 @dataclass(frozen=True)
@@ -29,10 +20,12 @@ class ConvSpec:
     Attributes:
         x: input ``(N, H, W, C)``.
         weight: ``(O, C / groups, KH, KW)``.
-        stride, padding, dilation: rows, columns.
+        stride, dilation: rows, columns.
+        padding: above and left of each image.
         groups: of channels.
         rank: of input and output, 4 or 2.
         epilogue: ``"codes"`` (fixed point), ``"accumulator"`` (raw int32) or ``"host"`` (float32 rounding).
+        padding_after: below and right of each image; as `padding` where None.
     """
 
     x: tuple[int, int, int, int]
@@ -43,6 +36,7 @@ class ConvSpec:
     groups: int
     rank: int
     epilogue: str
+    padding_after: tuple[int, int] | None = None
 
     @property
     def output(self) -> tuple[int, int, int, int]:
@@ -50,7 +44,9 @@ class ConvSpec:
         n, h, w, _ = self.x
         o, _, kh, kw = self.weight
         (sh, sw), (ph, pw), (dh, dw) = self.stride, self.padding, self.dilation
-        return (n, (h + 2 * ph - dh * (kh - 1) - 1) // sh + 1, (w + 2 * pw - dw * (kw - 1) - 1) // sw + 1, o)
+        below, right = self.padding_after or self.padding
+        tall, wide = h + ph + below, w + pw + right
+        return (n, (tall - dh * (kh - 1) - 1) // sh + 1, (wide - dw * (kw - 1) - 1) // sw + 1, o)
 
     @property
     def output_dtype(self) -> str:
@@ -82,129 +78,3 @@ def finish(spec, acc, factors, grids, channel):
         ends = (grids[1], grids[2], grids[3])
         codes = requantize_to_code(total, factors[1][lanes], factors[2][lanes], *ends)
     return T.Cast(f"uint8x{LANES}", codes)
-
-
-def dot(isa, acc, x, x_offset, w, w_offset):
-    """LANES sums plus one group of input channels times its weights."""
-    if isa.name == "generic":
-        weights = T.Cast(f"int32x{LANES}", w[T.Ramp(w_offset, 1, LANES)])
-        return acc + T.broadcast(T.Cast("int32", x[x_offset]), LANES) * weights
-    raise AssertionError(isa.name)
-
-
-def dot_avx2_half(acc, x, x_offset, w, w_offset):
-    """Eight sums plus a pair of input channels times its weights: vpmaddwd is exact on int16."""
-    pair = T.reinterpret("int32", x.vload([x_offset], "int16x2"))
-    inputs = T.reinterpret("int16x16", T.broadcast(pair, 8))
-    products = T.call_llvm_pure_intrin("int32x8", "llvm.x86.avx2.pmadd.wd", inputs, w.vload([w_offset], "int16x16"))
-    return acc + products
-
-
-def dense(spec: ConvSpec, isa: Isa):
-    """The kernel of a convolution with one group: x, packed weights, epilogue arrays, grids to y.
-
-    The grids are four numbers: the input's code of real 0, which frames it; the output's; its smallest and largest.
-    """
-    n, h, w, c = spec.x
-    _, rows, columns, o = spec.output
-    _, _, kh, kw = spec.weight
-    (sh, sw), (ph, pw), (dh, dw) = spec.stride, spec.padding, spec.dilation
-    packed_shape = dense_shape(spec.weight, isa)
-    blocks, groups, group = packed_shape[0], packed_shape[3], isa.group
-    lanes_c = padded(c, group)
-    tall, wide = h + 2 * ph, w + 2 * pw
-    if (kh, kw, sh, sw, ph, pw) == (1, 1, 1, 1, 0, 0):
-        n, h, w, rows, columns, tall, wide = 1, 1, n * h * w, 1, n * rows * columns, 1, n * tall * wide
-    tile = min(TILE, columns)
-    tiles = -(-columns // tile)
-    copied = (n * tall * wide * lanes_c,)
-    dtype, wdtype = isa.activation_dtype, isa.weight_dtype
-    x_shape, y_shape = spec.shaped(spec.x), spec.shaped(spec.output)
-    ydtype, edtypes = spec.output_dtype, epilogue_dtypes(spec.epilogue)
-    x_size, y_size, w_size = n * h * w * c, n * rows * columns * o, 1
-    for extent in packed_shape:
-        w_size *= extent
-    whole, avx2, factors = o % LANES == 0, isa.name == "avx2", len(edtypes)
-    channels = blocks * LANES
-
-    @T.prim_func(s_tir=True)
-    def kernel(x: T.handle, wt: T.handle, e0: T.handle, e1: T.handle, e2: T.handle, g: T.handle, y: T.handle):
-        T.func_attr({"tirx.noalias": True})
-        x_shaped = T.match_buffer(x, x_shape, "uint8")
-        w_shaped = T.match_buffer(wt, packed_shape, wdtype)
-        E0 = T.match_buffer(e0, (channels,), "int32")
-        E1 = T.match_buffer(e1, (channels,), edtypes[1] if factors > 1 else "int32")
-        E2 = T.match_buffer(e2, (channels,), "int32")
-        GRIDS = T.match_buffer(g, (4,), "int32")
-        y_shaped = T.match_buffer(y, y_shape, ydtype)
-        X = T.decl_buffer((x_size,), "uint8", data=x_shaped.data)
-        W = T.decl_buffer((w_size,), wdtype, data=w_shaped.data)
-        Y = T.decl_buffer((y_size,), ydtype, data=y_shaped.data)
-        XP = T.sblock_alloc_buffer(copied, dtype)
-        for r in T.parallel(n * tall):
-            if r % tall < ph or r % tall >= ph + h:
-                for i in T.serial(wide * lanes_c):
-                    XP[r * wide * lanes_c + i] = T.Cast(dtype, GRIDS[0])
-            else:
-                for i in T.serial(pw * lanes_c):
-                    XP[r * wide * lanes_c + i] = T.Cast(dtype, GRIDS[0])
-                    XP[(r * wide + pw + w) * lanes_c + i] = T.Cast(dtype, GRIDS[0])
-                if lanes_c == c:
-                    for i in T.serial(w * c):
-                        XP[(r * wide + pw) * c + i] = T.Cast(dtype, X[(r // tall * h + r % tall - ph) * w * c + i])
-                else:
-                    for p in T.serial(w):
-                        for i in T.serial(c):
-                            XP[(r * wide + pw + p) * lanes_c + i] = T.Cast(
-                                dtype, X[((r // tall * h + r % tall - ph) * w + p) * c + i]
-                            )
-                        for i in T.serial(lanes_c - c):
-                            XP[(r * wide + pw + p) * lanes_c + c + i] = T.Cast(dtype, 0)
-        for job in T.parallel(blocks * n * rows):
-            block: T.let = job // (n * rows)
-            image: T.let = job % (n * rows) // rows
-            row: T.let = job % rows
-            for t in T.serial(tiles):
-                # the last tile begins early and computes some pixels twice rather than be narrower
-                column: T.let = T.min(t * tile, columns - tile)
-                acc = T.sblock_alloc_buffer((tile * LANES,), "int32", scope="local")
-                for m in T.unroll(tile):
-                    acc[T.Ramp(m * LANES, 1, LANES)] = splat(0, "int32")
-                for i, j in T.grid(kh, kw):
-                    for g in T.serial(groups):
-                        for m in T.unroll(tile):
-                            if avx2:
-                                for half in T.unroll(2):
-                                    acc[T.Ramp(m * LANES + half * 8, 1, 8)] = dot_avx2_half(
-                                        acc[T.Ramp(m * LANES + half * 8, 1, 8)],
-                                        XP,
-                                        ((image * tall + row * sh + i * dh) * wide + (column + m) * sw + j * dw)
-                                        * lanes_c
-                                        + g * group,
-                                        W,
-                                        (((block * kh + i) * kw + j) * groups + g) * LANES * group + half * 16,
-                                    )
-                            else:
-                                acc[T.Ramp(m * LANES, 1, LANES)] = dot(
-                                    isa,
-                                    acc[T.Ramp(m * LANES, 1, LANES)],
-                                    XP,
-                                    ((image * tall + row * sh + i * dh) * wide + (column + m) * sw + j * dw) * lanes_c
-                                    + g * group,
-                                    W,
-                                    (((block * kh + i) * kw + j) * groups + g) * LANES * group,
-                                )
-                for m in T.unroll(tile):
-                    if whole:
-                        Y[T.Ramp(((image * rows + row) * columns + column + m) * o + block * LANES, 1, LANES)] = finish(
-                            spec, acc[T.Ramp(m * LANES, 1, LANES)], (E0, E1, E2), GRIDS, block * LANES
-                        )
-                    else:
-                        result = T.sblock_alloc_buffer((LANES,), ydtype, scope="local")
-                        result[T.Ramp(0, 1, LANES)] = finish(
-                            spec, acc[T.Ramp(m * LANES, 1, LANES)], (E0, E1, E2), GRIDS, block * LANES
-                        )
-                        for lane in T.serial(T.min(LANES, o - block * LANES)):
-                            Y[((image * rows + row) * columns + column + m) * o + block * LANES + lane] = result[lane]
-
-    return kernel

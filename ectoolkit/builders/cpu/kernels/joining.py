@@ -8,7 +8,7 @@ from tvm.script import tirx as T
 from tvm.script.ir_builder import IRBuilder
 from tvm.script.ir_builder import tirx as I
 
-from ectoolkit.builders.cpu.kernels.elementwise import cut, requantize_scalar
+from ectoolkit.builders.cpu.kernels.fixed_point import to_code
 
 
 def concat(shapes, axis, factors, zero_point, low, high):
@@ -44,5 +44,5 @@ def concat(shapes, axis, factors, zero_point, low, high):
 
 
 def _moved(code, input_zero, multiplier, shift, zero_point, low, high):
-    moved = requantize_scalar(T.Cast("int32", code) - input_zero, multiplier, shift)
-    return T.Cast("uint8", T.max(T.min(cut(moved, -512, 512) + zero_point, high), low))
+    centred = T.Cast("int32", code) - input_zero
+    return T.Cast("uint8", to_code(centred, 255, multiplier, shift, (zero_point, low, high)))

@@ -104,9 +104,30 @@ def transpose(x_shape, order):
     return kernel
 
 
+def shuffle_channels(x_shape, groups):
+    """uint8 NHWC to uint8 NHWC: the channels of `groups` equal parts in turns."""
+    pixels, c = prod(x_shape[:-1]), x_shape[-1]
+    part = c // groups
+
+    @T.prim_func(s_tir=True)
+    def kernel(x: T.handle, y: T.handle):
+        T.func_attr({"tirx.noalias": True})
+        x_shaped = T.match_buffer(x, x_shape, "uint8")
+        y_shaped = T.match_buffer(y, x_shape, "uint8")
+        X = T.decl_buffer((pixels * c,), "uint8", data=x_shaped.data)
+        Y = T.decl_buffer((pixels * c,), "uint8", data=y_shaped.data)
+        unused = T.sblock_alloc_buffer((1,), "uint8", scope="local")
+        for pixel in T.parallel(pixels):
+            for channel in T.serial(part):
+                for group in T.serial(groups):
+                    Y[pixel * c + channel * groups + group] = X[pixel * c + group * part + channel]
+
+    return kernel
+
+
 def lookup(shape):
     """uint8 and a table of 256 codes to uint8."""
-    rows, channels = prod(shape[:-1]), shape[-1]
+    size, part = prod(shape), 4096
 
     @T.prim_func(s_tir=True)
     def kernel(x: T.handle, table: T.handle, y: T.handle):
@@ -114,11 +135,11 @@ def lookup(shape):
         x_shaped = T.match_buffer(x, shape, "uint8")
         Table = T.match_buffer(table, (256,), "uint8")
         y_shaped = T.match_buffer(y, shape, "uint8")
-        X = T.decl_buffer((rows * channels,), "uint8", data=x_shaped.data)
-        Y = T.decl_buffer((rows * channels,), "uint8", data=y_shaped.data)
+        X = T.decl_buffer((size,), "uint8", data=x_shaped.data)
+        Y = T.decl_buffer((size,), "uint8", data=y_shaped.data)
         unused = T.sblock_alloc_buffer((1,), "uint8", scope="local")
-        for row in T.parallel(rows):
-            for channel in T.serial(channels):
-                Y[row * channels + channel] = Table[T.Cast("int32", X[row * channels + channel])]
+        for job in T.parallel((size + part - 1) // part):
+            for i in T.serial(T.min(part, size - job * part)):
+                Y[job * part + i] = Table[T.Cast("int32", X[job * part + i])]
 
     return kernel

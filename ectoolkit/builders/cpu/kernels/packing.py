@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from tvm.script import tirx as T
 
+from ectoolkit.builders.cpu.kernels.dense import packed_shape, runs_of
 from ectoolkit.builders.cpu.kernels.expressions import LANES
 
 
@@ -15,53 +16,35 @@ def padded(extent, multiple):
     return -(-extent // multiple) * multiple
 
 
-def dense_shape(weight_shape, isa):
-    """Shape of packed dense weights: blocks of LANES output channels × KH × KW × groups of inputs × LANES × group."""
+def pack_dense(weight_shape, rank, dilation, tile, isa):
+    """int8 OIHW (or OI) to `dense.packed_shape`; channels and run ends that are not there weigh 0."""
     o, i, kh, kw = weight_shape
-    return (padded(o, LANES) // LANES, kh, kw, padded(i, isa.group) // isa.group, LANES, isa.group)
-
-
-def pack_dense(weight_shape, rank, isa):
-    """int8 OIHW (or OI) to `dense_shape`; channels that are not there weigh 0."""
-    o, i, kh, kw = weight_shape
-    blocks, _, _, groups, _, group = dense_shape(weight_shape, isa)
-    packed_shape, dtype = dense_shape(weight_shape, isa), isa.weight_dtype
+    shape, dtype, runs = (
+        packed_shape(weight_shape, dilation, tile, isa),
+        isa.weight_dtype,
+        runs_of(weight_shape, dilation, isa),
+    )
+    groups, taps, steps, vectors, _, group = shape
     given_shape = weight_shape if rank == 4 else (o, i)
+    columns_apart = taps // kh
 
     @T.prim_func(s_tir=True)
     def kernel(w: T.handle, p: T.handle):
         T.func_attr({"tirx.noalias": True})
         w_shaped = T.match_buffer(w, given_shape, "int8")
-        P = T.match_buffer(p, packed_shape, dtype)
+        P = T.match_buffer(p, shape, dtype)
         W = T.decl_buffer((o * i * kh * kw,), "int8", data=w_shaped.data)
         unused = T.sblock_alloc_buffer((1,), "uint8", scope="local")
-        for block in T.parallel(blocks):
-            for r, s, g, lane, k in T.grid(kh, kw, groups, LANES, group):
-                if block * LANES + lane < o and g * group + k < i:
-                    P[block, r, s, g, lane, k] = T.Cast(
-                        dtype, W[(((block * LANES + lane) * i + g * group + k) * kh + r) * kw + s]
+        for block in T.parallel(groups):
+            for tap, step, vector, lane, k in T.grid(taps, steps, vectors, LANES, group):
+                channel: T.let = tile.begin(block, o, T.min) + tile.made_by(vector, lane)
+                r: T.let = tap // columns_apart
+                s: T.let = tap % columns_apart + (step * group + k) // i
+                if channel < o and step * group + k < runs.length:
+                    P[block, tap, step, vector, lane, k] = T.Cast(
+                        dtype, W[((channel * i + (step * group + k) % i) * kh + r) * kw + s]
                     )
                 else:
-                    P[block, r, s, g, lane, k] = T.Cast(dtype, 0)
-
-    return kernel
-
-
-def pack_depthwise(weight_shape):
-    """int8 ``(C, 1, KH, KW)`` to int16 ``(KH, KW, C padded to LANES)``."""
-    c, _, kh, kw = weight_shape
-    lanes = padded(c, LANES)
-
-    @T.prim_func(s_tir=True)
-    def kernel(w: T.handle, p: T.handle):
-        T.func_attr({"tirx.noalias": True})
-        W = T.match_buffer(w, weight_shape, "int8")
-        P = T.match_buffer(p, (kh, kw, lanes), "int16")
-        unused = T.sblock_alloc_buffer((1,), "uint8", scope="local")
-        for r, s, lane in T.grid(kh, kw, lanes):
-            if lane < c:
-                P[r, s, lane] = T.Cast("int16", W[lane, 0, r, s])
-            else:
-                P[r, s, lane] = T.int16(0)
+                    P[block, tap, step, vector, lane, k] = T.Cast(dtype, 0)
 
     return kernel

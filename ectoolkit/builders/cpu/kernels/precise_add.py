@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 
 from tvm.script import tirx as T
 
-from ectoolkit.builders.cpu.kernels.elementwise import cut, requantize_scalar
+from ectoolkit.builders.cpu.kernels.elementwise import PART, cut, requantize_scalar
+from ectoolkit.builders.cpu.kernels.fixed_point import requantized
 
 
 @dataclass(frozen=True)
@@ -15,9 +17,8 @@ class PreciseAddSpec:
 
     Attributes:
         shape: ``(N, H, W, C)`` or any other, channels last.
-        dtypes: of the operands: ``"uint8"``, or ``"int32"`` for a raw accumulator.
         zeros: zero points of the operands.
-        factors: how many multipliers each operand has: 1, or one a channel.
+        moves: multiplier and shift of each operand that has codes, None of one that has sums.
         fraction: bits below the output's codes.
         limit: what a term may reach.
         zero_point: of the output.
@@ -25,9 +26,8 @@ class PreciseAddSpec:
     """
 
     shape: tuple[int, ...]
-    dtypes: tuple[str, str]
     zeros: tuple[int, int]
-    factors: tuple[int, int]
+    moves: tuple[tuple[int, int] | None, tuple[int, int] | None]
     fraction: int
     limit: int
     zero_point: int
@@ -35,15 +35,43 @@ class PreciseAddSpec:
     high: int
 
 
+def rounded(spec: PreciseAddSpec, left, right):
+    """Two terms as a code; uint8."""
+    code = T.shift_right(left + right + (1 << (spec.fraction - 1)), spec.fraction) + spec.zero_point
+    return T.Cast("uint8", T.max(T.min(code, spec.high), spec.low))
+
+
+def precise_add_codes(spec: PreciseAddSpec):
+    """Two tensors of codes to their sum."""
+    shape, size = spec.shape, prod(spec.shape)
+
+    def term(code, place):
+        return requantized(T.Cast("int32", code) - spec.zeros[place], 255, *spec.moves[place], spec.limit)
+
+    @T.prim_func(s_tir=True)
+    def kernel(a: T.handle, b: T.handle, y: T.handle):
+        T.func_attr({"tirx.noalias": True})
+        a_shaped = T.match_buffer(a, shape, "uint8")
+        b_shaped = T.match_buffer(b, shape, "uint8")
+        y_shaped = T.match_buffer(y, shape, "uint8")
+        A = T.decl_buffer((size,), "uint8", data=a_shaped.data)
+        B = T.decl_buffer((size,), "uint8", data=b_shaped.data)
+        Y = T.decl_buffer((size,), "uint8", data=y_shaped.data)
+        unused = T.sblock_alloc_buffer((1,), "uint8", scope="local")
+        for part in T.parallel((size + PART - 1) // PART):
+            for i in T.serial(T.min(PART, size - part * PART)):
+                Y[part * PART + i] = rounded(spec, term(A[part * PART + i], 0), term(B[part * PART + i], 1))
+
+    return kernel
+
+
 def precise_add(spec: PreciseAddSpec):
-    """X, its multipliers and shifts, Y, its multipliers and shifts, to the sum."""
-    rows, channels = 1, spec.shape[-1]
-    for extent in spec.shape[:-1]:
-        rows *= extent
-    shape, (first, second), (zero_a, zero_b) = spec.shape, spec.dtypes, spec.zeros
-    many_a, many_b = spec.factors
-    fraction, limit, zero, low, high = spec.fraction, spec.limit, spec.zero_point, spec.low, spec.high
-    half = 1 << (fraction - 1)
+    """X, its multipliers and shifts, Y, its multipliers and shifts, to the sum; an operand may have sums, and then has
+    a multiplier and a shift a channel."""
+    rows, channels, shape = prod(spec.shape[:-1]), spec.shape[-1], spec.shape
+    first, second = ("int32" if move is None else "uint8" for move in spec.moves)
+    many_a, many_b = (channels if move is None else 1 for move in spec.moves)
+    (zero_a, zero_b), limit = spec.zeros, spec.limit
 
     @T.prim_func(s_tir=True)
     def kernel(a: T.handle, mu_a: T.handle, sh_a: T.handle, b: T.handle, mu_b: T.handle, sh_b: T.handle, y: T.handle):
@@ -73,7 +101,6 @@ def precise_add(spec: PreciseAddSpec):
                     -limit,
                     limit,
                 )
-                code: T.let = T.shift_right(left + right + half, fraction) + zero
-                Y[row * channels + channel] = T.Cast("uint8", T.max(T.min(code, high), low))
+                Y[row * channels + channel] = rounded(spec, left, right)
 
     return kernel

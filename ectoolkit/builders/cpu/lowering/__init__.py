@@ -18,6 +18,12 @@ def lower(context: Context, node: Node) -> Lowered:
     Raises:
         BuildError: the cpu target has no kernel for the operation.
     """
+    if node.name in context.absorbed:
+        return Lowered([], note=f"in {context.absorbed[node.name].name}")
+    if node.name in context.fused:
+        return Lowered([], note=f"in {context.fused[node.name].name}")
+    for convolution in context.fused_into(node.name):
+        return weights.lower_fused(context, context.graph.node(convolution), node)
     rule = RULES.get(node.op)
     if rule is None:
         raise BuildError(f"the cpu target has no kernel for {node.op} (layer {node.name}); it has {', '.join(RULES)}")

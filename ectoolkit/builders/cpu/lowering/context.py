@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -33,6 +33,11 @@ class KernelCall:
     shape: tuple[int, ...]
     dtype: str
 
+    @property
+    def tile(self) -> str:
+        """The register tile that was chosen for it, empty where its template has none to choose."""
+        return next((str(part.tile) for part in self.arguments if hasattr(part, "tile")), "")
+
 
 @dataclass
 class Lowered:
@@ -42,20 +47,38 @@ class Lowered:
         calls: kernels of each run, in order.
         prepare: kernels run once at load, to pack weights.
         parameters: arrays for ``deploy.params`` beyond the graph's own constants.
+        note: for the table, of a layer without a kernel of its own.
     """
 
     calls: list[KernelCall]
     prepare: list[KernelCall] = field(default_factory=list)
     parameters: dict[str, np.ndarray] = field(default_factory=dict)
+    note: str = ""
 
 
 @dataclass(frozen=True)
 class Context:
-    """What lowering needs to know beyond the node."""
+    """What lowering needs to know beyond the node.
+
+    Attributes:
+        graph: to be lowered.
+        isa: instruction set.
+        nchw: whether 4-D inputs and outputs are laid out NCHW.
+        fused: the add that a convolution is computed with, by the convolution's name.
+        borders: pixels above, left of, below and right of each image of a tensor, for tensors that have any.
+        absorbed: the layer whose kernel does a layer's work as it reads, by that layer's name.
+    """
 
     graph: Graph
     isa: Isa
     nchw: bool
+    fused: Mapping[str, Node] = field(default_factory=dict)
+    borders: Mapping[str, tuple[int, int, int, int]] = field(default_factory=dict)
+    absorbed: Mapping[str, Node] = field(default_factory=dict)
+
+    def fused_into(self, add: str) -> tuple[str, ...]:
+        """The convolution that is computed with an add, if there is one."""
+        return tuple(name for name, node in self.fused.items() if node.name == add)
 
     def value(self, name: str) -> Value:
         return self.graph.values[name]

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from ectoolkit.builders.cpu.kernels import joining, moving, real, spatial
+from ectoolkit.builders.cpu.lowering.absorbing import shuffle_steps
 from ectoolkit.builders.cpu.lowering.context import (
     Context,
     Lowered,
@@ -59,6 +60,10 @@ def lower_upsample(context: Context, node: Node) -> Lowered:
 def lower_reshape(context: Context, node: Node) -> Lowered:
     if _is_real(context, node):
         return computed(context, node, real.reshape)
+    steps = shuffle_steps(context.graph, node)
+    if steps:
+        given, groups = steps[0].inputs[0], context.value(steps[0].name).spec.shape[1]
+        return single(context, node, moving.shuffle_channels, context.shape(given), groups, inputs=(given,))
     return single(context, node, spatial.reshape, context.shape(node.inputs[0]), context.shape(node.name))
 
 

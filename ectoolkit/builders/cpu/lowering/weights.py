@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
-from ectoolkit.builders.cpu.kernels import convolution, depthwise, moving, packing, spatial
+from ectoolkit.builders.cpu.kernels import convolution, grouped, moving, packing, spatial
 from ectoolkit.builders.cpu.kernels.expressions import LANES
+from ectoolkit.builders.cpu.lowering.absorbing import source_of
 from ectoolkit.builders.cpu.lowering.context import Context, KernelCall, Lowered
+from ectoolkit.builders.cpu.lowering.dense import lower_dense
+from ectoolkit.builders.cpu.lowering.depthwise import lower_depthwise
 from ectoolkit.core import arithmetic
 from ectoolkit.core.graph import Node
 from ectoolkit.core.ops.base import grid, pair, whole
@@ -18,20 +20,33 @@ from ectoolkit.core.ops.convolution import accumulator_ratio
 
 
 def lower_conv2d(context: Context, node: Node) -> Lowered:
+    source, _ = source_of(context.graph, node, context.absorbed)
+    return _convolution(context, node, _spec(context, node), source, node.name)
+
+
+def _spec(context: Context, node: Node) -> convolution.ConvSpec:
     weight = context.value(node.inputs[1])
     output = context.value(node.name)
     codes = output.spec.dtype == "uint8"
-    spec = convolution.ConvSpec(
-        x=context.shape(node.inputs[0]),  # type: ignore[arg-type]
+    source, (above, below, left, right) = source_of(context.graph, node, context.absorbed)
+    rows, columns = pair(node, "padding")
+    return convolution.ConvSpec(
+        x=context.shape(source),  # type: ignore[arg-type]
         weight=weight.spec.shape,  # type: ignore[arg-type]
         stride=pair(node, "stride"),
-        padding=pair(node, "padding"),
+        padding=(rows + above, columns + left),
         dilation=pair(node, "dilation"),
         groups=whole(node, "groups"),
         rank=4,
         epilogue="codes" if codes else "accumulator",
+        padding_after=(rows + below, columns + right),
     )
-    return _convolution(context, node, spec, node.inputs[0], node.name)
+
+
+def lower_fused(context: Context, node: Node, add: Node) -> Lowered:
+    """A convolution together with the add that takes its sums."""
+    source, _ = source_of(context.graph, node, context.absorbed)
+    return lower_dense(context, node, _spec(context, node), source, add.name, add)
 
 
 def lower_linear(context: Context, node: Node) -> Lowered:
@@ -104,26 +119,17 @@ def lower_conv_transpose2d(context: Context, node: Node) -> Lowered:
 
 def _convolution(context: Context, node: Node, spec: convolution.ConvSpec, x: str, made: str) -> Lowered:
     """Weights packed at load, per-channel arrays padded to whole vectors, one kernel a run, from `x` to `made`."""
+    if spec.groups == 1:
+        return lower_dense(context, node, spec, x, made)
+    if spec.weight[1] == 1 and spec.groups == spec.weight[0]:
+        return lower_depthwise(context, node, spec, x, made)
     weight = node.inputs[1]
     factors, parameters = _epilogue_arrays(context, node, spec)
-    grids, packed = f"{node.name}:grids", f"{weight}:packed"
+    grids = f"{node.name}:grids"
     parameters[grids] = _grids(context, node)
-    template: Callable[..., Any]
-    arguments: tuple[Any, ...]
-    if spec.groups == 1:
-        template, arguments = convolution.dense, (spec, context.isa)
-        shape, dtype = packing.dense_shape(spec.weight, context.isa), context.isa.weight_dtype
-        pack = KernelCall(packing.pack_dense, (spec.weight, spec.rank, context.isa), (weight,), packed, shape, dtype)
-    elif spec.weight[1] == 1 and spec.groups == spec.weight[0]:
-        template, arguments = depthwise.depthwise, (spec,)
-        shape = (*spec.weight[2:], packing.padded(spec.weight[0], LANES))
-        pack = KernelCall(packing.pack_depthwise, (spec.weight,), (weight,), packed, shape, "int16")
-    else:
-        template, arguments, packed, pack = depthwise.grouped, (spec,), weight, None
-    call = KernelCall(
-        template, arguments, (x, packed, *factors, grids), made, spec.shaped(spec.output), spec.output_dtype
-    )
-    return Lowered([call], [pack] if pack else [], parameters)
+    reads = (x, weight, *factors, grids)
+    call = KernelCall(grouped.grouped, (spec,), reads, made, spec.shaped(spec.output), spec.output_dtype)
+    return Lowered([call], [], parameters)
 
 
 def _epilogue_arrays(

@@ -1,0 +1,100 @@
+"""Arrays for the fast exact form of requantize, and where a float32 form is as good.
+
+The kernels multiply 32 bits by 32 to 64 in even and odd lanes apart.  For that a layer's channels need one shift, so
+multipliers are moved up as far as their spare bits allow; where that cannot be, the plain form in 64-bit lanes remains.
+Why float32 cannot do it for whole convolutions is in ``docs/decisions/0010-rounding-of-sums.md``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ectoolkit.core import arithmetic
+from ectoolkit.core.thresholds import makes_same_steps
+
+#: what products in float32 may reach: kernels take the rounded ones from the lowest 16 bits
+REACH = 2**15 - 256
+
+
+@dataclass(frozen=True)
+class FixedPoint:
+    """``((acc * multiplier + 2**(shift - 1)) >> shift) + added`` with one shift for all channels.
+
+    Attributes:
+        multiplier: int32 ``(channels,)``.
+        shift: 1..62.
+    """
+
+    multiplier: np.ndarray
+    shift: int
+
+
+def fixed_point(
+    multiplier: np.ndarray, shift: np.ndarray, added: int, ends: tuple[int, int] | None, bound: np.ndarray
+) -> FixedPoint | None:
+    """The form for a layer; None where it would not be equal for every accumulator or leave its integers.
+
+    Args:
+        multiplier, shift: int64 ``(channels,)``, from `arithmetic.requantize_multiplier`.
+        added: to what is rounded.
+        ends: where the result is cut later; None where it isn't, so that multipliers must keep all their bits.
+        bound: int64 ``(channels,)``, the largest magnitude of an accumulator.
+    """
+    spare = 30 - int(np.ceil(np.log2(multiplier.max() + 1)))
+    common = min(int(shift.max()), int(shift.min()) + spare)
+    common = max(common, min(32, int(shift.min()) + spare))
+    up = common - shift
+    moved = np.where(up >= 0, multiplier << np.maximum(up, 0), np.rint(multiplier * 2.0 ** np.minimum(up, 0)))
+    moved = moved.astype(np.int64)
+    most = bound.astype(np.float64) * moved + (abs(added) + 0.5) * 2.0**common
+    if (most >= 2.0**62).any() or (most >= 2.0 ** (common + 30)).any():
+        return None
+    lossy = up < 0
+    if lossy.any() and (ends is None or not _same(moved, common, multiplier, shift, lossy, added, ends, bound)):
+        return None
+    return FixedPoint(moved.astype(np.int32), common)
+
+
+def _same(
+    moved: np.ndarray,
+    common: int,
+    multiplier: np.ndarray,
+    shift: np.ndarray,
+    among: np.ndarray,
+    added: int,
+    ends: tuple[int, int],
+    bound: np.ndarray,
+) -> bool:
+    """Whether multipliers that lost bits make the same codes, for the channels that `among` marks."""
+    own, constant = moved[among][:, None], (1 << (common - 1)) + (added << common)
+
+    def codes(points: np.ndarray) -> np.ndarray:
+        return np.clip((points * own + constant) >> common, *ends)
+
+    low, high = ends
+    return bool(makes_same_steps(codes, multiplier[among], shift[among], added, low, high, bound[among]).all())
+
+
+def float_factor(multiplier: np.ndarray, shift: np.ndarray, bound: int, low: int, high: int) -> np.float32 | None:
+    """A float32 with ``rint(x * factor)`` equal to requantize for whole numbers of few bits.
+
+    Args:
+        multiplier, shift: int64 ``()``, from `arithmetic.requantize_multiplier`.
+        bound: the largest magnitude of x.
+        low, high: results are equal when cut to these.
+
+    Returns:
+        The factor, None where there is none.
+    """
+    exact = float(multiplier) * 2.0 ** -float(shift)
+    points = np.arange(-bound, bound + 1, dtype=np.int64)
+    expected = np.clip(arithmetic.requantize(points, multiplier, shift), low, high)
+    for nudge in range(-4, 5):
+        factor = (np.array(exact, np.float32).view(np.int32) + np.int32(nudge)).view(np.float32)
+        # a product of two float32 is exact in float64, so this is the fused multiply-add's one rounding
+        product = points * np.float64(factor)
+        if np.abs(product).max() <= REACH and np.array_equal(np.clip(np.rint(product), low, high), expected):
+            return np.float32(factor)
+    return None
