@@ -118,7 +118,7 @@ class QuantConfig:
 
     @classmethod
     def accurate(cls) -> QuantConfig:
-        """What was best on both networks of ``benchmarks/accuracy.py``; sees the calibration images twice."""
+        """What did best on both networks of ``benchmarks/accuracy.py`` together; sees calibration images twice."""
         return cls(method="median", corrections=("equalization", "expected_bias"))
 
     def tuned(self, layer: str | None = None, **changes: Any) -> QuantConfig:
