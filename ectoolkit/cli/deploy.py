@@ -45,6 +45,7 @@ class Method(StrEnum):
     PERCENTILE = "percentile"
     ENTROPY = "entropy"
     MOVING_AVERAGE = "moving_average"
+    MEDIAN = "median"
 
 
 class Scheme(StrEnum):
