@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import groupby
 
-from ectoolkit.core.deployment import Step
 from ectoolkit.core.graph import Graph
+from ectoolkit.core.program import Step
 from ectoolkit.core.workload import workload
 
 #: multiply-accumulates a second of one core.  Those of avx512vnni, avx2 and generic were measured by `kernels.roofline`
