@@ -28,14 +28,13 @@ import numpy as np
 from ectoolkit.core.graph import Graph
 from ectoolkit.core.graph_file import check_format, graph_from_json, load_graph
 from ectoolkit.core.inputs import Inputs, check_inputs, split_batch
+from ectoolkit.core.program import Program, ProgramFile, read_program
 from ectoolkit.core.types import Layout, TensorSpec
 from ectoolkit.errors import DeployFormatError, InputError
 
 FORMAT = "ectoolkit-deployment"
 VERSION = 1
 MANIFEST = "manifest.json"
-PROGRAM_FORMAT = "ectoolkit-program"
-PROGRAM_VERSION = 1
 LIBRARY, PROGRAM, PARAMETERS = "deploy.so", "deploy.json", "deploy.params"
 #: only where ``deploy.json`` and ``deploy.params`` are another compiler's
 GRAPH = "graph.ectgraph"
@@ -123,62 +122,6 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         return msgspec.json.format(msgspec.json.encode(self, order="sorted"), indent=1) + b"\n"
 
 
-class Step(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A kernel that a run calls, and the layers of the graph that it computes."""
-
-    kernel: str
-    layers: tuple[str, ...]
-
-
-class Probe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A function of the library that measures what the CPU can do at most.
-
-    Attributes:
-        function: its name.
-        work: multiply-accumulates or bytes of one call.
-        arguments: dtype and number of elements of each; their values do not matter.
-    """
-
-    function: str
-    work: int
-    arguments: tuple[tuple[str, int], ...]
-
-
-class Program(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How to call the library.
-
-    ``prepare(parameters) -> prepared`` once after loading; ``run(inputs..., prepared) -> outputs`` each time.
-
-    Attributes:
-        prepare: name of the first function.
-        run: name of the second.
-        parameters: names in ``deploy.params``, in the order that `prepare` takes them.
-        steps: kernels of one run, in order.
-        peak_macs: measures multiply-accumulates a second.
-        peak_bytes: measures bytes moved a second.
-    """
-
-    prepare: str
-    run: str
-    parameters: tuple[str, ...]
-    steps: tuple[Step, ...]
-    peak_macs: Probe
-    peak_bytes: Probe
-
-
-class ProgramFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """``deploy.json``: the calling convention and the graph's JSON."""
-
-    format: str = PROGRAM_FORMAT
-    format_version: int = PROGRAM_VERSION
-    program: Program
-    graph: msgspec.Raw
-
-    def to_json(self) -> bytes:
-        """As written to disk."""
-        return msgspec.json.encode(self, order="sorted")
-
-
 @dataclass(frozen=True)
 class Deployment:
     """A deploy directory that was checked when this object was made.
@@ -244,13 +187,7 @@ class Deployment:
         return graph_from_json(bytes(self._program_file().graph), constants, str(self.path / PROGRAM))
 
     def _program_file(self) -> ProgramFile:
-        path = self.path / PROGRAM
-        data = path.read_bytes()
-        check_format(data, PROGRAM_FORMAT, PROGRAM_VERSION, str(path))
-        try:
-            return msgspec.json.decode(data, type=ProgramFile)
-        except msgspec.DecodeError as error:
-            raise DeployFormatError(f"{path} is not valid: {error}. Build the directory again") from error
+        return read_program(self.path / PROGRAM)
 
     def _read(self, tensor: TensorFile) -> np.ndarray:
         return read_tensor(self.path / tensor.file, tensor)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
@@ -79,6 +80,8 @@ class Latency:
 class Device(ABC):
     """One device; use it as a context manager.
 
+    It does one thing at a time: a thread that loads, runs or times waits until another one's is done.
+
     Attributes:
         takes_address: whether `open_device` takes ``KIND:ADDRESS`` for it and gives the class the address, as the
             first argument.
@@ -93,6 +96,8 @@ class Device(ABC):
             self.name = f"{type(self).name}:{address}"
         self._opened = False
         self._loaded: Deployment | None = None
+        # what is loaded has buffers for one run, and a run must meet what was loaded for it; run calls load
+        self._one_at_a_time = threading.RLock()
 
     @classmethod
     @abstractmethod
@@ -159,18 +164,21 @@ class Device(ABC):
             DeviceStateError: the device is not open.
             DeviceError: it cannot run this deployment; says why.
         """
-        if not self._opened:
-            raise DeviceStateError(f"{self.name} is not open; use it as `with open_device({self.name!r}) as device:`")
-        if self._loaded != deployment:
-            self._check(deployment)
-            if load_deployment(deployment.path).manifest != deployment.manifest:
-                raise DeployFormatError(
-                    f"{deployment.path} changed since it was opened: its manifest is another one than that of the "
-                    "deployment given. Load it again with ect.load_deployment"
+        with self._one_at_a_time:
+            if not self._opened:
+                raise DeviceStateError(
+                    f"{self.name} is not open; use it as `with open_device({self.name!r}) as device:`"
                 )
-            self._loaded = None  # where loading fails, nothing is: what was there may be gone
-            self._run = self._load(deployment)
-            self._loaded = deployment
+            if self._loaded != deployment:
+                self._check(deployment)
+                if load_deployment(deployment.path).manifest != deployment.manifest:
+                    raise DeployFormatError(
+                        f"{deployment.path} changed since it was opened: its manifest is another one than that of the "
+                        "deployment given. Load it again with ect.load_deployment"
+                    )
+                self._loaded = None  # where loading fails, nothing is: what was there may be gone
+                self._run = self._load(deployment)
+                self._loaded = deployment
 
     def run(self, deployment: Deployment, inputs: Inputs | None = None) -> RunResult:
         """Run a deployment, loading it first where needed.
@@ -185,11 +193,12 @@ class Device(ABC):
             DeployFormatError: the directory changed since it was opened.
             DeviceError: the device cannot run it.
         """
-        self.load(deployment)
-        runs = [deployment.inputs()] if inputs is None else deployment.runs(inputs)
-        start = time.perf_counter()
-        results = [self._run(arrays) for arrays in runs]
-        elapsed = time.perf_counter() - start
+        with self._one_at_a_time:
+            self.load(deployment)
+            runs = [deployment.inputs()] if inputs is None else deployment.runs(inputs)
+            start = time.perf_counter()
+            results = [self._run(arrays) for arrays in runs]
+            elapsed = time.perf_counter() - start
         outputs = [
             from_layout(np.concatenate(parts), tensor.layout)
             for tensor, parts in zip(deployment.manifest.outputs, zip(*results, strict=True), strict=True)
@@ -202,9 +211,10 @@ class Device(ABC):
         Raises:
             DeviceStateError: nothing is loaded.
         """
-        if self._loaded is None:
-            raise DeviceStateError(f"nothing is loaded on {self.name}; call device.load(deployment) first")
-        return self._run(arrays)
+        with self._one_at_a_time:
+            if self._loaded is None:
+                raise DeviceStateError(f"nothing is loaded on {self.name}; call device.load(deployment) first")
+            return self._run(arrays)
 
     def profile(self, deployment: Deployment, *, runs: int = 20) -> Profile:
         """Time of each layer, beside what the device can do at most.
@@ -228,13 +238,14 @@ class Device(ABC):
             raise DeviceError(
                 f"runs={runs}, warmup={warmup}: expected at least one run to time, and no less than no warmup"
             )
-        self.load(deployment)
-        arrays = deployment.inputs()
         times = []
-        for index in range(warmup + runs):
-            start = time.perf_counter()
-            self._run(arrays)
-            if index >= warmup:
-                times.append(time.perf_counter() - start)
+        with self._one_at_a_time:
+            self.load(deployment)
+            arrays = deployment.inputs()
+            for index in range(warmup + runs):
+                start = time.perf_counter()
+                self._run(arrays)
+                if index >= warmup:
+                    times.append(time.perf_counter() - start)
         p50, p99 = np.percentile(times, [50, 99])
         return Latency(runs, float(np.mean(times)), float(p50), float(p99))

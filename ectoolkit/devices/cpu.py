@@ -89,14 +89,15 @@ class CpuDevice(Device):
         """See `Device.profile`: the kernels of the library, called one by one in the order of a run."""
         if runs < 1:
             raise DeviceError(f"runs={runs}: expected at least one run to time")
-        self.load(deployment)
-        self._set_threads()
-        parameters = load_parameters(deployment)
-        machine, prepared = self._machine(deployment, parameters)
-        inputs = [self._tvm.runtime.tensor(array) for array in deployment.inputs()]
-        graph = deployment.graph({name: array.numpy() for name, array in parameters.items()})
-        measuring = Measuring(machine, deployment, graph, self._tvm.runtime.tensor)
-        return measuring.profile([*inputs, prepared], runs, self.name, self.threads)
+        with self._one_at_a_time:
+            self.load(deployment)
+            self._set_threads()
+            parameters = load_parameters(deployment)
+            machine, prepared = self._machine(deployment, parameters)
+            inputs = [self._tvm.runtime.tensor(array) for array in deployment.inputs()]
+            graph = deployment.graph({name: array.numpy() for name, array in parameters.items()})
+            measuring = Measuring(machine, deployment, graph, self._tvm.runtime.tensor)
+            return measuring.profile([*inputs, prepared], runs, self.name, self.threads)
 
     def _machine(self, deployment: Deployment, parameters: Mapping[str, Any]) -> tuple[Any, Any]:
         """A virtual machine of the library, and the prepared parameters."""

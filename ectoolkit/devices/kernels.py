@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from ectoolkit.core.deployment import Deployment, Probe, Step
+from ectoolkit.core.deployment import Deployment
 from ectoolkit.core.graph import Graph
+from ectoolkit.core.program import Probe, Step
 from ectoolkit.core.workload import workload
 from ectoolkit.devices.profile import LayerTime, Profile, Roofline
 from ectoolkit.errors import DeviceError

@@ -148,8 +148,9 @@ class MeraDevice(Device):
 
     def run(self, deployment: Deployment, inputs: Inputs | None = None) -> RunResult:
         """As `Device.run`; `RunResult.metrics` holds what MERA's runtime measured in the last run."""
-        result = super().run(deployment, inputs)
-        return replace(result, metrics=self._metrics)
+        with self._one_at_a_time:
+            result = super().run(deployment, inputs)
+            return replace(result, metrics=self._metrics)
 
 
 def _device_error(error: WorkerError) -> DeviceError:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ectoolkit._optional import require
+from ectoolkit.core.ops.convolution import has_empty_windows
 from ectoolkit.core.types import QuantParams
 from ectoolkit.frontends.exported import FloatLayer
 from ectoolkit.quantization.scheme import WeightScheme
@@ -54,9 +55,10 @@ class Int8Convolution:
         """True where a convolution of this input gains by it, and oneDNN is right: depthwise and small ones do not."""
         if layer.op != "conv2d" or layer.weight is None or layer.attributes["groups"] != 1:
             return False
-        if _has_windows_outside(layer):
-            return False
         rows, columns = x.shape[2:]
+        steps: Any = [layer.attributes[name] for name in ("stride", "padding", "dilation")]
+        if has_empty_windows((rows, columns), layer.weight.shape[2:], *steps):  # see `interpreters.fast.sums`
+            return False
         return layer.weight.size * rows * columns >= LEAST_PRODUCTS and available()
 
     def of_codes(self, x: Any, grid: QuantParams, bias: Any) -> Any:
@@ -103,14 +105,6 @@ class Int8Convolution:
             weight = torch.tensor(self.weight.codes)
             self._ready[key] = _packed(torch, weight, zero_point, self._geometry, codes.shape)
         return _run(torch, codes, scale, zero_point, self._ready[key], scales, bias, self._geometry, onto)
-
-
-def _has_windows_outside(layer: FloatLayer) -> bool:
-    """True where a window can lie wholly in the padding, of which oneDNN 3.12's int8 kernels make garbage."""
-    a: Any = layer.attributes
-    assert layer.weight is not None
-    kernel = layer.weight.shape[2:]
-    return any(p > d * (k - 1) for p, d, k in zip(a["padding"], a["dilation"], kernel, strict=True))
 
 
 _Geometry = tuple[list[int], list[int], list[int], int]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -108,6 +109,21 @@ def test_from_another_thread(name: str, residual: Any) -> None:
     for output in found:
         assert_array_equal(output, expected)
     assert len(found) == 2
+
+
+def test_threads_at_once(name: str, built: Any, residual: Any) -> None:
+    """Each gets its own images' results, though what is loaded changes under them."""
+    images = {seed: example_input(each.graph, seed=seed) for seed, each in enumerate((built, residual, residual))}
+    with open_device(name) as device, ThreadPoolExecutor(3) as pool:
+        work = [
+            (each, images[seed], pool.submit(device.run, each.deployment, images[seed]))
+            for _ in range(4)
+            for seed, each in enumerate((built, residual, residual))
+        ]
+        results = [run.result().outputs for _, _, run in work]
+    for (each, x, _), outputs in zip(work, results, strict=True):
+        for found, expected in zip(outputs, interpret(each.graph, x), strict=True):
+            assert_array_equal(found, expected)
 
 
 def test_info(name: str) -> None:

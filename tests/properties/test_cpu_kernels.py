@@ -202,6 +202,22 @@ def test_layers_without_weights(isa: str) -> None:
     check(layers.finish(), isa, "NCHW")
 
 
+@pytest.mark.parametrize("isa", HERE)
+def test_grouped(isa: str) -> None:
+    """Whole vectors of channels and parts of them."""
+    layers = Layers(4)
+    numbers = layers.numbers
+    for channels, made, groups in ((6, 22, 2), (32, 32, 4)):
+        x = layers.given((2, channels, 5, 4))
+        attributes = {"stride": (2, 1), "padding": (1, 2), "dilation": (1, 2), "groups": groups, "relu": False}
+        weight = numbers.integers(-128, 128, (made, channels // groups, 3, 2)).astype(np.int8)
+        scales = numbers.uniform(0.005, 0.02, made).astype(np.float32)
+        bias = numbers.normal(0, 2, made).astype(np.float32)
+        given = ("conv2d", f"codes{made}", x, weight, scales, bias, layers.grid(0.5), attributes)
+        layers.end(layers.builder.weighted(*given))
+    check(layers.finish(), isa, "NHWC")
+
+
 def test_paddings_and_shuffles_are_in_the_kernels_that_read_them() -> None:
     layers = Layers(2)
     attributes: dict[str, object] = {"stride": (2, 2), "padding": (0, 1), "dilation": (1, 1)}

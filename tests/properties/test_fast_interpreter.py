@@ -7,7 +7,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
@@ -15,7 +15,7 @@ from ectoolkit import interpreters
 from ectoolkit.core import arithmetic
 from ectoolkit.core.graph import Graph
 from ectoolkit.core.interpreter import trace
-from ectoolkit.core.ops.convolution import convolve
+from ectoolkit.core.ops.convolution import convolve, has_empty_windows
 from ectoolkit.interpreters.fast.layouts import to_torch
 from ectoolkit.interpreters.fast.rescale import Rescale
 from ectoolkit.interpreters.fast.self_test import METHODS, exact_method, is_exact
@@ -152,17 +152,49 @@ def test_parts_hold_their_sums_and_no_fewer_would(seed: int, channels: int, kern
 
 @pytest.mark.parametrize("zero_point", [0, 128])
 @pytest.mark.parametrize("groups", [1, 2])
-@pytest.mark.parametrize(("kernel", "padding"), [((1, 1), (1, 2)), ((2, 2), (2, 2)), ((3, 1), (1, 1))])
-def test_windows_wholly_outside(
-    kernel: tuple[int, int], padding: tuple[int, int], groups: int, zero_point: int
+@pytest.mark.parametrize(
+    ("size", "kernel", "padding", "dilation"),
+    [
+        ((5, 6), (1, 1), (1, 2), (1, 1)),
+        ((5, 6), (2, 2), (2, 2), (1, 1)),
+        ((5, 6), (3, 1), (1, 1), (1, 1)),
+        ((7, 2), (2, 2), (1, 1), (3, 3)),
+        ((1, 5), (2, 1), (1, 0), (2, 1)),
+    ],
+)
+def test_windows_of_padding_only(
+    size: tuple[int, int],
+    kernel: tuple[int, int],
+    padding: tuple[int, int],
+    dilation: tuple[int, int],
+    groups: int,
+    zero_point: int,
 ) -> None:
+    """Beside the input, or with dilation on both sides of it."""
+    assert has_empty_windows(size, kernel, (1, 1), padding, dilation)
     numbers = np.random.default_rng(0)
-    weight = numbers.integers(-128, 128, (4, 20 // groups, *kernel)).astype(np.int8)
-    x = numbers.integers(0, 256, (2, 20, 5, 6)).astype(np.uint8)
-    convolution = Convolution(weight, zero_point, x.shape, (1, 1), padding, (1, 1), groups)
-    expected = convolve(x - np.float64(zero_point), weight.astype(np.float64), (1, 1), padding, (1, 1), groups)
+    weight = numbers.integers(-128, 128, (8, 16 // groups, *kernel)).astype(np.int8)
+    x = numbers.integers(0, 256, (2, 16, *size)).astype(np.uint8)
+    two = ((1, 1), padding, dilation)
+    convolution = Convolution(weight, zero_point, x.shape, *two, groups)
+    expected = convolve(x - np.float64(zero_point), weight.astype(np.float64), *two, groups)
     for method in EXACT_HERE:
         assert_array_equal(make_sums(convolution, method)[0](to_torch(x)).numpy(), expected, err_msg=method)
+
+
+@given(
+    extent=st.integers(1, 6),
+    kernel=st.integers(1, 3),
+    stride=st.integers(1, 3),
+    padding=st.integers(0, 3),
+    dilation=st.integers(1, 5),
+)
+def test_empty_windows(extent: int, kernel: int, stride: int, padding: int, dilation: int) -> None:
+    """As a convolution of ones counts what each window sees."""
+    assume(extent + 2 * padding > dilation * (kernel - 1))
+    settings_of_rows = ((stride, 1), (padding, 0), (dilation, 1))
+    seen = convolve(np.ones((1, 1, extent, 1)), np.ones((1, 1, kernel, 1)), *settings_of_rows, 1)
+    assert has_empty_windows((extent, 1), (kernel, 1), *settings_of_rows) == (seen == 0).any()
 
 
 def test_what_float32_cannot_hold_in_parts_is_summed_in_float64() -> None:

@@ -22,8 +22,6 @@ from ectoolkit.core.deployment import (
     PROGRAM,
     Deployment,
     Manifest,
-    Program,
-    ProgramFile,
     is_deployment,
     load_deployment,
     record_files,
@@ -35,6 +33,7 @@ from ectoolkit.core.graph_file import graph_to_json
 from ectoolkit.core.host import host_architecture
 from ectoolkit.core.inputs import Inputs, check_inputs
 from ectoolkit.core.interpreter import Progress, interpret
+from ectoolkit.core.program import Program, ProgramFile
 from ectoolkit.errors import InputError
 
 #: packages whose versions decide what a build contains

@@ -11,6 +11,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -25,6 +26,15 @@ Result = TypeVar("Result")
 #: modules that the kernels are compiled in
 PARTS = 4
 
+#: steps of ``tvm.compile`` and ``export_library`` that TVM has no public name for: module and name
+_PRIVATE = (
+    ("tvm.relax.vm_build", "_vmcodegen"),
+    ("tvm.relax.vm_build", "_filter_tir"),
+    ("tvm.relax.vm_build", "_ffi_api.VMLink"),
+    ("tvm.runtime", "Module._collect_dso_modules"),
+    ("tvm.runtime", "_ffi_api.ModulePackImportsToLLVM"),
+)
+
 _NEEDED = "A C++ compiler is needed: on Debian and Ubuntu, apt install g++"
 
 
@@ -38,9 +48,10 @@ def compile_module(imported: ImportedModule) -> Any:
         TVM's executable; `export` writes it.
 
     Raises:
-        BuildError: TVM refused the module; its own words are in the message.
+        BuildError: TVM refused the module, with its own words; or it is a release that this file does not know.
     """
     tvm = require("tvm", feature="Compiling deploy.so")
+    _require_private_names(tvm.__version__)
     try:
         return _compiled(tvm, imported.module, tvm.target.Target(imported.isa.target))
     except Exception as error:  # TVM raises many kinds; each is a failed build to the caller
@@ -50,6 +61,17 @@ def compile_module(imported: ImportedModule) -> Any:
             "Try isa='generic', and please report the model",
             stderr=str(error),
         ) from error
+
+
+def _require_private_names(version: str) -> None:
+    for module, name in _PRIVATE:
+        try:
+            attrgetter(name)(require(module, feature="Compiling deploy.so"))
+        except AttributeError as error:
+            raise BuildError(
+                f"apache-tvm {version} has no {module}.{name}, which building deploy.so needs. ectoolkit is written "
+                "for apache-tvm 0.27: pip install 'apache-tvm>=0.27,<0.28'"
+            ) from error
 
 
 def _compiled(tvm: Any, module: Any, target: Any) -> Any:

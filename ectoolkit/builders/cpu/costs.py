@@ -10,22 +10,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import groupby
 
-from ectoolkit.core.deployment import Step
 from ectoolkit.core.graph import Graph
+from ectoolkit.core.program import Step
 from ectoolkit.core.workload import workload
 
 #: multiply-accumulates a second of one core.  Those of avx512vnni, avx2 and generic were measured by `kernels.roofline`
-#: on a Zen 4 of 3.7 GHz; avxvnni's is half of the first, and Arm's are of a core of 2.6 GHz with two pipes
+#: on a Zen 4 of 3.7 GHz; the others are guesses: avxvnni half of the first, Arm a core of 2.6 GHz with two pipes
 PEAK = {
     "avx512vnni": 236e9,
     "avxvnni": 118e9,
-    "avx2": 55e9,
+    "avx2": 91e9,
     "generic": 10e9,
     "neoni8mm": 83e9,
     "neondot": 83e9,
     "neon": 21e9,
 }
-#: bytes a second that one core copies, and seconds until a kernel begins; measured likewise
+#: bytes a second that one core copies, and seconds until a kernel begins; of that Zen 4, the latter roughly
 BANDWIDTH, CALL = 95e9, 0.3e-6
 
 

@@ -17,9 +17,9 @@ from ectoolkit.builders.cpu.lowering import Context, KernelCall, Lowered, inside
 from ectoolkit.builders.cpu.lowering.absorbing import absorbed_layers
 from ectoolkit.builders.cpu.lowering.frames import plan_frames
 from ectoolkit.builders.cpu.lowering.fusing import fused_adds
-from ectoolkit.core.deployment import Probe, Step
 from ectoolkit.core.graph import Graph, Node
 from ectoolkit.core.interpreter import Progress
+from ectoolkit.core.program import Probe, Step
 from ectoolkit.core.types import Layout
 from ectoolkit.core.workload import workload
 from ectoolkit.errors import InputError

@@ -163,3 +163,27 @@ def convolve(
             tap = taps[..., i, j]
             acc += tap * window if per_group == 1 else tap @ window
     return acc.reshape(n, out_channels, rows, columns)
+
+
+def has_empty_windows(
+    extents: Sequence[int],
+    kernel: Sequence[int],
+    stride: Sequence[int],
+    padding: Sequence[int],
+    dilation: Sequence[int],
+) -> bool:
+    """Whether some window of a convolution sees padding only: beside the input, or by its dilation on both sides of it.
+
+    Args:
+        extents: rows, columns of the input.
+        kernel: rows, columns.
+        stride, padding, dilation: rows, columns.
+    """
+    axes = zip(extents, kernel, stride, padding, dilation, strict=True)
+    return any(_has_empty_windows(*axis) for axis in axes)
+
+
+def _has_empty_windows(extent: int, kernel: int, stride: int, padding: int, dilation: int) -> bool:
+    begins = np.arange(-padding, extent + padding - dilation * (kernel - 1), stride)
+    taps = begins[:, None] + dilation * np.arange(kernel)
+    return not ((taps >= 0) & (taps < extent)).any(axis=1).all()

@@ -72,7 +72,7 @@ def host_mean(layer: Layer) -> Form:
 
     def run(x: torch.Tensor) -> torch.Tensor:
         real = x.flatten(2).to(torch.float64).sub_(quant.zero_point).mul_(float(quant.scalar))
-        total = torch.zeros(x.shape[:2], dtype=torch.float32)
+        total = torch.zeros(x.shape[:2], dtype=torch.float32, device="cpu")
         for element in real.unbind(-1):
             total = (total.to(torch.float64) + element).to(torch.float32)
         steps = (total * share / scale).clamp_(-512, 512).to(torch.float64)

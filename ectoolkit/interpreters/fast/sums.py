@@ -21,6 +21,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+from ectoolkit.core.ops.convolution import has_empty_windows
 from ectoolkit.interpreters.fast.layouts import channels_last, to_torch
 
 #: whole numbers up to here are float32
@@ -116,12 +117,12 @@ def _added(made: list[Sums], parts: list[slice]) -> Sums:
 def _int8(convolution: Convolution, part: slice) -> Sums:
     """By oneDNN; the weights are brought into its own layout once.
 
-    Of windows that lie wholly in the padding oneDNN 3.12 makes garbage where the zero point is not 0 (seen with a 2×2
-    kernel and a padding of 2): there the frame is made before.
+    Of windows that see padding only, oneDNN 3.12 makes garbage where the zero point is not 0 (seen with a 2×2 kernel
+    and a padding of 2, and with a dilation of 3 over two columns padded by 1): there the frame is made before.
     """
-    reach = [d * (k - 1) for d, k in zip(convolution.dilation, convolution.weight.shape[2:], strict=True)]
     (ph, pw), (n, channels, height, width) = convolution.padding, convolution.shape
-    if ph > reach[0] or pw > reach[1]:
+    steps = (convolution.stride, convolution.padding, convolution.dilation)
+    if has_empty_windows((height, width), convolution.weight.shape[2:], *steps):
         inside = replace(convolution, padding=(0, 0), shape=(n, channels, height + 2 * ph, width + 2 * pw))
         framed, zero = _int8(inside, part), convolution.zero_point
         return lambda x: framed(functional.pad(channels_last(x), (pw, pw, ph, ph), value=zero))
@@ -134,10 +135,10 @@ def _int8(convolution: Convolution, part: slice) -> Sums:
     given = [n, weight.shape[1] * groups, height, width]
     packed = torch.ops.onednn.qconv_prepack(weight, ones, 1.0, zero_point, stride, padding, dilation, groups, given)
     run = torch.ops.onednn.qconv2d_pointwise
-    steps = (stride, padding, dilation, groups)
+    lists = (stride, padding, dilation, groups)
     # scale 1 and zero point 0 of the output, its dtype, no function after it
     output: tuple[object, ...] = (1.0, 0, torch.float32, "none", [], "")
-    return lambda x: run(channels_last(x), 1.0, zero_point, packed, ones, zeros, None, *steps, *output)
+    return lambda x: run(channels_last(x), 1.0, zero_point, packed, ones, zeros, None, *lists, *output)
 
 
 def _float(convolution: Convolution, part: slice, dtype: torch.dtype) -> Sums:

@@ -6,6 +6,8 @@ import re
 from pathlib import Path
 
 import pytest
+import tvm
+from tvm.relax import vm_build
 
 from ectoolkit.builders import build
 from ectoolkit.builders.cpu.compiler import compile_module
@@ -16,7 +18,7 @@ from ectoolkit.core import host
 from ectoolkit.core.host import missing_features
 from ectoolkit.core.workload import workload
 from ectoolkit.devices import open_device
-from ectoolkit.errors import DeviceError
+from ectoolkit.errors import BuildError, DeviceError
 from ectoolkit.runner import run_inference
 from ectoolkit.testing.networks import example_input, residual_graph
 
@@ -41,6 +43,17 @@ def test_dot_product(isa: str) -> None:
     wanted, unwanted = DOT_PRODUCTS[isa]
     assert re.search(wanted, text), f"no {wanted} in the code for {isa}"
     assert unwanted is None or not re.search(unwanted, text)
+
+
+def test_another_tvm(monkeypatch: pytest.MonkeyPatch) -> None:
+    imported = import_graph(GRAPH, isa="generic")
+    monkeypatch.delattr(vm_build, "_filter_tir")
+    with pytest.raises(BuildError) as caught:
+        compile_module(imported)
+    assert str(caught.value) == (
+        f"apache-tvm {tvm.__version__} has no tvm.relax.vm_build._filter_tir, which building deploy.so needs. "
+        "ectoolkit is written for apache-tvm 0.27: pip install 'apache-tvm>=0.27,<0.28'"
+    )
 
 
 def flags(path: Path, text: str) -> Path:

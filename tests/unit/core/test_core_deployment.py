@@ -15,8 +15,6 @@ from numpy.testing import assert_array_equal
 from ectoolkit.core.deployment import (
     FileRecord,
     Manifest,
-    Program,
-    ProgramFile,
     from_layout,
     is_deployment,
     load_deployment,
@@ -27,6 +25,7 @@ from ectoolkit.core.deployment import (
     to_layout,
 )
 from ectoolkit.core.graph_file import graph_to_json
+from ectoolkit.core.program import Probe, Program, ProgramFile, Step
 from ectoolkit.core.types import Layout
 from ectoolkit.errors import DeployFormatError, InputError
 from ectoolkit.testing.networks import two_ended_graph
@@ -49,6 +48,16 @@ def arrays(names: tuple[str, ...]) -> list[np.ndarray]:
     return [numbers.normal(size=SHAPES[name]).astype(np.float32) for name in names]
 
 
+PROGRAM = Program(
+    "prepare",
+    "main",
+    ("a", "b"),
+    (Step("conv_0", ("conv",)), Step("add_1", ("block", "add"))),
+    Probe("peak_macs", 1000, (("uint8", 64), ("int8", 256))),
+    Probe("peak_bytes", 2000, (("uint8", 1000),)),
+)
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A directory whose library and parameters are only bytes: nothing here runs them."""
@@ -56,7 +65,7 @@ def folder(tmp_path: Path) -> Path:
     path.mkdir()
     (path / "deploy.so").write_bytes(b"library")
     (path / "deploy.params").write_bytes(b"parameters")
-    program = ProgramFile(program=Program("prepare", "main", ("a", "b")), graph=msgspec.Raw(graph_to_json(GRAPH)))
+    program = ProgramFile(program=PROGRAM, graph=msgspec.Raw(graph_to_json(GRAPH)))
     (path / "deploy.json").write_bytes(program.to_json())
     inputs = tensor_files(GRAPH.inputs, [SHAPES[n] for n in GRAPH.inputs], Layout.NHWC, "input{}.bin")
     outputs = tensor_files(GRAPH.outputs, [SHAPES[n] for n in GRAPH.outputs], Layout.NHWC, "ref_result_{}.bin")
@@ -113,7 +122,7 @@ def test_good(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert deployment.path == folder
     assert repr(deployment) == f"Deployment('{folder}', two_ended, target=cpu)"
     assert list(deployment.manifest.files) == FILES
-    assert deployment.program() == Program("prepare", "main", ("a", "b"))
+    assert deployment.program() == PROGRAM
     assert deployment.graph(dict(GRAPH.constants)).sha256 == GRAPH.sha256
     monkeypatch.chdir(folder.parent)
     assert load_deployment("deploy").path == folder

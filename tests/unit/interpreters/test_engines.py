@@ -29,11 +29,20 @@ from ectoolkit.interpreters.fast import program as program_module
 from ectoolkit.interpreters.fast.program import FORMS, program_of
 from ectoolkit.testing.networks import example_input, island_graph, residual_graph, two_ended_graph
 
+
+def host_mean_graph() -> Graph:
+    builder, grid = GraphBuilder("host_mean"), QuantParams.uint8(np.float32(0.02), 128)
+    x = builder.node("quantize", "quantize", [builder.input((1, 5, 3, 2))], grid)
+    mean = builder.node("host_mean", "mean", [x], grid)
+    return builder.finish([builder.node("dequantize", "dequantize", [mean], None, dtype="float32")])
+
+
 GRAPHS = {
     "residual": residual_graph(),
     "two of them": residual_graph(2),
     "ends": two_ended_graph(),
     "island": island_graph(),
+    "mean": host_mean_graph(),
 }
 GRID = QuantParams.uint8(np.float32(0.02), 128)
 

@@ -75,3 +75,16 @@ def test_a_network_is_measured_as_without_them(monkeypatch: pytest.MonkeyPatch) 
         for name, sums in plain.items():
             assert fast[name].sqnr_db == pytest.approx(sums.sqnr_db, abs=0.01), (kind, name)
             assert fast[name].cosine == pytest.approx(sums.cosine, abs=1e-5)
+
+
+@needs_vnni
+@pytest.mark.parametrize(
+    ("size", "padding", "dilation", "fits"), [(64, 1, 1, True), (64, 3, 1, False), (2, 2, 3, False)]
+)
+def test_windows_of_padding_only_are_not_given_to_them(
+    monkeypatch: pytest.MonkeyPatch, size: int, padding: int, dilation: int, fits: bool
+) -> None:
+    monkeypatch.setattr(int8_convolution, "LEAST_PRODUCTS", 0)
+    two = {"stride": (1, 1), "padding": (padding, padding), "dilation": (dilation, dilation), "groups": 1}
+    layer = FloatLayer("conv", "conv2d", ("x",), "conv", two, np.ones((16, 16, 2, 2), np.float32))
+    assert Int8Convolution.fits(layer, torch.zeros(1, 16, size, size)) == fits

@@ -1,4 +1,4 @@
-"""What all convolutions share: their shapes, and the end of those that work on LANES channels at a time."""
+"""What all convolutions share, their shapes; and the end of grouped ones, LANES channels at a time."""
 
 from __future__ import annotations
 
@@ -6,11 +6,7 @@ from dataclasses import dataclass
 
 from tvm.script import tirx as T
 
-from ectoolkit.builders.cpu.kernels.expressions import (
-    LANES,
-    host_requantize_to_code,
-    requantize_to_code,
-)
+from ectoolkit.builders.cpu.kernels.expressions import LANES, requantize_to_code
 
 
 @dataclass(frozen=True)
@@ -57,24 +53,19 @@ class ConvSpec:
         return shape if self.rank == 4 else (shape[0], shape[3])
 
 
-def epilogue_dtypes(epilogue: str) -> tuple[str, ...]:
-    """dtypes of the per-channel arrays an epilogue reads, each padded to LANES: bias, then its factors."""
-    return {
-        "codes": ("int32", "int32", "int32"),
-        "accumulator": ("int32",),
-        "host": ("int32", "float32"),
-    }[epilogue]
-
-
 def finish(spec, acc, factors, grids, channel):
-    """Sums of LANES channels, bias added, as the output has them; `grids` as for `dense`."""
+    """Sums of LANES channels, not of a linear layer, as the output has them.
+
+    Args:
+        spec: of the convolution.
+        acc: int32 lanes, the bias not added.
+        factors: bias, multiplier, shift: int32, one a channel.
+        grids: int32: the input's code of real 0; the output's, its smallest and its largest.
+        channel: first of the lanes.
+    """
     lanes = T.Ramp(channel, 1, LANES)
     total = acc + factors[0][lanes]
     if spec.epilogue == "accumulator":
         return total
-    if spec.epilogue == "host":
-        codes = host_requantize_to_code(total, factors[1][lanes], grids[1], grids[2], grids[3])
-    else:
-        ends = (grids[1], grids[2], grids[3])
-        codes = requantize_to_code(total, factors[1][lanes], factors[2][lanes], *ends)
+    codes = requantize_to_code(total, factors[1][lanes], factors[2][lanes], grids[1], grids[2], grids[3])
     return T.Cast(f"uint8x{LANES}", codes)

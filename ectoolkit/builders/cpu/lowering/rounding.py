@@ -1,8 +1,8 @@
-"""Arrays for the fast exact form of requantize, and where a float32 form is as good.
+"""Requantize in 32-bit lanes: one shift for all channels of a layer; and in float32, for numbers of few bits.
 
 The kernels multiply 32 bits by 32 to 64 in even and odd lanes apart.  For that a layer's channels need one shift, so
 multipliers are moved up as far as their spare bits allow; where that cannot be, the plain form in 64-bit lanes remains.
-Why float32 cannot do it for whole convolutions is in ``docs/decisions/0010-rounding-of-sums.md``.
+`float_rounding` has the float32 form of whole layers; which is taken when: ``docs/decisions/0010-rounding-of-sums.md``.
 """
 
 from __future__ import annotations

@@ -118,7 +118,7 @@ def lower_conv_transpose2d(context: Context, node: Node) -> Lowered:
 
 
 def _convolution(context: Context, node: Node, spec: convolution.ConvSpec, x: str, made: str) -> Lowered:
-    """Weights packed at load, per-channel arrays padded to whole vectors, one kernel a run, from `x` to `made`."""
+    """The kernel that fits the groups, from `x` to `made`."""
     if spec.groups == 1:
         return lower_dense(context, node, spec, x, made)
     if spec.weight[1] == 1 and spec.groups == spec.weight[0]:
@@ -135,7 +135,7 @@ def _convolution(context: Context, node: Node, spec: convolution.ConvSpec, x: st
 def _epilogue_arrays(
     context: Context, node: Node, spec: convolution.ConvSpec
 ) -> tuple[tuple[str, str, str], dict[str, np.ndarray]]:
-    """The three per-channel arrays of a convolution's end, padded to LANES; unused places repeat the bias."""
+    """The three per-channel arrays of a grouped convolution's end, padded to LANES; unused places repeat the bias."""
     weight = context.graph.constants[node.inputs[1]].astype(np.int64)
     bias = context.graph.constants[node.inputs[2]].astype(np.int64)
     folded = bias - grid(context.value(node.inputs[0])).zero_point * weight.reshape(len(weight), -1).sum(axis=1)
@@ -144,12 +144,9 @@ def _epilogue_arrays(
     names = [bias_name]
     if spec.epilogue != "accumulator":
         ratio = accumulator_ratio(context.value(node.inputs[2]), context.value(node.name))
-        if spec.epilogue == "host":
-            arrays[f"{node.name}:ratio"] = ratio.astype(np.float32)
-        else:
-            multiplier, shift = arithmetic.requantize_multiplier(ratio, node.name)
-            arrays[f"{node.name}:multiplier"] = multiplier.astype(np.int32)
-            arrays[f"{node.name}:shift"] = shift.astype(np.int32)
+        multiplier, shift = arithmetic.requantize_multiplier(ratio, node.name)
+        arrays[f"{node.name}:multiplier"] = multiplier.astype(np.int32)
+        arrays[f"{node.name}:shift"] = shift.astype(np.int32)
         names = list(arrays)
     lanes = packing.padded(len(weight), LANES)
     padded = {name: _pad(array, lanes) for name, array in arrays.items()}
