@@ -15,7 +15,6 @@ pytestmark = [pytest.mark.mera, pytest.mark.slow, pytest.mark.timeout(900)]
 def test_installed_although_interrupted(environment: Any) -> None:
     if environment.killed_after is None:
         pytest.skip("the environment was there already (MERA_DIR)")
-    assert environment.seconds < 360 + environment.killed_after
     assert environment.output.endswith("and its self-test went well\n")
     state = json.loads((environment.folder / "state.json").read_text())
     assert state["done"] == ["python", "torch", "packages", "libraries", "launcher", "check"]

@@ -23,7 +23,10 @@ from ectoolkit.builders.mera.source import torchscript_of
 from ectoolkit.core.atomic import replacing_folder
 from ectoolkit.core.deployment import (
     GRAPH,
+    LIBRARY,
     MANIFEST,
+    PARAMETERS,
+    PROGRAM,
     Deployment,
     Manifest,
     TensorFile,
@@ -177,8 +180,8 @@ def _compile(
         )
         (folder / LOG).write_text(worker.printed, encoding="utf-8")
         report(3, _STEPS, "fetch")
-        for name, size in facts["sizes"].items():
-            (folder / name).write_bytes(worker.fetch_file("build", name, size))
+        for name in (LIBRARY, PROGRAM, PARAMETERS):  # not what the worker would call them
+            (folder / name).write_bytes(worker.fetch_file("build", name, facts["sizes"][name]))
     except WorkerError as error:
         raise BuildError(str(error), command=f"EdgeCortix MERA, {what}", stderr=error.output) from error
     return facts
