@@ -37,7 +37,7 @@ demo: $(STAMP)  ## quantize MobileNetV2, build its deploy directory, run it, com
 
 # Two processes, a file each: sessions' fixtures are shared within a file's folder.  What counts threads or waits for
 # time runs by itself afterwards; pytest's 5 says that nothing of that kind was asked for.
-test: $(STAMP)  ## run every test
+test: $(STAMP)  ## run every test but those of test-mera
 	$(BIN)/python -m pytest $(TESTS) -m "not alone and not mera" -n 2 --dist loadfile
 	$(BIN)/python -m pytest $(TESTS) -m "alone and not mera" || [ $$? = 5 ]
 

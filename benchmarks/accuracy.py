@@ -5,8 +5,8 @@
 All calibrate with the same 32 photos and are judged by photos they have not seen: foolbox's 20 labelled ones and the
 rest.  SQNR is of the logits, in decibels, by the definition of `ectoolkit.core.metrics.sqnr_db`: ``mean`` is the mean
 of each photo's, ``pooled`` that of all photos' logits as one tensor; ``all 80`` counts the 32 photos of calibration
-too.  Results go to ``benchmarks/results/accuracy.json``.  Other toolkits come with ``pip install 'ectoolkit[bench]'``;
-what is missing is said in its row.
+too.  Each row is printed and written to ``benchmarks/results/accuracy.json`` as it comes.  Other toolkits come with
+``pip install 'ectoolkit[bench]'``; what is missing, fails or takes longer than ``--limit`` is said in its row.
 """
 
 from __future__ import annotations
@@ -15,15 +15,18 @@ import argparse
 import json
 import os
 import tempfile
+import time
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 if TYPE_CHECKING:
+    from bounded import Worker
     from contenders import Task
 
 PACKAGES = ("ectoolkit", "torch", "torchao", "numpy", "onnx", "onnxscript", "onnxruntime", "openvino", "nncf")
@@ -32,6 +35,7 @@ LABELLED, CALIBRATION, PHOTOS = 20, 32, 80
 
 #: float32 ``(N, 3, H, W)`` to float32 ``(N, classes)``
 Logits = Callable[[np.ndarray], np.ndarray]
+Prepared = tuple["Task", np.ndarray, list[int | None]]
 
 
 def one_by_one(run: Callable[[np.ndarray], Any]) -> Logits:
@@ -59,18 +63,23 @@ def main() -> None:
     options = arguments()
     import accuracy_ours as ours
     import accuracy_peers as peers
+    from bounded import Worker
 
-    warnings.simplefilter("ignore")
-    found = {}
+    found: dict[str, list[dict[str, Any]]] = {}
     for name in options.models:
         with tempfile.TemporaryDirectory() as folder:
-            task, photos, labels = the_task(name, Path(folder))
+            prepare = partial(prepared, name, Path(folder))
+            task, photos, labels = prepare()
             reference = of_module(task.module)(photos)
+            worker = Worker(prepare)
             found[name] = []
             for entry in [entry for entry in (*ours.entries(), *peers.entries()) if options.only in entry.name]:
-                print("…", name, entry.name, flush=True)
-                found[name].append(measured(entry, task, photos, labels, reference))
-    report(found, options)
+                row = measured(entry, worker, options.limit, labels, reference)
+                found[name].append(row)
+                print(line(name, row), flush=True)
+                save(found, options.json)
+            worker.close()
+    report(found, options.json)
 
 
 def arguments() -> argparse.Namespace:
@@ -78,17 +87,19 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--models", nargs="+", default=MODELS, choices=MODELS)
     parser.add_argument("--only", default="", help="rows that have this in their name")
+    parser.add_argument("--limit", type=float, default=120, help="seconds that a row may take")
     results = Path(__file__).parent / "results" / "accuracy.json"
     parser.add_argument("--json", type=Path, default=results, help="file to write")
     return parser.parse_args()
 
 
-def the_task(name: str, folder: Path) -> tuple[Task, np.ndarray, list[int | None]]:
+def prepared(name: str, folder: Path) -> Prepared:
     """The module with its calibration images, and all photos: labelled, seen in calibration, held out."""
     from contenders import Task
 
     import ectoolkit as ect
 
+    warnings.simplefilter("ignore")
     model = ect.load_model(name)
     photos = ect.sample_photos(PHOTOS).with_preprocess(model.preprocess)
     images = np.ascontiguousarray(photos.batch(), np.float32)
@@ -108,26 +119,30 @@ def of_module(module: Any) -> Logits:
     return one_by_one(run)
 
 
+def logits_of(quantize: Callable[[Task], Logits], given: Prepared) -> np.ndarray:
+    """Calibrate and run all photos."""
+    task, photos, _ = given
+    return quantize(task)(photos)
+
+
 def measured(
-    entry: Entry, task: Task, photos: np.ndarray, labels: list[int | None], reference: np.ndarray
+    entry: Entry, worker: Worker, limit_s: float, labels: list[int | None], reference: np.ndarray
 ) -> dict[str, Any]:
     """One row; a toolkit that cannot says why."""
+    from bounded import RefusalError
+
     from ectoolkit.core.metrics import agreement
 
+    begin = time.perf_counter()
     try:
-        run = entry.quantize(task)
-        logits = run(photos)
-    except ModuleNotFoundError as error:
-        missing = (error.name or "").partition(".")[0]
-        if missing not in entry.packages:
-            raise
-        return {"name": entry.name, "refusal": f"not installed: {missing}"}
-    except Exception as error:  # a peer's failure is its row, whatever it is
-        return {"name": entry.name, "refusal": f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"}
+        logits = worker.do(partial(logits_of, entry.quantize), limit_s, entry.packages)
+    except RefusalError as reason:
+        return {"name": entry.name, "refusal": str(reason)}
     unseen = np.r_[:LABELLED, LABELLED + CALIBRATION : PHOTOS]
     right = [int(logits[index].argmax()) == label for index, label in enumerate(labels) if label is not None]
     return {
         "name": entry.name,
+        "seconds": time.perf_counter() - begin,
         **decibels("unseen", reference[unseen], logits[unseen]),
         **decibels("labelled", reference[:LABELLED], logits[:LABELLED]),
         **decibels("all", reference, logits),
@@ -144,20 +159,32 @@ def decibels(which: str, reference: np.ndarray, logits: np.ndarray) -> dict[str,
     return {f"{which}_mean_db": float(np.mean(each)), f"{which}_pooled_db": sqnr_db(reference, logits)}
 
 
-def report(found: dict[str, list[dict[str, Any]]], options: argparse.Namespace) -> None:
-    """Print tables and write the JSON file."""
+def line(name: str, row: dict[str, Any]) -> str:
+    """A row as it comes."""
+    found = row.get("refusal") or f"{row['unseen_mean_db']:.2f} / {row['unseen_pooled_db']:.2f} dB unseen"
+    return f"{name}  {row['name']:<50} {found}"
+
+
+def report(found: dict[str, list[dict[str, Any]]], path: Path) -> None:
+    """Print tables."""
     import machine
     from rich.console import Console
 
-    versions = machine.versions(PACKAGES)
     console = Console(width=None if os.isatty(1) else 140)
+    versions = machine.versions(PACKAGES)
     console.print(f"{machine.cpu_name()}; {', '.join(f'{name} {version}' for name, version in versions.items())}")
     for name, rows in found.items():
         console.print(table(name, rows))
-    options.json.parent.mkdir(parents=True, exist_ok=True)
-    data = {"cpu": machine.cpu_name(), "versions": versions, "tables": found}
-    options.json.write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    print(f"written: {options.json}")
+    print(f"written: {path}")
+
+
+def save(found: dict[str, list[dict[str, Any]]], path: Path) -> None:
+    """Write the rows so far."""
+    import machine
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    data = {"cpu": machine.cpu_name(), "versions": machine.versions(PACKAGES), "tables": found}
+    path.write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def table(name: str, rows: list[dict[str, Any]]) -> Any:

@@ -15,11 +15,12 @@ SETTINGS: dict[str, ect.QuantConfig] = {
     "default (mse)": ect.QuantConfig(),
     "min-max": ect.QuantConfig(method="minmax"),
     "moving average": ect.QuantConfig(method="moving_average"),
-    "percentile 99.99": ect.QuantConfig(method="percentile"),
-    "min-max, bias": ect.QuantConfig(method="minmax", corrections=("bias",)),
+    "median": ect.QuantConfig(method="median"),
+    "mse, expected bias": ect.QuantConfig(corrections=("expected_bias",)),
     "moving average, expected bias": ect.QuantConfig(method="moving_average", corrections=("expected_bias",)),
-    "min-max, expected bias": ect.QuantConfig(method="minmax", corrections=("expected_bias",)),
     "moving average, bias": ect.QuantConfig(method="moving_average", corrections=("bias",)),
+    "median, expected bias": ect.QuantConfig(method="median", corrections=("expected_bias",)),
+    "QuantConfig.accurate()": ect.QuantConfig.accurate(),
     "per tensor: min-max": ect.QuantConfig(method="minmax", weights="per_tensor"),
     "per tensor: min-max, equalization, bias": ect.QuantConfig(
         method="minmax", weights="per_tensor", corrections=("equalization", "bias")

@@ -181,7 +181,7 @@ def _settings(model: ExportedModel, name: str, layer: FloatLayer | None) -> dict
     chosen = model.scheme[name]
     row: dict[str, object] = {}
     if chosen.grid is not None and not (layer is not None and layer.keeps_grid):
-        settings = model.config.range_settings(name, output=name in model.network.outputs)
+        settings = model.config.range_settings(name, end=layer is None or name in model.network.outputs)
         row["method"] = settings.method if settings.clip is None else "by hand"
         row["clip"] = "" if settings.clip is None else f"{settings.clip[0]:g} to {settings.clip[1]:g}"
     statistics = model.statistics.tensors.get(name)

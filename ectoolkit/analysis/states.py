@@ -92,7 +92,7 @@ def _state(model: ExportedModel, name: str) -> dict[str, object]:
         state |= {"scale": float(chosen.grid.scale), "zero_point": float(chosen.grid.zero_point)}
         state["bits"] = float(chosen.grid.bit_width)
         if layer is None or not layer.keeps_grid:
-            settings = model.config.range_settings(name, output=name in model.network.outputs)
+            settings = model.config.range_settings(name, end=layer is None or name in model.network.outputs)
             state["method"] = settings.method if settings.clip is None else "by hand"
             state["clip"] = "" if settings.clip is None else f"{settings.clip[0]:g} to {settings.clip[1]:g}"
     if chosen.weight is not None:

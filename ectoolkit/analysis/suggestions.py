@@ -74,7 +74,7 @@ def alternatives(network: FloatNetwork, name: str, config: QuantConfig) -> Itera
     layer = next((layer for layer in network.layers if layer.name == name), None)
     if config.keeps_float(name):
         return
-    activation = config.range_settings(name, output=name in network.outputs)
+    activation = config.range_settings(name, end=layer is None or name in network.outputs)
     if layer is not None and layer.weight is not None:
         weight = config.weight_settings(name)
         if weight.granularity != "per_channel":

@@ -45,6 +45,7 @@ class Method(StrEnum):
     PERCENTILE = "percentile"
     ENTROPY = "entropy"
     MOVING_AVERAGE = "moving_average"
+    MEDIAN = "median"
 
 
 class Scheme(StrEnum):
@@ -175,17 +176,16 @@ def deploy(
     from ectoolkit.core.host import host_architecture
 
     require_replaceable(out, is_deployment, "deploy directory")  # before minutes of work
+    arch = None if host_arch is None else host_arch.value
+    _require_fitting(target, isa, layout, platform, arch)
     quantizing = Quantizing(weights, calibration, method, weights_scheme, activation_bits)
     if Path(model).suffix in _SUFFIXES or Path(model).is_file():
         flow, example = _from_file(model, input_shape or [], reference or [], quantizing)
     else:
         hardware = "" if target is TargetName.CPU else "dna"
         flow, example = _from_name(model, input_shape or [], reference or [], quantizing, hardware)
-    arch = None if host_arch is None else host_arch.value
     options: dict[str, Any] = {"target": target.value, "reference_input": example}
     if target is TargetName.CPU:
-        if platform is not None:
-            raise typer.BadParameter("--platform is for the targets mera:…")
         run_stage(flow.importer, layout=layout.value, isa=isa.value, host_arch=arch)
         options |= {"host_arch": arch}
     else:
@@ -199,6 +199,25 @@ def deploy(
         note(f"\nnext: ectoolkit run {out}")
     else:
         note(f"\nnext: copy {out} to that machine, and there: ectoolkit run {out}")
+
+
+def _require_fitting(
+    target: TargetName, isa: IsaName, layout: LayoutName, platform: str | None, arch: str | None
+) -> None:
+    """Refuse what the target does not take, and a compiler that is not there."""
+    if target is TargetName.CPU:
+        if platform is not None:
+            raise typer.BadParameter("--platform is for the targets mera:…")
+        return
+    from ectoolkit.builders.mera.options import MeraOptions
+    from ectoolkit.mera.place import find_place
+
+    if isa is not IsaName.HOST:
+        raise typer.BadParameter("--isa is for the target cpu; EdgeCortix's compiler chooses its own")
+    if layout is not LayoutName.NHWC:
+        raise typer.BadParameter("--layout NCHW is for the target cpu; EdgeCortix's compiler makes NHWC alone")
+    MeraOptions(target.value.partition(":")[2], platform or MeraOptions.platform, arch or MeraOptions.host_arch)
+    find_place()
 
 
 def _from_file(model: str, shapes: list[str], reference: list[Path], quantizing: Quantizing) -> tuple[Flow, Any]:

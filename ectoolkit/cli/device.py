@@ -92,9 +92,9 @@ def virtual(
     with virtual_u50() as board:
         if command:
             raise typer.Exit(subprocess.run(command).returncode)
+        over = threading.Event()
+        for number in (signal.SIGINT, signal.SIGTERM):  # first: who reads the line may end this at once
+            signal.signal(number, lambda *_: over.set())
         say(f"export {VARIABLE}={board.host_file}")
         note("The virtual board runs until Ctrl-C. In another terminal, give the line above, then: ectoolkit devices")
-        over = threading.Event()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, lambda *_: over.set())
         over.wait()

@@ -106,9 +106,8 @@ def status(
         raise typer.Exit(EXIT_DIFFERENT) from None
     say(f"place      {place}")
     if not place.ssh:
-        found = (
-            installation_at(Path(place.python).parents[1]) if Path(place.python).name == launcher(Path()).name else None
-        )
+        program = Path(place.words[0])
+        found = installation_at(program.parents[1]) if program.name == launcher(Path()).name else None
         if found is not None:
             unfinished = f", unfinished: {', '.join(found.missing)}" if found.missing else ""
             say(f"folder     {found.folder}, {size_text(found.size_bytes())}{unfinished}")
@@ -161,7 +160,8 @@ def uninstall(
     target = (folder or default_folder()).expanduser().absolute()
     found = installation_at(target)
     if found is not None and not yes:
-        say(f"{target} ({size_text(found.size_bytes())}) will be removed")
+        say(f"MERA in {target} ({size_text(found.size_bytes())}) will be removed")
         if not typer.confirm("Go on?"):
             raise typer.Exit(EXIT_DIFFERENT)
-    say(f"{run(folder)} is removed")
+    left = run(folder)
+    say(f"MERA is removed from {left}, which holds other files" if left.exists() else f"{left} is removed")

@@ -176,6 +176,7 @@ class Device(ABC):
                         f"{deployment.path} changed since it was opened: its manifest is another one than that of the "
                         "deployment given. Load it again with ect.load_deployment"
                     )
+                self._loaded = None  # where loading fails, nothing is: what was there may be gone
                 self._run = self._load(deployment)
                 self._loaded = deployment
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -69,8 +69,7 @@ class MeraDevice(Device):
         reason = ""
         try:
             place = find_place()
-            program = place.python.split(" ")[0]
-            if not place.ssh and not os.access(program, os.X_OK):
+            if not place.ssh and shutil.which(place.words[0]) is None:
                 reason = f"{place} is not there. Install MERA with `ectoolkit mera install`, or name another place"
         except EctoolkitError as error:
             reason = str(error)
@@ -92,9 +91,11 @@ class MeraDevice(Device):
     def _close(self) -> None:
         worker, self._worker = self._worker, None
         if worker is not None:
-            if worker.alive:
-                self._ask(worker, "unload")
-            give_worker(worker)
+            try:
+                if worker.alive:
+                    self._ask(worker, "unload")
+            finally:
+                give_worker(worker)
 
     def _check(self, deployment: Deployment) -> None:
         target = deployment.manifest.target

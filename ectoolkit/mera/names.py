@@ -7,7 +7,7 @@ from types import MappingProxyType
 #: target to what it is, for people; sorted
 TARGETS = MappingProxyType(
     {
-        "IP": "an accelerator, through EdgeCortix's runtime",
+        "IP": "an accelerator, through EdgeCortix's runtime; its board is looked for when it runs",
         "InterpreterHw": "EdgeCortix's interpreter of the accelerator's arithmetic",
         "Simulator": "EdgeCortix's simulator, which also counts cycles",
         "VerilatorSimulator": "EdgeCortix's simulation of the logic, with a library of theirs",

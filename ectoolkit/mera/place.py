@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,6 +42,20 @@ class Place:
         return f"{self.python}{where}{source}"
 
     @property
+    def words(self) -> list[str]:
+        """The program on this machine, and its first arguments.
+
+        Raises:
+            InputError: a quotation mark has no partner.
+        """
+        try:
+            return shlex.split(self.python)
+        except ValueError as error:
+            raise InputError(
+                f"{self.python!r} is not understood ({error}); expected /path/to/python, words quoted as for a shell"
+            ) from error
+
+    @property
     def what(self) -> str:
         """What is expected there, for errors."""
         here = f" on {self.ssh}, reached without a password" if self.ssh else ""
@@ -69,7 +84,10 @@ def parse_place(text: str, named_by: str = "") -> Place:
     if not re.match(r"(popen//)?(ssh|python|ssh_config)=", text):
         if not text:
             raise InputError(f"{named_by or 'the place of MERA'} is empty; expected the path of a Python, or ssh=…")
-        return Place(str(Path(text).expanduser()) if text.startswith("~") else text, named_by=named_by)
+        path = Path(text).expanduser()
+        if path.is_file():  # as a whole, whatever is in its name; and it is found from other folders too
+            return local_place(path.absolute(), named_by)
+        return Place(str(path) if text.startswith("~") else text, named_by=named_by)
     known: dict[str, str] = {}
     for part in text.removeprefix("popen//").split("//"):
         key, equals, value = part.partition("=")
@@ -97,6 +115,11 @@ def default_folder() -> Path:
 def launcher(folder: Path) -> Path:
     """The program of an installed environment that runs its Python."""
     return folder / "bin" / "mera-python"
+
+
+def local_place(program: Path, named_by: str = "") -> Place:
+    """A program of this machine, whatever is in its name."""
+    return Place(shlex.quote(str(program)), named_by=named_by)
 
 
 def use(place: Place) -> Path:
@@ -165,7 +188,7 @@ def find_place(given: str | Place | None = None) -> Place:
         return place
     program = launcher(default_folder())
     if program.is_file():
-        return Place(str(program), named_by="`ectoolkit mera install`")
+        return local_place(program, "`ectoolkit mera install`")
     raise MissingDependencyError(
         "EdgeCortix's compiler (MERA) is not installed, and no other place is named. Install it with "
         "`ectoolkit mera install`, or name a Python that has it: `ectoolkit mera use /path/to/python`, "

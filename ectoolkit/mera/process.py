@@ -69,6 +69,7 @@ class PythonProcess:
         finally:
             os.close(descriptor)
         watch = threading.Timer(timeout_s, self.kill)
+        watch.daemon = True
         watch.start()
         spec = execnet.XSpec(f"popen//python={shlex.quote(place.python)}//id=mera//execmodel=main_thread_only")
         try:
@@ -77,6 +78,10 @@ class PythonProcess:
             watch.cancel()
             self.kill()
             raise self._not_started(command, error) from error
+        except BaseException:  # Ctrl-C does not reach a session of its own
+            watch.cancel()
+            self.kill()
+            raise
         watch.cancel()
         if self._process.poll() is not None:
             raise self._not_started(command, None)
@@ -193,7 +198,7 @@ _CAUSES: dict[int, str] = {
 def command_line(place: Place) -> list[str]:
     """The command that starts a place's Python with execnet's first line."""
     if not place.ssh:
-        return [*shlex.split(place.python), "-u", "-c", _FIRST_LINE]
+        return [*place.words, "-u", "-c", _FIRST_LINE]
     config = ["-F", place.ssh_config] if place.ssh_config else []
     return [*_SSH, *config, *place.ssh.split(), f"exec {place.python} -u -c {shlex.quote(_FIRST_LINE)}"]
 

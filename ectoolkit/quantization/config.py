@@ -9,7 +9,7 @@ from typing import Any
 from ectoolkit.errors import QuantizationError
 from ectoolkit.quantization.settings import RangeSettings, WeightSettings
 
-METHODS = ("mse", "minmax", "percentile", "entropy", "moving_average")
+METHODS = ("mse", "minmax", "percentile", "entropy", "moving_average", "median")
 WEIGHTS = ("per_channel", "per_tensor")
 ACTIVATION_BITS = (8, 7, 6, 5, 4)
 WEIGHT_BITS = (8, 7, 6, 5, 4, 3, 2)
@@ -66,7 +66,8 @@ class QuantConfig:
         method: how an activation's range is chosen from the calibration images: ``"mse"`` takes the range with the
             least squared error over a histogram, ``"minmax"`` the smallest and largest value seen, ``"percentile"``
             cuts the same share at both ends, ``"entropy"`` minimises KL divergence, ``"moving_average"`` averages each
-            image's smallest and largest value.  What the network returns is never cut unless its layer says so.
+            image's smallest and largest value, ``"median"`` takes their medians and cuts no vector of features.  What
+            the network takes and returns is never cut unless its layer says so.
         percentile: for ``method="percentile"``, in percent.
         weights: ``"per_channel"`` (one scale for each output channel) or ``"per_tensor"``.
         weight_bits: 2 to 8, sign included.
@@ -77,8 +78,8 @@ class QuantConfig:
             wrong above), its truncating average pool, its residual add; ``""`` computes these as precisely as integers
             allow.
         corrections: of ``"equalization"`` (of weights between layers), ``"expected_bias"`` (of what rounded weights do
-            to each layer's mean, from statistics alone and at once), ``"bias"`` (of the mean error in whole runs) and
-            ``"adaround"`` (learned rounding); one of the last three.
+            to each layer's mean, from statistics alone and at once), ``"bias"`` (of the mean error in whole runs, for
+            ranges that cut next to nothing) and ``"adaround"`` (learned rounding); one of the last three.
         layers: what single layers have of their own, by name; a `LayerConfig` or a dict of its fields.
         fuse: lists of module names to fuse (convolution, batch norm, ReLU), for modules with QuantStubs and without
             ``fuse_model`` whose layers do not follow each other in an ``nn.Sequential``.
@@ -115,6 +116,11 @@ class QuantConfig:
         """The U50 guide's setting: ``torch.ao.quantization.get_default_qconfig('fbgemm')``."""
         return cls(method="mse", weights="per_channel", activation_bits=7)
 
+    @classmethod
+    def accurate(cls) -> QuantConfig:
+        """What did best on both networks of ``benchmarks/accuracy.py`` together; sees calibration images twice."""
+        return cls(method="median", corrections=("equalization", "expected_bias"))
+
     def tuned(self, layer: str | None = None, **changes: Any) -> QuantConfig:
         """A copy with some settings changed, of the network or of one layer.
 
@@ -134,10 +140,10 @@ class QuantConfig:
             del layers[layer]
         return replace(self, layers=layers)
 
-    def range_settings(self, layer: str, *, output: bool = False) -> RangeSettings:
-        """What decides the grid of a layer; `output`: it is returned by the network, and is cut only on request."""
+    def range_settings(self, layer: str, *, end: bool = False) -> RangeSettings:
+        """What decides the grid of a layer; `end`: the network takes or returns it, and it is cut only on request."""
         own = self.layers.get(layer, LayerConfig())
-        method = own.method or ("minmax" if output else self.method)
+        method = own.method or ("minmax" if end else self.method)
         return RangeSettings(
             method,
             (self.percentile if own.percentile is None else own.percentile) if method == "percentile" else 100.0,

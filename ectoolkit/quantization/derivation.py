@@ -32,7 +32,7 @@ class Deriver:
         self._kept: dict[tuple[Any, ...], Any] = {}
 
     def derive(self, config: QuantConfig) -> Scheme:
-        """The scheme for these settings; what the network returns is never cut unless its layer says so.
+        """The scheme for these settings; what the network takes and returns is never cut unless its layer says so.
 
         Raises:
             QuantizationError: the settings name no layer of the network, or a tensor cannot be quantized.
@@ -40,7 +40,7 @@ class Deriver:
         check_names(self.network, config)
         chosen = {}
         for name in self.network.inputs:
-            chosen[name] = self._same(name, self._grid(name, config.range_settings(name)), None, None, False)
+            chosen[name] = self._same(name, self._grid(name, config.range_settings(name, end=True)), None, None, False)
         for layer in self.network.layers:
             chosen[layer.name] = self._layer(layer, chosen, config)
         return Scheme(chosen, config.hardware)
@@ -49,7 +49,7 @@ class Deriver:
         source = chosen[layer.inputs[0]].grid
         if layer.keeps_grid or (layer.op == "mean" and config.hardware == "dna"):
             return self._same(layer.name, source, None, None, False)
-        settings = config.range_settings(layer.name, output=layer.name in self.network.outputs)
+        settings = config.range_settings(layer.name, end=layer.name in self.network.outputs)
         quant = self._grid(layer.name, settings)
         if config.keeps_float(layer.name):
             return self._same(layer.name, quant, None, layer.bias, True)

@@ -64,7 +64,6 @@ def judge_devices(
     Raises:
         InputError: images do not fit, or there is nothing to compare with.
         DeviceError: a device cannot run its deployment.
-        BuildError: a truncated graph does not build.
     """
     specs = {name: graph.values[name].spec for name in graph.inputs}
     inputs = check_inputs(graph.name, specs, images)

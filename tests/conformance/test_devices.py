@@ -15,10 +15,18 @@ from ectoolkit.core.compare import compare
 from ectoolkit.core.deployment import Deployment
 from ectoolkit.core.interpreter import interpret
 from ectoolkit.devices import DeviceInfo, Latency, RunResult, list_devices, open_device
+from ectoolkit.devices import base as base_module
 from ectoolkit.devices import registry as registry_module
 from ectoolkit.devices.cpu import CpuDevice
 from ectoolkit.devices.interpreter import InterpreterDevice
-from ectoolkit.errors import DeviceError, DeviceNotFoundError, InputError, MissingDependencyError, PluginError
+from ectoolkit.errors import (
+    DeviceError,
+    DeviceNotFoundError,
+    DeviceStateError,
+    InputError,
+    MissingDependencyError,
+    PluginError,
+)
 
 
 def plugins(monkeypatch: pytest.MonkeyPatch, **values: str) -> None:
@@ -47,6 +55,32 @@ def test_engines_of_the_interpreter(residual: Any) -> None:
     with pytest.raises(InputError) as caught, open_device("interpreter", engine="quick") as device:
         device.run(residual.deployment)
     assert str(caught.value) == "engine is 'quick', expected 'auto', 'fast' or 'definition'"
+
+
+class HalfDevice(InterpreterDevice):
+    """Drops what is loaded before it fails to load something else."""
+
+    broken = False
+
+    def _load(self, deployment: Deployment) -> Any:
+        if self.broken:
+            raise DeviceError("no room")
+        return super()._load(deployment)
+
+
+def test_what_was_loaded_before_a_failure_is_loaded_again(residual: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    other = Deployment(residual.deployment.path, msgspec.structs.replace(residual.deployment.manifest, name="other"))
+    with HalfDevice() as device:
+        device.load(residual.deployment)
+        device.broken = True
+        with monkeypatch.context() as patch:
+            patch.setattr(base_module, "load_deployment", lambda path: other)
+            with pytest.raises(DeviceError, match="no room"):
+                device.load(other)
+        with pytest.raises(DeviceStateError, match="nothing is loaded on interpreter"):
+            device.run_arrays(residual.deployment.inputs())
+        device.broken = False
+        assert compare(device.run(residual.deployment).outputs, residual.deployment.references())
 
 
 class PortDevice(InterpreterDevice):

@@ -115,7 +115,7 @@ def _cell(value: object) -> str:
     if isinstance(value, bool):
         return "✓" if value else "✗"
     text = f"{value:.4g}" if isinstance(value, float) else str(value)
-    return f"<code>{text}</code>" if len(text) == 64 else html.escape(text)
+    return f"<code>{html.escape(text)}</code>" if len(text) == 64 else html.escape(text)
 
 
 def _plain(row: dict[Any, Any]) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from ectoolkit.analysis.verdict.links import LEAST_SQNR_DB, Link, Must, link
 from ectoolkit.analysis.verdict.location import Location
 from ectoolkit.analysis.verdict.proof import InputProof
 from ectoolkit.core.interpreter import Progress
-from ectoolkit.errors import InputError
+from ectoolkit.errors import BuildError, InputError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -53,6 +53,7 @@ class Verdict:
         location: the layer and element where the broken link parts; None where nothing is broken or nobody can tell.
         images: how many were looked at.
         facts: hashes, versions and identities, for the certificate.
+        note: why nobody can tell where it parts; empty where that was not tried, or went well.
     """
 
     proof: InputProof
@@ -60,6 +61,7 @@ class Verdict:
     location: Location | None
     images: int
     facts: Mapping[str, str] = field(default_factory=dict)
+    note: str = ""
 
     def __bool__(self) -> bool:
         return bool(self.proof) and all(found.ok for found in self.links)
@@ -76,6 +78,7 @@ class Verdict:
         if self.broken is not None:
             if self.location is not None:
                 lines.append(str(self.location))
+            lines += [self.note] if self.note else []
             lines.append(f"This usually means: {self.broken.meaning}")
         elif self.proof:
             lines.append(f"Every link holds on {self.images} image(s)")
@@ -156,7 +159,7 @@ def judge(
     if len(members) < 2:
         raise InputError(f"a chain needs at least two members, got {[member.name for member in members]}")
     links: list[Link] = []
-    location = None
+    location, note = None, ""
     if proof:
         before = list(members[0].outputs())
         for position, (first, second) in enumerate(itertools.pairwise(members), 1):
@@ -166,7 +169,10 @@ def judge(
             diff = compare([a.astype(np.float32) for a in found], [a.astype(np.float32) for a in before], names)
             links.append(link(first.name, second.name, second.must, before, found, diff, least_sqnr_db))
             if not links[-1].ok:
-                location = second.locate() if second.locate is not None else None
+                try:
+                    location = second.locate() if second.locate is not None else None
+                except BuildError as error:  # a part may be refused although the whole is not
+                    note = f"Where it begins could not be searched: {error}"
                 break
             before = found
-    return Verdict(proof, tuple(links), location, images, dict(facts or {}))
+    return Verdict(proof, tuple(links), location, images, dict(facts or {}), note)

@@ -18,14 +18,14 @@ MEASURED = 5
 
 
 def costs_db(graph: Graph, inputs: Mapping[str, np.ndarray], outputs: list[np.ndarray]) -> dict[str, float]:
-    """How far the outputs are from those with a layer's ReLU, in dB, for each layer that lost one.
+    """How far the outputs are from those with a layer's ReLU, in dB, for the first `MEASURED` layers that lost one.
 
     Args:
         graph: in hardware form.
         inputs: of one run.
         outputs: the graph's for them.
     """
-    names = [name for name in graph.origin.get(LOST_RELUS, "").split(",") if name]
+    names = _layers(graph)
     found = {}
     for name in names[:MEASURED]:
         kept = _run_with_relu(graph, inputs, name)
@@ -38,6 +38,8 @@ def warn_of_cost(graph: Graph, inputs: Mapping[str, np.ndarray], outputs: list[n
     costs = costs_db(graph, inputs, outputs)
     if costs:
         told = ", ".join(f"{name} ({cost:.1f} dB)" for name, cost in costs.items())
+        more = len(_layers(graph)) - len(costs)
+        told += f" and {more} more, which were not measured" if more else ""
         warnings.warn(
             f"{graph.name}: EdgeCortix's compiler drops the ReLU of convolutions that only an add uses, and the "
             "reference does the same. How far that leaves the outputs from those with it, on the reference input: "
@@ -45,6 +47,12 @@ def warn_of_cost(graph: Graph, inputs: Mapping[str, np.ndarray], outputs: list[n
             PrecisionWarning,
             stacklevel=4,
         )
+
+
+def _layers(graph: Graph) -> list[str]:
+    """Those that lost a ReLU; a graph that was cut has the origin of the whole, but not all of its raw sums."""
+    sums = {name for name, value in graph.values.items() if value.spec.dtype == "int32"}
+    return [name for name in graph.origin.get(LOST_RELUS, "").split(",") if name in sums]
 
 
 def _run_with_relu(graph: Graph, inputs: Mapping[str, np.ndarray], layer: str) -> list[np.ndarray]:

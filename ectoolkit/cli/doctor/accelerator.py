@@ -64,15 +64,17 @@ def virtual_board() -> Finding:
 
 def mera() -> Finding:
     """EdgeCortix's compiler, wherever it is; asks that Python for its version."""
-    from ectoolkit.errors import EctoolkitError
+    from ectoolkit.errors import EctoolkitError, MissingDependencyError
     from ectoolkit.mera.place import find_place
     from ectoolkit.mera.session import Worker
 
     name, cure = "EdgeCortix MERA", "ectoolkit mera install"
     try:
         place = find_place()
-    except EctoolkitError:
+    except MissingDependencyError:
         return Finding(name, False, "not installed, and no other place is named", cure)
+    except EctoolkitError as error:  # what names it is damaged, or not understood
+        return Finding(name, False, str(error), "ectoolkit mera use PLACE")
     try:
         worker = Worker(place, timeout_s=_SECONDS)
     except EctoolkitError as error:

@@ -192,7 +192,13 @@ def _kernels(
     found = []
     for element in root.iter("kernel"):
         name = element.get("name", "")
-        arguments = [_argument(name, entry, banks) for entry in element.findall("arg") if entry.get("id")]
+        try:
+            arguments = [_argument(name, entry, banks) for entry in element.findall("arg") if entry.get("id")]
+        except ValueError as error:
+            raise XclbinError(
+                f"{container.path} is damaged: an argument of kernel {name} has no number where one belongs ({error}). "
+                "Link it again"
+            ) from error
         mine = tuple(unit for unit in units if unit.partition(":")[0] == name)
         found.append(Kernel(name, tuple(sorted(arguments, key=lambda argument: argument.index)), mine))
     return tuple(found)

@@ -207,7 +207,9 @@ class Importer:
         return self.node("avg_pool2d", call, [x], attributes={**sizes, "count_frame": bool(count_frame)})
 
     def mean(self, call: Call) -> str:
-        x, axes, keep, *_ = call.args
+        x, axes, keep, *_ = call.args if len(call.args) > 2 else (call.args[0], None, False)  # x.mean() names no axes
+        if axes is None:
+            raise self.unsupported(call, "over all axes has no integer definition here; only rows and columns")
         shape = self.shape(x)
         if len(shape) != 4 or sorted(int(axis) % 4 for axis in axes) != [2, 3]:
             raise self.unsupported(

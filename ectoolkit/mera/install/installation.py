@@ -19,7 +19,7 @@ from ectoolkit.errors import BuildError, InputError
 from ectoolkit.mera.install.interpreters import find_interpreter
 from ectoolkit.mera.install.recipe import PEAK_MB, VERSION
 from ectoolkit.mera.install.steps import STEPS, Layout
-from ectoolkit.mera.place import Place, config_path, default_folder, forget, kept, launcher, use
+from ectoolkit.mera.place import Place, config_path, default_folder, forget, kept, launcher, local_place, use
 
 #: called as (weight done, weight in all, what is going on); may raise to cancel
 Report = Callable[[int, int, str], None]
@@ -49,7 +49,7 @@ class Installation:
     @property
     def place(self) -> Place:
         """Its Python."""
-        return Place(str(launcher(self.folder)), named_by="`ectoolkit mera install`")
+        return local_place(launcher(self.folder), "`ectoolkit mera install`")
 
     def size_bytes(self) -> int:
         """Of the folder."""
@@ -115,7 +115,7 @@ def install(
             before += step.weight
         report(total, total, "done")
     if folder != default_folder():
-        use(Place(str(launcher(folder)), named_by="`ectoolkit mera install`"))
+        use(local_place(launcher(folder), "`ectoolkit mera install`"))
     return Installation(folder, chosen, tuple(done))
 
 
@@ -163,21 +163,28 @@ def _write_state(folder: Path, interpreter: str, done: list[str]) -> None:
 
 
 def uninstall(folder: Path | None = None) -> Path:
-    """Remove an environment, and what names it; returns the folder that was.
+    """Remove an environment, and what names it; returns its folder, which stays where the user keeps other files in it.
 
     Raises:
         InputError: there is none there.
     """
     folder = (folder or default_folder()).expanduser().absolute()
-    if installation_at(folder) is None:
+    found = installation_at(folder)
+    if found is None:
         raise InputError(
             f"{folder} holds no environment that `ectoolkit mera install` made, so nothing is removed. Name its "
             "folder: ectoolkit mera uninstall DIR"
         )
     with _locked(folder):
-        shutil.rmtree(folder)
+        for made in (*Layout(folder, Path(found.interpreter)).ours, folder / STATE, folder / LOCK):
+            if made.is_dir() and not made.is_symlink():
+                shutil.rmtree(made)
+            else:
+                made.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # other files are in it; or it is a link, which is the user's
+        folder.rmdir()
     named = kept()
-    if named is not None and named.python == str(launcher(folder)):
+    if named is not None and named.python == local_place(launcher(folder)).python:
         forget()
     for parent in (platformdirs.user_data_path("ectoolkit"), config_path().parent):
         with contextlib.suppress(OSError):  # not empty, or not there

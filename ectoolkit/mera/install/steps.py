@@ -11,7 +11,7 @@ from pathlib import Path
 from ectoolkit.mera.install.libraries import LOADER, Folders, complete
 from ectoolkit.mera.install.recipe import MERA, NEEDED, PACKAGES_MB, TORCH, TORCH_MB
 from ectoolkit.mera.install.tools import Watch, run_tool
-from ectoolkit.mera.place import Place, launcher
+from ectoolkit.mera.place import launcher, local_place
 from ectoolkit.mera.session import Worker
 
 _ELF, _STACK, _EXECUTABLE = b"\x7fELF\x02", 0x6474E551, 1
@@ -51,6 +51,11 @@ class Layout:
         root = self.folder / "lib"
         return Folders(root / "runtime", root / "extra", self.folder / "debs")
 
+    @property
+    def ours(self) -> tuple[Path, ...]:
+        """All that the steps make in the folder."""
+        return (self.venv, self.temporary, self.folder / "lib", self.libraries.work, launcher(self.folder).parent)
+
 
 @dataclass(frozen=True)
 class Step:
@@ -76,6 +81,11 @@ def _pip(layout: Layout, doing: str, watch: Watch, *words: str) -> None:
     environment = {
         "PIP_CONSTRAINT": "",
         "PIP_REQUIRE_VIRTUALENV": "",
+        # of the user's: they would lead out of the folder
+        "PIP_PREFIX": "",
+        "PIP_ROOT": "",
+        "PIP_TARGET": "",
+        "PIP_USER": "",
         "TMPDIR": str(layout.temporary),
         "PYTHONPATH": "",
     }
@@ -164,7 +174,7 @@ def check(layout: Layout, watch: Watch) -> None:
     Raises:
         WorkerError: it does not work; with what it printed.
     """
-    worker = Worker(Place(str(launcher(layout.folder))))
+    worker = Worker(local_place(launcher(layout.folder)))
     try:
         worker.call("self_test", timeout_s=300, doing="the self-test", waiting=lambda seconds, line: watch(line))
     finally:

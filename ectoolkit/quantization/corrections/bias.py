@@ -3,6 +3,11 @@
 Layer by layer, with the layers before quantized and corrected already: so what a truncating pool or a coarse grid
 upstream does to the mean is taken out as well.  The mean is matched behind the layer's activation, where the next layer
 sees it; there a ReLU or a ReLU6 passes on only part of a shift, hence a few steps.
+
+For ranges that hold nearly every value.  What narrower ones cut lies in few images (on MobileNetV2 with moving
+averages, three quarters of it in 4 of 32), and a bias that makes up for its mean shifts all the others: there this
+correction costs 2 to 4 dB, and nothing once the residual sums are no longer cut, while taking out the errors of
+weights alone gains 2 dB (`correct_expected`).
 """
 
 from __future__ import annotations

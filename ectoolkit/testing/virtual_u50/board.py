@@ -113,7 +113,11 @@ class VirtualBoard:
         self._control.close()
         if self._process.stdin is not None:
             self._process.stdin.close()
-        self._process.wait(_SECONDS)
+        try:
+            self._process.wait(_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
         if self._process.stdout is not None:
             self._process.stdout.close()
 
@@ -132,7 +136,8 @@ def _start(folder: Path) -> subprocess.Popen[bytes]:
         )
     assert process.stdout is not None
     if process.stdout.readline() != b"ready\n":
-        process.wait(_SECONDS)
+        process.kill()
+        process.wait()
         text = (folder / "server.log").read_text(errors="replace").strip()
         raise DeviceError(f"the virtual board's process did not start: {text}")
     return process

@@ -67,6 +67,7 @@ class DeviceMemory:
             ValueError: they do not lie within one buffer; a real kernel would trip the firewall.
         """
         size = count * np.dtype(dtype).itemsize
-        if not any(start <= address and address + size <= start + length for start, length in self._taken):
+        taken = tuple(self._taken)  # other programs allocate and free meanwhile
+        if not any(start <= address and address + size <= start + length for start, length in taken):
             raise ValueError(f"a kernel reached for {size} bytes at {address:#x}, outside any buffer")
         return np.frombuffer(self._bytes, dtype, count, address)

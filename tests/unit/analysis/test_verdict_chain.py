@@ -12,7 +12,7 @@ from ectoolkit.analysis.verdict import InputFacts, InputProof, Location, Member,
 from ectoolkit.core.arithmetic import quantize
 from ectoolkit.core.types import Layout, QuantParams
 from ectoolkit.data.preprocess import IMAGENET
-from ectoolkit.errors import InputError
+from ectoolkit.errors import BuildError, InputError
 
 SCORES = np.array([[1.0, 3.0, 2.0], [0.5, 0.25, 4.0]], np.float32)
 IMAGES = np.random.default_rng(0).normal(size=(2, 3, 4, 4)).astype(np.float32)
@@ -88,6 +88,19 @@ def test_the_layout_does_not_matter_to_the_proof() -> None:
     assert not InputProof((*proof.facts[:1], wrong))
 
 
+def test_a_part_that_does_not_build() -> None:
+    """The link is broken all the same; only where it begins is not known."""
+
+    def locate() -> Location | None:
+        raise BuildError("a concatenation is an output")
+
+    members = [Member("interpreter", lambda: [SCORES]), Member("board", lambda: [SCORES + 1], locate=locate)]
+    found = judge(members, same_input(), 2)
+    assert found.broken is not None
+    assert found.location is None
+    assert found.summary().splitlines()[2] == "Where it begins could not be searched: a concatenation is an output"
+
+
 def test_a_chain_of_one_is_refused() -> None:
     with pytest.raises(InputError, match=r"^a chain needs at least two members, got \['cpu'\]$"):
         judge([Member("cpu", never)], same_input(), 1)
@@ -100,6 +113,8 @@ def test_certificates(tmp_path: Path) -> None:
     assert "every link holds" in page
     assert "&lt;cpu&gt;" in page
     assert "<cpu>" not in page
+    long = judge(members, same_input(), 2, facts={"model": f"<cpu>{'x' * 59}"})  # as long as a hash
+    assert "<cpu>" not in long.save(tmp_path / "long.html").read_text(encoding="utf-8")
     data = json.loads(found.save(tmp_path / "verdict.json").read_text(encoding="utf-8"))
     assert (data["holds"], data["images"], data["facts"]) == (True, 2, {"graph sha256": "ab" * 32})
     assert data["links"][0]["sqnr_db"] == "inf"

@@ -12,6 +12,7 @@ from numpy.testing import assert_array_equal
 from torch import nn
 
 import ectoolkit as ect
+from ectoolkit.builders.mera import lost_relus
 from ectoolkit.builders.mera.lost_relus import costs_db, warn_of_cost
 from ectoolkit.builders.mera.preflight import refuse
 from ectoolkit.builders.mera.source import torchscript_of
@@ -175,3 +176,15 @@ def test_what_a_lost_relu_costs() -> None:
         f"same. How far that leaves the outputs from those with it, on the reference input: a ({costs['a']:.1f} dB). "
         "To keep it, use its result a second time, or swap the add's operands"
     )
+    # a graph that ends earlier has the origin of the whole, but not this layer
+    assert costs_db(graph.replace(origin={"lost_relus": "elsewhere"}), x, outputs) == {}
+
+
+def test_lost_relus_that_are_not_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lost_relus, "MEASURED", 1)
+    with pytest.warns(PrecisionWarning):
+        graph = FuseResidualAdd()(two_relus(True, False))
+    graph = graph.replace(origin={"lost_relus": "a,a"})
+    x = example_input(graph)
+    with pytest.warns(PrecisionWarning, match=r"on the reference input: a \([0-9.]+ dB\) and 1 more, which were not"):
+        warn_of_cost(graph, x, ect.interpret(graph, x))

@@ -95,6 +95,24 @@ def refused_demo(call: Any, out: Path) -> str:
     return str(result.stderr)
 
 
+def test_what_a_target_does_not_take(call: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Said before a model is loaded and quantized, and never passed over."""
+    for name in ("XDG_DATA_HOME", "XDG_CONFIG_HOME"):
+        monkeypatch.setenv(name, str(tmp_path / name))
+    monkeypatch.delenv("MERA_PYTHON", raising=False)
+    simulator = ("mobilenet_v2", tmp_path / "out", "--target", "mera:Simulator")
+    for arguments, words in (
+        (("mobilenet_v2", tmp_path / "out", "--platform", "SAKURA_1"), "--platform is for the targets mera:"),
+        ((*simulator, "--isa", "avx2"), "--isa is for the target cpu; EdgeCortix's compiler chooses its own"),
+        ((*simulator, "--layout", "NCHW"), "--layout NCHW is for the target cpu; EdgeCortix's compiler makes NHWC"),
+        ((*simulator, "--platform", "U50"), "error: platform is 'U50', expected one of DNAF200L0001, "),
+        ((*simulator, "--host-arch", "arm"), "mera:Simulator runs on x86 alone; use mera:IP"),
+        (simulator, "error: EdgeCortix's compiler (MERA) is not installed, and no other place is named."),
+    ):
+        text = " ".join(refused(call, *arguments).replace("│", " ").split())
+        assert words in text
+
+
 def test_out_is_somebodys_folder(call: Any, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "thesis.tex").write_text("mine")

@@ -203,6 +203,13 @@ def test_mera(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     found = accelerator.mera()
     assert found.detail.startswith(f"cannot start {tmp_path / 'none'}: No such file or directory.")
     assert found.cure == "ectoolkit mera status"
+    monkeypatch.setenv("MERA_PYTHON", "ssh=me@host")
+    assert accelerator.mera() == Finding(
+        "EdgeCortix MERA",
+        False,
+        "'ssh=me@host' names no Python; add //python=/path/to/python, the one with MERA",
+        "ectoolkit mera use PLACE",
+    )
 
 
 def test_xrt(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

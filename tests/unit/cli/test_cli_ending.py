@@ -14,7 +14,8 @@ import pytest
 import ectoolkit
 from ectoolkit.errors import Cancelled, DeviceError, PrecisionWarning
 
-COMMANDS = ["demo", "deploy", "run", "verify", "devices", "doctor", "lab", "runner"]
+COMMANDS = ["demo", "deploy", "run", "verify", "verdict", "devices", "doctor", "lab", "device", "mera", "runner"]
+GROUPED = ["runner build", "device health", "device virtual", "mera install", "mera status"]
 
 
 def test_help_names_every_command(call: Any) -> None:
@@ -25,7 +26,7 @@ def test_help_names_every_command(call: Any) -> None:
     assert "..." not in result.stdout.partition("Commands:")[2]  # no description cut short
 
 
-@pytest.mark.parametrize("command", [*COMMANDS, "runner build"])
+@pytest.mark.parametrize("command", [*COMMANDS, *GROUPED])
 def test_help_of_each_command(call: Any, command: str) -> None:
     result = call(*command.split(), "--help")
     assert result.exit_code == 0

@@ -140,6 +140,14 @@ def test_tables_by_hand() -> None:
             lambda x: x.mean([1]),
             "layer mean: aten::mean over axes [1] has no integer definition here; only rows and columns",
         ),
+        (
+            lambda x: x.mean(),
+            "layer mean: aten::mean over all axes has no integer definition here; only rows and columns",
+        ),
+        (
+            lambda x: torch.mean(x, dim=None, keepdim=True),
+            "layer mean: aten::mean over all axes has no integer definition here; only rows and columns",
+        ),
     ],
 )
 def test_refusals(call: Any, message: str) -> None:

@@ -37,7 +37,8 @@ def step(name: str, error: Exception | None = None) -> Step:
         RAN.append(name)
         if error is not None:
             raise error
-        (layout.folder / name).touch()
+        layout.venv.mkdir(exist_ok=True)
+        (layout.venv / name).touch()
 
     return Step(name, f"step {name}", 10, run)
 
@@ -76,6 +77,23 @@ def test_uninstall_leaves_nothing(home: Path) -> None:
     install()
     uninstall()
     assert kept() == Place("/another", named_by="`ectoolkit mera use`")  # not ours to remove
+
+
+def test_uninstall_leaves_what_is_not_ours(home: Path) -> None:
+    folder = home / "it's mine"
+    install(folder)
+    assert kept().words == [str(folder / "bin" / "mera-python")]  # type: ignore[union-attr]
+    (folder / "thesis.tex").touch()
+    uninstall(folder)
+    assert list(folder.iterdir()) == [folder / "thesis.tex"]
+    assert kept() is None
+    target, link = home / "target", home / "link"
+    target.mkdir()
+    link.symlink_to(target)
+    install(link)
+    uninstall(link)
+    assert list(target.iterdir()) == []
+    assert link.is_symlink()
 
 
 def test_what_is_refused(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -51,6 +51,25 @@ def test_what_is_not_understood(text: str, message: str) -> None:
     assert str(caught.value) == message
 
 
+def test_a_program_with_a_space_in_its_name(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = home / "my mera" / "it's python"
+    program.parent.mkdir()
+    program.touch()
+    assert parse_place(str(program)).words == [str(program)]
+    assert parse_place(parse_place(str(program)).spec).words == [str(program)]
+    monkeypatch.chdir(program.parent)
+    assert parse_place("it's python").words == [str(program)]
+    assert parse_place("docker exec -i mera python").words == ["docker", "exec", "-i", "mera", "python"]
+
+
+def test_a_quotation_mark_without_a_partner() -> None:
+    with pytest.raises(InputError) as caught:
+        _ = parse_place("python '-X").words
+    assert str(caught.value) == (
+        '"python \'-X" is not understood (No closing quotation); expected /path/to/python, words quoted as for a shell'
+    )
+
+
 def test_order(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(MissingDependencyError) as caught:
         find_place()

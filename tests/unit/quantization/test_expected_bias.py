@@ -10,6 +10,7 @@ from torch import nn
 from ectoolkit.frontends.exported.execution import run_network
 from ectoolkit.quantization.calibrated import Calibrated, calibrate
 from ectoolkit.quantization.config import QuantConfig
+from ectoolkit.quantization.scheme import Scheme
 from ectoolkit.quantization.simulation import Simulator
 
 IMAGES = np.random.default_rng(0).uniform(0, 2, (8, 6, 12, 12)).astype(np.float32)
@@ -51,3 +52,24 @@ def test_layers_that_did_not_change_stay_the_same_objects() -> None:
     after = made.quantize(config.tuned("2", weight_bits=4)).scheme
     assert after["0"] is before["0"]
     assert after["2"] is not before["2"]
+
+
+def test_what_the_network_takes_and_returns_is_not_cut_unless_asked() -> None:
+    torch.manual_seed(0)
+    images = IMAGES.copy()
+    images[0] *= 10
+    made = calibrate(nn.Sequential(nn.Conv2d(6, 4, 3), nn.ReLU(), nn.Conv2d(4, 2, 3)).eval(), images)
+    (taken,), (returned,) = made.network.inputs, made.network.outputs
+    config = QuantConfig(method="median")
+    found, full = made.quantize(config).scheme, made.quantize(QuantConfig(method="minmax")).scheme
+    asked = made.quantize(config.tuned(taken, method="median")).scheme
+
+    def step(scheme: Scheme, name: str) -> float:
+        grid = scheme[name].grid
+        assert grid is not None
+        return float(grid.scale)
+
+    assert step(found, taken) == step(full, taken)
+    assert step(found, returned) == step(full, returned)
+    assert step(found, "0") < 0.5 * step(full, "0")
+    assert step(asked, taken) < 0.5 * step(full, taken)

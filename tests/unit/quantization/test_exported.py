@@ -146,3 +146,15 @@ def test_efficientnet_lite0_with_real_weights(lite0: Calibrated, lite0_photos: I
     reference, found = quantized.float_outputs(images)[0], ect.interpret(quantized.graph, images)[0]
     assert sqnr_db(reference, found) > 15
     assert (reference.argmax(axis=1) == found.argmax(axis=1)).mean() >= 7 / 8
+
+
+@pytest.mark.slow
+def test_corrections_bring_efficientnet_lite0_nearer(lite0: Calibrated, lite0_photos: ImageSet) -> None:
+    images = lite0_photos[:8].batch()
+    settings = (ect.QuantConfig(), ect.QuantConfig.accurate(), ect.QuantConfig(corrections=("expected_bias",)))
+    models = [lite0.quantize(config) for config in settings]
+    reference = models[0].float_outputs(images)[0]
+    plain, accurate, expected = (sqnr_db(reference, ect.interpret(model.graph, images)[0]) for model in models)
+    assert accurate > plain + 1
+    assert expected > plain + 2
+    assert accurate > 20

@@ -193,3 +193,15 @@ def test_a_channel_without_weights_keeps_its_bias() -> None:
 def test_settings_that_are_equal_make_equal_grids() -> None:
     statistics = statistics_of(NORMAL)
     assert activation_grid(statistics, RangeSettings()) == activation_grid(statistics, replace(RangeSettings()))
+
+
+def test_median_is_what_a_typical_image_needs() -> None:
+    images = [np.array([-low, high], np.float32).repeat(8) for low, high in ((1, 2), (2, 3), (90, 100))]
+    assert METHODS["median"](statistics_of(*images), RangeSettings("median")) == (-2, 3)
+
+
+def test_median_cuts_no_vector_of_features() -> None:
+    statistics = TensorStatistics()
+    for largest in (2.0, 3.0, 100.0):
+        statistics.add(torch.tensor([[[[0.0]], [[largest]]]]), "pool")
+    assert METHODS["median"](statistics, RangeSettings("median")) == (0, 100)

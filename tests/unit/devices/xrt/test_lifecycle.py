@@ -51,6 +51,7 @@ def ticks_during(action: Callable[[], object]) -> int:
     return count
 
 
+@pytest.mark.alone
 def test_a_hung_kernel(virtual: VirtualBoard, backend: str) -> None:
     """It ends within its timeout and a second, while this process keeps running: pyxrt alone would hold it up."""
     with Board("0", backend=backend) as board:
@@ -73,6 +74,7 @@ def test_a_hung_kernel(virtual: VirtualBoard, backend: str) -> None:
         assert not any(buffer.alive for buffer in buffers)
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("doing", ["copy a buffer to the device", "fill a buffer"])
 def test_xrt_itself_hangs(virtual: VirtualBoard, monkeypatch: pytest.MonkeyPatch, doing: str) -> None:
     """A call that never comes back, not even to look at the clock or to read what is sent: the child is ended."""
@@ -113,6 +115,7 @@ def test_the_child_is_killed(virtual: VirtualBoard) -> None:
         board.load(virtual.xclbin)
 
 
+@pytest.mark.alone
 def test_cancel(virtual: VirtualBoard) -> None:
     with Board("0", backend="ctypes") as board:
         board.load(virtual.xclbin)
@@ -175,7 +178,9 @@ def children() -> set[str]:
     return found
 
 
-def test_a_hundred_cycles_leave_nothing(virtual: VirtualBoard) -> None:
+def test_a_hundred_cycles_leave_nothing(virtual: VirtualBoard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))  # nobody else's folders come and go here
+
     def cycle() -> None:
         with Board("0", backend="ctypes") as board:
             board.load(virtual.xclbin)

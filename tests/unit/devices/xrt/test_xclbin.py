@@ -116,6 +116,12 @@ def section(path: Path, kind: SectionKind) -> tuple[int, int]:
 
 def test_damaged_content(path: Path) -> None:
     at, data = section(path, SectionKind.EMBEDDED_METADATA)
+    whole = path.read_bytes()
+    change(path, whole.index(b'size="0x8"', data), b'size="abc"')
+    assert refused(path) == (
+        f"{path} is damaged: an argument of kernel scale has no number where one belongs (invalid literal for int() "
+        "with base 0: 'abc'). Link it again"
+    )
     change(path, data, b"<<")
     assert refused(path) == (
         f"{path} is damaged: its kernel description is not XML (not well-formed (invalid token): line 1, column 1). "
