@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import platform
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
+
+from ectoolkit.errors import BuildError
 
 
 def host_architecture() -> str:
@@ -27,3 +30,27 @@ def missing_features(features: Sequence[str]) -> list[str]:
     """Which of these this CPU lacks, in order."""
     have = host_cpu_features()
     return [feature for feature in features if feature not in have]
+
+
+def cross_compiler(architecture: str, feature: str) -> str:
+    """The C++ compiler that makes and links code for another architecture, by its path.
+
+    Args:
+        architecture: as Linux names it.
+        feature: what the user asked for, as the start of a sentence.
+
+    Raises:
+        BuildError: it is not in PATH; names the package.
+    """
+    name = f"{architecture}-linux-gnu-g++"
+    found = shutil.which(name)
+    if found is None:
+        raise BuildError(
+            f"{feature} for {architecture} needs {name}, which is not in PATH. {cross_compiler_package(architecture)}"
+        )
+    return found
+
+
+def cross_compiler_package(architecture: str) -> str:
+    """How to install `cross_compiler`."""
+    return f"On Debian and Ubuntu: apt install g++-{architecture.replace('_', '-')}-linux-gnu"

@@ -16,7 +16,7 @@ from pathlib import Path
 import platformdirs
 
 from ectoolkit.core.atomic import replacing_file
-from ectoolkit.core.host import host_architecture
+from ectoolkit.core.host import cross_compiler, host_architecture
 from ectoolkit.errors import BuildError, InputError
 from ectoolkit.runner.wheels import TvmWheels, find_wheels
 
@@ -162,16 +162,8 @@ def _compiler_option() -> list[str]:
 
 def _cross_options(architecture: str) -> list[str]:
     """For a machine of another architecture."""
-    name = f"{architecture}-linux-gnu-g++"
-    compiler = shutil.which(name)
-    if compiler is None:
-        package = f"g++-{architecture.replace('_', '-')}-linux-gnu"
-        raise BuildError(
-            f"{_FEATURE} for {architecture} needs {name}, which is not in PATH. "
-            f"On Debian and Ubuntu: apt install {package}"
-        )
     system = ["-DCMAKE_SYSTEM_NAME=Linux", f"-DCMAKE_SYSTEM_PROCESSOR={architecture}"]
-    return [*system, f"-DCMAKE_CXX_COMPILER={compiler}"]
+    return [*system, f"-DCMAKE_CXX_COMPILER={cross_compiler(architecture, _FEATURE)}"]
 
 
 def _generator_options() -> list[str]:

@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 
 from ectoolkit._optional import require
-from ectoolkit.builders.cpu.compiler import compile_module, cross_compiler, export
+from ectoolkit.builders.cpu.compiler import LINKING, compile_module, export
 from ectoolkit.builders.cpu.importer import ImportedModule, import_graph
 from ectoolkit.builders.cpu.isa import choose_isa
 from ectoolkit.core.atomic import replacing_folder
@@ -30,7 +30,7 @@ from ectoolkit.core.deployment import (
 )
 from ectoolkit.core.graph import Graph
 from ectoolkit.core.graph_file import graph_to_json
-from ectoolkit.core.host import host_architecture
+from ectoolkit.core.host import cross_compiler, host_architecture
 from ectoolkit.core.inputs import Inputs, check_inputs
 from ectoolkit.core.interpreter import Progress, interpret
 from ectoolkit.core.program import Program, ProgramFile
@@ -74,7 +74,7 @@ def build_cpu(
     """
     chosen = choose_isa(isa, host_arch)
     if chosen.host_arch != host_architecture():
-        cross_compiler(chosen.host_arch)  # refuses before the work
+        cross_compiler(chosen.host_arch, LINKING)  # refuses before the work
     report = progress or (lambda done, total, step: None)
     specs = {name: graph.values[name].spec for name in graph.inputs}
     inputs = check_inputs(graph.name, specs, reference_input)

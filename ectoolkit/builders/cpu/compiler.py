@@ -7,7 +7,6 @@ side.  Their number is fixed, whatever this machine has: the same graph must mak
 from __future__ import annotations
 
 import os
-import shutil
 import tempfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,7 +16,7 @@ from typing import Any, TypeVar
 
 from ectoolkit._optional import require
 from ectoolkit.builders.cpu.importer import ImportedModule
-from ectoolkit.core.host import host_architecture
+from ectoolkit.core.host import cross_compiler, cross_compiler_package, host_architecture
 from ectoolkit.errors import BuildError
 
 Item = TypeVar("Item")
@@ -35,6 +34,7 @@ _PRIVATE = (
     ("tvm.runtime", "_ffi_api.ModulePackImportsToLLVM"),
 )
 
+LINKING = "Linking deploy.so"
 _NEEDED = "A C++ compiler is needed: on Debian and Ubuntu, apt install g++"
 
 
@@ -104,9 +104,9 @@ def export(executable: Any, path: Path, host_arch: str) -> None:
     Raises:
         BuildError: no C++ compiler, or linking failed.
     """
-    cc = require("tvm.support.cc", feature=f"Linking {path.name}")
+    cc = require("tvm.support.cc", feature=LINKING)
     if host_arch != host_architecture():
-        link, needed = cc.cross_compiler(cross_compiler(host_arch)), _package(host_arch)
+        link, needed = cc.cross_compiler(cross_compiler(host_arch, LINKING)), cross_compiler_package(host_arch)
     elif cc.get_cc() is None:
         raise BuildError(
             f"linking {path.name} failed: there is neither a compiler in PATH nor one named by CXX or CC. {_NEEDED}"
@@ -124,7 +124,7 @@ def export(executable: Any, path: Path, host_arch: str) -> None:
 
 def _objects(module: Any, folder: Path) -> list[str]:
     """Object files of an executable as ``export_library`` makes them, one after another."""
-    runtime = require("tvm.runtime", feature="Linking deploy.so")
+    runtime = require("tvm.runtime", feature=LINKING)
     libraries = module._collect_dso_modules()
     files = [str(folder / f"lib{index}.o") for index in range(len(libraries))]
 
@@ -137,24 +137,3 @@ def _objects(module: Any, folder: Path) -> list[str]:
     rest = str(folder / "devc.o")
     runtime._ffi_api.ModulePackImportsToLLVM(module, False, target, "").write_to_file(rest)
     return [*files, rest]
-
-
-def cross_compiler(host_arch: str) -> str:
-    """The C++ compiler that links for another architecture, by its path.
-
-    Raises:
-        BuildError: it is not in PATH; names the package.
-    """
-    name = f"{host_arch}-linux-gnu-g++"
-    found = shutil.which(name)
-    if found is None:
-        raise BuildError(
-            f"linking for {host_arch} on {host_architecture()} needs {name}, which is not in PATH. "
-            f"{_package(host_arch)}"
-        )
-    return found
-
-
-def _package(host_arch: str) -> str:
-    name = host_arch.replace("_", "-")  # as Debian names packages
-    return f"On Debian and Ubuntu: apt install g++-{name}-linux-gnu"

@@ -56,6 +56,17 @@ def test_another_tvm(monkeypatch: pytest.MonkeyPatch) -> None:
     )
 
 
+def test_no_cross_compiler(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr("ectoolkit.builders.cpu.builder.host_architecture", lambda: "aarch64")
+    with pytest.raises(BuildError) as caught:
+        build(GRAPH, tmp_path / "deploy", reference_input=example_input(GRAPH), isa="avx2")
+    assert str(caught.value) == (
+        "Linking deploy.so for x86_64 needs x86_64-linux-gnu-g++, which is not in PATH. "
+        "On Debian and Ubuntu: apt install g++-x86-64-linux-gnu"
+    )
+
+
 def flags(path: Path, text: str) -> Path:
     path.write_text(f"processor\t: 0\n{text}\n")
     return path

@@ -65,6 +65,7 @@ def _add(ending, main, settings, other):
 def _scaled(words, factor, added):
     """int16 numbers of a few bits times a float32, rounded: as in `endings`, of even and odd lanes apart."""
     wide = T.broadcast(T.reinterpret("float32", factor), LANES)
+    # an odd number would turn ties the other way: there are none, `lowering.rounding.float_factor` refuses such factors
     magic = T.broadcast(T.float32(MAGIC) + T.Cast("float32", added), LANES)
     sixteen = T.broadcast(T.int32(16), LANES)
     lanes = T.reinterpret(f"int32x{LANES}", words)
