@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from campaign import campaign
+from mera_campaign import campaign
 
 pytestmark = [pytest.mark.mera, pytest.mark.slow, pytest.mark.timeout(900)]
 

@@ -1,6 +1,6 @@
 """Random nets, ours against EdgeCortix's InterpreterHw, in every element.
 
-    python tests/mera/campaign.py --nets 300 --seed 1
+    python tests/helpers/mera_campaign.py --nets 300 --seed 1
 
 Half of them go through torch's eager quantization and its traced file, half through ``ect.quantize(hardware="dna")``
 and ``save_torchscript``.  Prints a line for each net that differs or that the compiler refuses, with its seed.
@@ -9,7 +9,6 @@ and ``save_torchscript``.  Prints a line for each net that differs or that the c
 from __future__ import annotations
 
 import argparse
-import sys
 import tempfile
 import warnings
 from collections import Counter
@@ -18,14 +17,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from mera_random_nets import Group, eager_traced, random_group
 
 import ectoolkit as ect
 from ectoolkit.core.graph import Graph
 from ectoolkit.errors import EctoolkitError, PrecisionWarning
 from ectoolkit.frontends.torchscript import import_torchscript, to_torchscript
-
-sys.path.insert(0, str(Path(__file__).parent))
-from random_nets import Group, eager_traced, random_group
 
 #: nets in one build
 TOGETHER = 5
