@@ -9,6 +9,7 @@ and ``save_torchscript``.  Prints a line for each net that differs or that the c
 from __future__ import annotations
 
 import argparse
+import sys
 import tempfile
 import warnings
 from collections import Counter
