@@ -655,14 +655,14 @@ def test_no_cross_compiler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setenv("PATH", str(tmp_path))
     given = {"reference_input": X, "host_arch": "arm"}
     assert message_of(lambda: build(GRAPH, tmp_path / "d", **given), BuildError) == (
-        "linking for aarch64 on x86_64 needs aarch64-linux-gnu-g++, which is not in PATH. "
+        "Linking deploy.so for aarch64 needs aarch64-linux-gnu-g++, which is not in PATH. "
         "On Debian and Ubuntu: apt install g++-aarch64-linux-gnu"
     )
     assert list(tmp_path.iterdir()) == []
     monkeypatch.setattr("platform.machine", lambda: "aarch64")
     given = {"reference_input": X, "isa": "avx2"}
     assert message_of(lambda: build(GRAPH, tmp_path / "d", **given), BuildError) == (
-        "linking for x86_64 on aarch64 needs x86_64-linux-gnu-g++, which is not in PATH. "
+        "Linking deploy.so for x86_64 needs x86_64-linux-gnu-g++, which is not in PATH. "
         "On Debian and Ubuntu: apt install g++-x86-64-linux-gnu"
     )
 

@@ -150,6 +150,19 @@ def test_parts_hold_their_sums_and_no_fewer_would(seed: int, channels: int, kern
         assert Convolution(weight[:, more], zero_point, (1, 1, 4, 4)).bound.max() > EXACT
 
 
+@pytest.mark.parametrize("outputs", [25, 32])
+def test_shapes_that_onednn_gets_wrong_are_noticed(outputs: int) -> None:
+    """One input channel, a kernel as wide as the input and its stride: only the first row of results was right."""
+    numbers = np.random.default_rng(1)
+    weight = numbers.integers(-128, 128, (outputs, 1, 1, 3)).astype(np.int8)
+    x = numbers.integers(0, 256, (2, 1, 4, 3)).astype(np.uint8)
+    two = ((1, 3), (0, 0), (1, 1))
+    convolution = Convolution(weight, 0, x.shape, *two)
+    expected = convolve(x.astype(np.float64), weight.astype(np.float64), *two, 1)
+    for method in EXACT_HERE:
+        assert_array_equal(make_sums(convolution, method)[0](to_torch(x)).numpy(), expected, err_msg=method)
+
+
 @pytest.mark.parametrize("zero_point", [0, 128])
 @pytest.mark.parametrize("groups", [1, 2])
 @pytest.mark.parametrize(
