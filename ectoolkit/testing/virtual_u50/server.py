@@ -57,7 +57,7 @@ class Server:
                 else:
                     self._answer(connection, client, kind, arguments, payload)
         except (EOFError, OSError):
-            pass
+            pass  # the client is gone: there is nobody to tell, and what it held is freed below
         finally:
             if not handed_over:
                 connection.close()
