@@ -92,15 +92,18 @@ def _pip(layout: Layout, doing: str, watch: Watch, *words: str) -> None:
     run_tool(
         [layout.venv / "bin" / "python", "-m", "pip", "install", *options, *words],
         doing=doing,
-        watch=lambda line: watch(_downloading(layout.temporary) or line),
+        watch=lambda line: watch(downloading(layout.temporary) or line),
         environment=environment,
     )
     shutil.rmtree(layout.temporary)
 
 
-def _downloading(folder: Path) -> str:
+def downloading(folder: Path) -> str:
     """The file that pip is writing, and how far it is; pip itself says so on terminals alone."""
-    wheels = [(path.stat().st_size, path.name) for path in folder.glob("pip-unpack-*/*.whl") if path.is_file()]
+    try:
+        wheels = [(path.stat().st_size, path.name) for path in folder.glob("pip-unpack-*/*.whl")]
+    except FileNotFoundError:  # pip removes its folders while we look
+        return ""
     if not wheels:
         return ""
     size, name = max(wheels)

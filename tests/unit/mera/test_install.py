@@ -13,7 +13,7 @@ from ectoolkit.mera.install import install, installation_at, interpreters, unins
 from ectoolkit.mera.install import installation as module
 from ectoolkit.mera.install.interpreters import find_interpreter
 from ectoolkit.mera.install.libraries import Folders
-from ectoolkit.mera.install.steps import Layout, Step, clear_executable_stack, launcher_text
+from ectoolkit.mera.install.steps import Layout, Step, clear_executable_stack, downloading, launcher_text
 from ectoolkit.mera.install.tools import run_tool
 from ectoolkit.mera.place import Place, config_path, kept, use
 
@@ -232,3 +232,13 @@ def test_the_executable_stack_is_cleared(tmp_path: Path) -> None:
     text.write_text("/* GNU ld script */")
     clear_executable_stack(text)
     assert text.read_text() == "/* GNU ld script */"
+
+
+def test_progress_survives_a_file_that_pip_removes_meanwhile(tmp_path: Path) -> None:
+    assert downloading(tmp_path) == ""
+    unpacked = tmp_path / "pip-unpack-1"
+    unpacked.mkdir()
+    (unpacked / "torch-1.12.1-cp310.whl").write_bytes(bytes(2_000_000))
+    assert downloading(tmp_path) == "torch: 2 MB"
+    (unpacked / "mera.whl").symlink_to(unpacked / "gone")  # listed, and not there when it is looked at
+    assert downloading(tmp_path) == ""
