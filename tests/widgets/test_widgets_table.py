@@ -67,4 +67,5 @@ def test_unknown_keywords_are_refused() -> None:
 
 def test_the_script_and_style_fetch_nothing() -> None:
     for source in (LayerTable._esm, LayerTable._css):
-        assert not any(word in source for word in ("http:", "https:", "import ", "@import", "fetch(", "url("))
+        text = source.replace("http://www.w3.org/2000/svg", "")  # a name, which nobody opens
+        assert not any(word in text for word in ("http:", "https:", "import ", "@import", "fetch(", "url("))
