@@ -12,7 +12,8 @@ import ipywidgets
 
 from ectoolkit.errors import EctoolkitError, StageError
 from ectoolkit.widgets.forms import form_of
-from ectoolkit.widgets.table import LayerTable
+from ectoolkit.widgets.parts import LayerTable
+from ectoolkit.widgets.parts.keys import Keys
 from ectoolkit.workflow import Stage, StageEvent, StageState
 from ectoolkit.workflow.html import ICONS, error_html
 
@@ -63,7 +64,7 @@ class StageCard:
         self.bar.layout = {"width": "14em", "margin": "2px 8px"}
         settings = ipywidgets.HBox(self.form.widgets, layout=_ROW)
         actions = ipywidgets.HBox([self.run_button, self.cancel_button, self.bar, self.label], layout=_ROW)
-        parts = [self.head, settings, actions, self.summary, self.error, self.table]
+        parts = [self.head, settings, actions, self.summary, self.error, self.table, Keys()]
         view = ipywidgets.VBox(parts if self.form.widgets else [part for part in parts if part is not settings])
         for widget, name in (
             (view, "ect-card"),
