@@ -14,6 +14,7 @@ from ectoolkit.errors import EctoolkitError, StageError
 from ectoolkit.widgets.details import detail_of
 from ectoolkit.widgets.forms import form_of
 from ectoolkit.widgets.parts import LayerTable
+from ectoolkit.widgets.parts.keys import Keys
 from ectoolkit.widgets.selection import selection_of
 from ectoolkit.workflow import Stage, StageEvent, StageState
 from ectoolkit.workflow.html import ICONS, error_html
@@ -69,9 +70,9 @@ class StageCard:
         self.bar.layout = {"width": "14em", "margin": "2px 8px"}
         settings = ipywidgets.HBox(self.form.widgets, layout=_ROW)
         actions = ipywidgets.HBox([self.run_button, self.cancel_button, self.bar, self.label], layout=_ROW)
-        parts = [self.head, settings, actions, self.summary, self.error, self.table]
+        parts = [self.head, settings, actions, self.summary, self.error, self.table, Keys()]
         if self.detail is not None:
-            parts.append(self.detail.view)
+            parts.insert(-1, self.detail.view)
         view = ipywidgets.VBox(parts if self.form.widgets else [part for part in parts if part is not settings])
         for widget, name in (
             (view, "ect-card"),
