@@ -197,4 +197,5 @@ def _location(
         how,
         candidate,
         note,
+        expected,
     )
