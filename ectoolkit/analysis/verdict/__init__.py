@@ -11,7 +11,7 @@ from ectoolkit.analysis.verdict.links import Link, Must
 from ectoolkit.analysis.verdict.location import Location
 from ectoolkit.analysis.verdict.neighbourhood import Neighbourhood
 from ectoolkit.analysis.verdict.proof import InputFacts, InputProof, facts_of
-from ectoolkit.analysis.verdict.search import locate_by_cutting, locate_by_taps
+from ectoolkit.analysis.verdict.search import layer_by_cutting, locate_by_cutting, locate_by_taps
 from ectoolkit.analysis.verdict.suspects import explain_input
 
 __all__ = [
@@ -28,6 +28,7 @@ __all__ = [
     "explain_input",
     "facts_of",
     "judge",
+    "layer_by_cutting",
     "locate_by_cutting",
     "locate_by_taps",
 ]
