@@ -12,7 +12,7 @@ import ipywidgets
 
 from ectoolkit.errors import EctoolkitError, StageError
 from ectoolkit.widgets.forms import form_of
-from ectoolkit.widgets.table import LayerTable
+from ectoolkit.widgets.parts import LayerTable
 from ectoolkit.workflow import Stage, StageEvent, StageState
 from ectoolkit.workflow.html import ICONS, error_html
 
