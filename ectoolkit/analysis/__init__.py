@@ -8,12 +8,13 @@ the results of a model: those are the interpreter's.  Must never run on a device
 from ectoolkit.analysis.channels import channel_table
 from ectoolkit.analysis.collapse import warn_of_collapse
 from ectoolkit.analysis.diffs import Diff, compare
+from ectoolkit.analysis.error_map import ErrorMap
 from ectoolkit.analysis.errors import error_table
 from ectoolkit.analysis.images import image_table
 from ectoolkit.analysis.impact import Impact, measure_impact
 from ectoolkit.analysis.layers import layer_table
 from ectoolkit.analysis.measurement import Measurement, measure
-from ectoolkit.analysis.predictions import prediction_table
+from ectoolkit.analysis.predictions import prediction_table, top_table
 from ectoolkit.analysis.profiles import profile_table
 from ectoolkit.analysis.ranking import Sensitivity, sensitivity
 from ectoolkit.analysis.search import AutoResult, Budget, auto
@@ -25,6 +26,7 @@ __all__ = [
     "AutoResult",
     "Budget",
     "Diff",
+    "ErrorMap",
     "Impact",
     "Measurement",
     "Sensitivity",
@@ -42,5 +44,6 @@ __all__ = [
     "profile_table",
     "sensitivity",
     "sufficiency_table",
+    "top_table",
     "warn_of_collapse",
 ]

@@ -244,6 +244,10 @@ class Stage(ABC, Generic[Result]):
         """One line about the result."""
         return ""
 
+    def details_html(self) -> str:
+        """What the stage shows below its table, as HTML; empty for most."""
+        return ""
+
     def __repr__(self) -> str:
         detail = f", {self.summary()}" if self.ready else ""
         return f"{type(self).__name__}({self.state}{detail})"
