@@ -77,9 +77,12 @@ def pictures(panel: DevicePanel) -> list[str]:
     reference = panel.flow.interpret.result
     shown = min(SHOWN, len(reference.names), panel.result.images if panel.ready else SHOWN)
     found = [""] * shown
-    for index in range(min(shown, len(reference.pictures or ()))):
+    seen = reference.pictures
+    if seen is None:
+        return found
+    for index in range(min(shown, len(seen))):
         try:
-            found[index] = thumbnail(reference.pictures, index)
+            found[index] = thumbnail(seen, index)
         except EctoolkitError:  # a picture that is gone; its name still stands there
             continue
     return found

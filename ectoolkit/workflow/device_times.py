@@ -42,10 +42,10 @@ class DeviceTimes:
     def sensor_frame(self) -> pd.DataFrame:
         """One row a sample.  Columns: ``seconds`` since the first; one a sensor, named with its unit."""
         columns = {name: f"{name}, {self.sensors.units[name]}" for name in self.sensors.values}
-        rows = (
+        rows: list[dict[str, object]] = [
             {"seconds": at} | {columns[name]: values[index] for name, values in self.sensors.values.items()}
             for index, at in enumerate(self.sensors.seconds)
-        )
+        ]
         return frame(rows, ("seconds", *columns.values()))
 
 

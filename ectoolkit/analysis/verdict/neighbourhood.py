@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -65,7 +65,7 @@ def around(candidate: np.ndarray, reference: np.ndarray, at: tuple[int, ...]) ->
     """
     rows = _near(at[-2], candidate.shape[-2], ROWS if candidate.ndim > 2 else 0)
     columns = _near(at[-1], candidate.shape[-1], COLUMNS_ASIDE)
-    window = (*at[:-2], slice(rows.start, rows.stop), slice(columns.start, columns.stop))
+    window: Any = (*at[:-2], slice(rows.start, rows.stop), slice(columns.start, columns.stop))
     axes = ("h", "w") if candidate.ndim == 4 else ("n", "c") if candidate.ndim == 2 else ("row", "column")
     return Neighbourhood(at, axes, tuple(rows), tuple(columns), candidate[window], reference[window])
 

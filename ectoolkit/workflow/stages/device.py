@@ -281,8 +281,11 @@ class DevicePanel(Stage[DeviceRun]):
 
     def _int8_outputs(self, inputs: np.ndarray) -> list[np.ndarray] | None:
         """Of torch's own int8 model; None where the model did not go the U50 guide's way."""
-        quantized = None if isinstance(self.flow.source, Graph) else self.flow.quantize.result
-        return quantized.int8_outputs(inputs) if hasattr(quantized, "int8_outputs") else None
+        if isinstance(self.flow.source, Graph):
+            return None
+        int8: Callable[[np.ndarray], list[np.ndarray]] | None
+        int8 = getattr(self.flow.quantize.result, "int8_outputs", None)
+        return None if int8 is None else int8(inputs)
 
     def localize(
         self,
@@ -346,7 +349,12 @@ class DevicePanel(Stage[DeviceRun]):
         return self._keep("error_map", progress, answer)
 
     def _float_layer(self, reference: Reference, layer: str) -> np.ndarray:
-        reference.trace.graph.node(layer)  # raises with near names
+        graph = reference.trace.graph
+        node = graph.node(layer)  # raises with near names
+        if node.op == "quantize" and node.inputs[0] in graph.inputs:
+            return reference.inputs
+        if layer in graph.outputs and reference.float_outputs is not None:
+            return reference.float_outputs[graph.outputs.index(layer)]
         if layer not in reference.float_layers:
             known = ", ".join(reference.float_layers) or "none: the flow began with an integer graph"
             raise StageError(f"the float model has no value for {layer} to compare with; it has {known}")
