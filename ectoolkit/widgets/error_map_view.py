@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import ipywidgets
 
 from ectoolkit.analysis.error_map import ErrorMap
@@ -54,9 +52,7 @@ class ErrorMapView:
             return
         where = "over all channels" if channel is None else f"in channel {channel}"
         values = self._map.positions(image, channel)
-        self.positions.show(
-            values, f"largest difference by position, image {image}, {where}", units=[self._map.unit]
-        )
+        self.positions.show(values, f"largest difference by position, image {image}, {where}", units=[self._map.unit])
 
     def __repr__(self) -> str:
         return f"ErrorMapView({self._map!r})"

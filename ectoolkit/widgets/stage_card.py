@@ -91,7 +91,9 @@ class StageCard:
             self._show_error(StageError("this session is gone; run the cell that makes it again"))
             return
         self.run_button.disabled = True  # until the stage's own event says the same
-        self._worker = threading.Thread(target=self._work, args=(stage, act), name=f"ect-{stage.attribute}", daemon=True)
+        self._worker = threading.Thread(
+            target=self._work, args=(stage, act), name=f"ect-{stage.attribute}", daemon=True
+        )
         self._worker.start()
 
     def wait(self, timeout: float | None = None) -> None:
