@@ -8,7 +8,6 @@ the results of a model: those are the interpreter's.  Must never run on a device
 from ectoolkit.analysis.channels import channel_table
 from ectoolkit.analysis.collapse import warn_of_collapse
 from ectoolkit.analysis.diffs import Diff, compare
-from ectoolkit.analysis.error_map import ErrorMap
 from ectoolkit.analysis.error_maps import error_map, image_errors
 from ectoolkit.analysis.errors import error_table
 from ectoolkit.analysis.histograms import Histogram, histogram
@@ -16,6 +15,7 @@ from ectoolkit.analysis.images import image_table
 from ectoolkit.analysis.impact import Impact, measure_impact
 from ectoolkit.analysis.layers import layer_table
 from ectoolkit.analysis.layouts import GraphLayout, layout
+from ectoolkit.analysis.link_maps import ErrorMap
 from ectoolkit.analysis.measurement import Measurement, measure
 from ectoolkit.analysis.predictions import prediction_table, top_table
 from ectoolkit.analysis.previews import Preview, preview

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipywidgets
 
-from ectoolkit.analysis.error_map import ErrorMap
+from ectoolkit.analysis.link_maps import ErrorMap
 from ectoolkit.widgets.parts.heat_map import HeatMap
 from ectoolkit.widgets.selection import Selection
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import traitlets
 
@@ -37,11 +37,11 @@ class PhotoBars(Part):
             pictures: addresses of the images shown, empty text for none.
             note: said below.
         """
-        photos = []
+        photos: list[dict[str, Any]] = []
         for (_, name), mine in top.groupby(["image", "name"], sort=False):
             if len(photos) == len(pictures):
                 break
-            ways = [
+            ways: list[dict[str, Any]] = [
                 {"by": by, "best": [[row["class"], float(row["share"])] for row in best.to_dict("records")]}
                 for by, best in mine.groupby("by", sort=False)
             ]

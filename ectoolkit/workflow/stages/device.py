@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from ectoolkit.analysis.diffs import Diff, compare
-from ectoolkit.analysis.error_map import ErrorMap, map_of_codes, map_of_float
+from ectoolkit.analysis.link_maps import ErrorMap, map_of_codes, map_of_float
 from ectoolkit.analysis.predictions import top_table
 from ectoolkit.analysis.verdict import Location, Verdict
 from ectoolkit.core.deployment import Deployment
