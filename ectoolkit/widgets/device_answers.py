@@ -45,6 +45,8 @@ class Answers:
             description="between",
             layout={"width": "22em"},
         )
+        self.layer.add_class("ect-layer")
+        self.against.add_class("ect-against")
         self._shown: dict[str, Any] = {}
         self._boxes: dict[str, ipywidgets.VBox] = {}
         selection.observe(self._choose_layer, names="layer")
