@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
@@ -135,6 +135,10 @@ class Device(ABC):
             By layer name, in the graph's layout: codes, sums, or real numbers, as the interpreter's trace has them.
         """
         return None
+
+    def build_options(self) -> Mapping[str, Any]:
+        """What `ectoolkit.builders.build` must be told so that this device can be used for what it builds."""
+        return {}
 
     def _close(self) -> None:
         """Let go of the device."""
