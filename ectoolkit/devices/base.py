@@ -14,6 +14,7 @@ import numpy as np
 
 from ectoolkit.core.deployment import Deployment, from_layout, load_deployment
 from ectoolkit.core.inputs import Inputs
+from ectoolkit.core.trust import require_trust
 from ectoolkit.devices.profile import Profile
 from ectoolkit.errors import DeployFormatError, DeviceError, DeviceStateError
 
@@ -86,9 +87,12 @@ class Device(ABC):
         takes_address: whether `open_device` takes ``KIND:ADDRESS`` for it and gives the class the address, as the
             first argument.
         name: what `open_device` takes; of the class, the kind alone, as in the registry.
+        runs_native_code: whether it runs the directory's library, which must then be of known origin; False where the
+            graph alone is interpreted.
     """
 
     takes_address: ClassVar[bool] = False
+    runs_native_code: ClassVar[bool] = True
     name: str
 
     def __init__(self, address: str = "") -> None:
@@ -166,6 +170,7 @@ class Device(ABC):
         Raises:
             DeployFormatError: the directory is not the one that was opened.
             DeviceStateError: the device is not open.
+            UntrustedError: it would run native code of unknown origin.
             DeviceError: it cannot run this deployment; says why.
         """
         with self._one_at_a_time:
@@ -180,6 +185,8 @@ class Device(ABC):
                         f"{deployment.path} changed since it was opened: its manifest is another one than that of the "
                         "deployment given. Load it again with ect.load_deployment"
                     )
+                if self.runs_native_code:
+                    require_trust(deployment, self.name)
                 self._loaded = None  # where loading fails, nothing is: what was there may be gone
                 self._run = self._load(deployment)
                 self._loaded = deployment
