@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import ClassVar, Self
@@ -14,7 +14,9 @@ import numpy as np
 
 from ectoolkit.core.deployment import Deployment, from_layout, load_deployment
 from ectoolkit.core.inputs import Inputs
+from ectoolkit.core.interpreter import Progress
 from ectoolkit.devices.profile import Profile
+from ectoolkit.devices.sensors import Reading
 from ectoolkit.errors import DeployFormatError, DeviceError, DeviceStateError
 
 
@@ -63,12 +65,25 @@ class Latency:
     Attributes:
         runs: how many were timed.
         mean_s, p50_s, p99_s: mean, median, 99th percentile.
+        seconds: each run's, in order; empty where they were not kept.
     """
 
     runs: int
     mean_s: float
     p50_s: float
     p99_s: float
+    seconds: tuple[float, ...] = field(default=(), repr=False)
+
+    @classmethod
+    def of(cls, seconds: Sequence[float]) -> Latency:
+        """Of the times of single runs, at least one."""
+        p50, p99 = np.percentile(seconds, [50, 99])
+        return cls(len(seconds), float(np.mean(seconds)), float(p50), float(p99), tuple(seconds))
+
+    @property
+    def p95_s(self) -> float:
+        """95th percentile; NaN where single runs were not kept."""
+        return float(np.percentile(self.seconds, 95)) if self.seconds else float("nan")
 
     def __str__(self) -> str:
         return (
@@ -135,6 +150,27 @@ class Device(ABC):
             By layer name, in the graph's layout: codes, sums, or real numbers, as the interpreter's trace has them.
         """
         return None
+
+    def sensors(self) -> tuple[Reading, ...]:
+        """What sensors tell now, quickly and without disturbing a run; open or not.  Empty where there are none.
+
+        Raises:
+            DeviceError: the device is gone.
+        """
+        return ()
+
+    @property
+    def notice(self) -> str:
+        """What to know before believing sensors and times; empty where nothing."""
+        return ""
+
+    def check(self, deployment: Deployment) -> None:
+        """Ask, without opening or running anything, whether a deployment fits the device.
+
+        Raises:
+            DeviceError: the manifest alone shows that it does not; says what to do.
+        """
+        self._check(deployment)
 
     def _close(self) -> None:
         """Let go of the device."""
@@ -228,8 +264,16 @@ class Device(ABC):
         """
         raise DeviceError(f"{self.name} cannot time single layers; use open_device('cpu')")
 
-    def benchmark(self, deployment: Deployment, *, runs: int = 100, warmup: int = 10) -> Latency:
+    def benchmark(
+        self, deployment: Deployment, *, runs: int = 100, warmup: int = 10, progress: Progress | None = None
+    ) -> Latency:
         """Time the deployment's own example, warm; errors as for `run`.
+
+        Args:
+            deployment: from `load_deployment` or `build`.
+            runs: how many are timed.
+            warmup: runs before, not timed.
+            progress: called after each run, its time not counted; may raise to cancel.
 
         Raises:
             DeviceError: there would be nothing to time.
@@ -247,5 +291,6 @@ class Device(ABC):
                 self._run(arrays)
                 if index >= warmup:
                     times.append(time.perf_counter() - start)
-        p50, p99 = np.percentile(times, [50, 99])
-        return Latency(runs, float(np.mean(times)), float(p50), float(p99))
+                if progress is not None:
+                    progress(index + 1, warmup + runs, f"run {len(times)}" if times else "warm-up")
+        return Latency.of(times)

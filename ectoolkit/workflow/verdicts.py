@@ -21,6 +21,7 @@ from ectoolkit.analysis.verdict import (
     explain_input,
     facts_of,
     judge,
+    layer_by_cutting,
     locate_by_cutting,
     locate_by_taps,
 )
@@ -31,6 +32,7 @@ from ectoolkit.core.inputs import Inputs, check_inputs
 from ectoolkit.core.interpreter import Progress, Trace
 from ectoolkit.core.ops.base import grid
 from ectoolkit.devices import Device
+from ectoolkit.errors import InputError
 from ectoolkit.interpreters import trace
 
 if TYPE_CHECKING:
@@ -72,7 +74,7 @@ def judge_devices(
         *([Member("float", lambda: list(float_outputs))] if float_outputs is not None else []),
         *([Member("int8", lambda: list(int8_outputs), Must.CLOSE)] if int8_outputs is not None else []),
         Member("interpreter", lambda: reference.outputs, Must.CLOSE),
-        *(_member(reference, inputs, device, deployment, preprocess, localize) for device, deployment in devices),
+        *(_member(reference, inputs, *pair, preprocess, localize, progress) for pair in devices),
     ]
     count = next(iter(inputs.values())).shape[0]
     facts = {
@@ -106,12 +108,13 @@ def _member(
     deployment: Deployment,
     preprocess: Preprocess | None,
     localize: bool,
+    progress: Progress | None,
 ) -> Member:
     return Member(
         device.name,
         lambda: device.run(deployment, inputs).outputs,
         Must.EQUAL,
-        (lambda: locate(reference, inputs, device, deployment, preprocess)) if localize else None,
+        (lambda: locate(reference, inputs, device, deployment, preprocess, progress)) if localize else None,
     )
 
 
@@ -142,6 +145,36 @@ def locate(
     else:
         found = locate_by_cutting(reference, inputs, _Rebuilt(device, deployment).run, progress)
     return found and _explained(reference, found, preprocess)
+
+
+def layer_of(
+    reference: Trace,
+    inputs: Inputs,
+    device: Device,
+    deployment: Deployment,
+    layer: str,
+    progress: Progress | None = None,
+) -> np.ndarray:
+    """What a device has after one layer: from its taps where it has some, else from a graph that ends there.
+
+    Args:
+        reference, inputs, device, deployment: as for `locate`.
+        layer: its name.
+        progress: called before the device runs; may raise to cancel.
+
+    Raises:
+        InputError: the device does not show this layer.
+        GraphError: there is no such layer.
+    """
+    reference.graph.node(layer)
+    if progress is not None:
+        progress(0, 1, f"{layer} on {device.name}")
+    taps = device.taps(deployment, inputs)
+    if taps is None:
+        return layer_by_cutting(reference, inputs, _Rebuilt(device, deployment).run, layer)
+    if layer not in taps:
+        raise InputError(f"{device.name} does not show {layer}; it shows {', '.join(taps)}")
+    return np.asarray(taps[layer])
 
 
 def _explained(reference: Trace, found: Location, preprocess: Preprocess | None) -> Location:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ectoolkit.analysis.frames import frame
+from ectoolkit.analysis.verdict.neighbourhood import Neighbourhood, around
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,6 +32,7 @@ class Location:
             has no accumulator, or the layer was seen on another grid than its own.
         how: ``"taps"``, or how many truncated graphs were run.
         found: the device's codes (or real numbers) of the whole layer.
+        expected: those of the reference.
         note: what the search had to change, and what the numbers point to.
     """
 
@@ -46,6 +48,7 @@ class Location:
     how: str = "taps"
     found: np.ndarray | None = field(default=None, repr=False)
     note: str = ""
+    expected: np.ndarray | None = field(default=None, repr=False)
 
     def __str__(self) -> str:
         text = (
@@ -62,6 +65,12 @@ class Location:
         """
         row = {name: getattr(self, name) for name in COLUMNS if hasattr(self, name)}
         return frame([row | {"image": self.index[0], "index": str(self.index)}], COLUMNS)
+
+    def neighbourhood(self) -> Neighbourhood | None:
+        """What stands around the first differing element; None where the layer was not kept."""
+        if self.found is None or self.expected is None:
+            return None
+        return around(self.found, self.expected, self.index)
 
     def histogram(self) -> pd.DataFrame:
         """Columns: ``lsb`` candidate - reference in steps of the output's grid, ``elements`` with that difference."""

@@ -14,8 +14,10 @@ import numpy as np
 from ectoolkit.core.deployment import Deployment, from_layout, to_layout
 from ectoolkit.devices.base import Device, DeviceInfo
 from ectoolkit.devices.parameters import graph_of
+from ectoolkit.devices.sensors import Reading
 from ectoolkit.devices.xrt.board import Board, Buffer
 from ectoolkit.devices.xrt.discovery import BoardFacts, absence, find_board, find_boards
+from ectoolkit.devices.xrt.health import read_sensors
 from ectoolkit.devices.xrt.host import current_host
 from ectoolkit.devices.xrt.programs import encode_program
 from ectoolkit.errors import BoardLostError, Cancelled, DeviceError, DeviceNotFoundError, DeviceTimeoutError
@@ -66,6 +68,14 @@ class XrtDevice(Device):
             return _info(self.name, find_board(self.board.address))
         except DeviceNotFoundError as error:
             return DeviceInfo(self.name, "an FPGA board through XRT", False, str(error))
+
+    def sensors(self) -> tuple[Reading, ...]:
+        """Power and temperatures, from the driver's files; a run is not disturbed."""
+        return read_sensors(self.board.address)
+
+    @property
+    def notice(self) -> str:
+        return current_host().notice
 
     def _open(self) -> None:
         xclbin = self._xclbin or current_host().xclbin
