@@ -48,7 +48,7 @@ def layout(graph: Graph, per_row: int = PER_ROW) -> GraphLayout:
         graph: integer or float.
         per_row: columns in a row.
     """
-    nodes: dict[str, tuple[str, Sequence[str]]] = {name: ("input", ()) for name in graph.inputs}
+    nodes: dict[str, tuple[str, Sequence[str]]] = dict.fromkeys(graph.inputs, ("input", ()))
     for node in graph.nodes:
         nodes[node.name] = node.op, [name for name in node.inputs if name not in graph.constants]
     names = list(nodes)
