@@ -107,8 +107,6 @@ class DeviceCard(StageCard):
         settings = self._settings()
         device = settings.pop("device")
         through = self.chain.value if self.chain.value != device else ""
-        if through and "deployment" in settings:
-            settings["deployment"] = {device: settings["deployment"]}
         stage.judge([through, device] if through else device, **settings)
 
     def _error_map(self, stage: DevicePanel) -> None:
