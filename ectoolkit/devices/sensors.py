@@ -34,7 +34,7 @@ class SensorTrace:
 
     Attributes:
         notice: what to know before believing the values; empty where nothing.
-        seconds: of each sample, since the first.
+        seconds: of each sample, since the first, to the millisecond.
         values: by the sensor's name, one a sample; None where it was not known.
         units: by the sensor's name.
         trouble: why sampling ended early; empty where it did not.
@@ -78,7 +78,7 @@ def sampling(
             found.trouble = str(error)
             return False
         if readings:
-            found.add(time.perf_counter() - start, readings)
+            found.add(round(time.perf_counter() - start, 3), readings)
         return bool(readings)
 
     def watch() -> None:

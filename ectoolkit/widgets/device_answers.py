@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from html import escape
 from typing import Any
 
 import ipywidgets
@@ -12,7 +13,6 @@ from ectoolkit.widgets.error_map_view import ErrorMapView
 from ectoolkit.widgets.parts.ladder import VerdictLadder
 from ectoolkit.widgets.parts.photos import PhotoBars
 from ectoolkit.widgets.parts.strip import StripChart
-from ectoolkit.widgets.parts.table import LayerTable
 from ectoolkit.widgets.selection import Selection
 from ectoolkit.workflow import DevicePanel
 from ectoolkit.workflow.device_html import pictures
@@ -32,7 +32,8 @@ class Answers:
     """
 
     def __init__(self, selection: Selection) -> None:
-        self.checks = LayerTable()
+        self.checks = ipywidgets.HTML()
+        self.checks.add_class("ect-checks")
         self.ladder = VerdictLadder(selection=selection)
         self.where = VerdictLadder(selection=selection)
         self.latency = StripChart()
@@ -45,6 +46,8 @@ class Answers:
             description="between",
             layout={"width": "22em"},
         )
+        self.layer.add_class("ect-layer")
+        self.against.add_class("ect-against")
         self._shown: dict[str, Any] = {}
         self._boxes: dict[str, ipywidgets.VBox] = {}
         selection.observe(self._choose_layer, names="layer")
@@ -102,7 +105,8 @@ class Answers:
             self._boxes[name].layout.display = "" if there else "none"
 
     def _show_checks(self, found: Any, older: str) -> None:
-        self.checks.show(found.to_frame(), f"preflight of {found.device}{f'; {older}' if older else ''}")
+        title = f"<div>{escape('; '.join(filter(None, [f'of {found.device}', older])))}</div>"
+        self.checks.value = title + found._repr_html_()
 
     def _show_verdict(self, found: Any, older: str) -> None:
         self.ladder.show(found, older)

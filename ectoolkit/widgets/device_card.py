@@ -53,7 +53,7 @@ class DeviceCard(StageCard):
 
     def _layout(self, stage: Stage[Any]) -> ipywidgets.VBox:
         view = super()._layout(stage)
-        self.run_button.description, self.run_button.layout.width = "Run and compare", "11em"
+        self.run_button.description, self.run_button.layout.width = "Run and compare", "13em"
         head, _, actions, *rest = view.children
         names = {
             "preflight": ("Preflight", "check", "Look for what would go wrong; nothing is run"),
@@ -107,8 +107,6 @@ class DeviceCard(StageCard):
         settings = self._settings()
         device = settings.pop("device")
         through = self.chain.value if self.chain.value != device else ""
-        if through and "deployment" in settings:
-            settings["deployment"] = {device: settings["deployment"]}
         stage.judge([through, device] if through else device, **settings)
 
     def _error_map(self, stage: DevicePanel) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import ipywidgets
+import numpy as np
 
 from ectoolkit.analysis.link_maps import ErrorMap
 from ectoolkit.widgets.parts.heat_map import HeatMap
@@ -39,6 +42,7 @@ class ErrorMapView:
             units=[found.unit],
             note="; ".join(filter(None, [share, note])),
         )
+        self.channels.shades = _from_zero(found.by_channel())
         self._draw_positions()
 
     def _draw_positions(self) -> None:
@@ -53,6 +57,12 @@ class ErrorMapView:
         where = "over all channels" if channel is None else f"in channel {channel}"
         values = self._map.positions(image, channel)
         self.positions.show(values, f"largest difference by position, image {image}, {where}", units=[self._map.unit])
+        self.positions.shades = _from_zero(values)
 
     def __repr__(self) -> str:
         return f"ErrorMapView({self._map!r})"
+
+
+def _from_zero(values: np.ndarray) -> list[list[Any]]:
+    """A shade for all rows; pale is no difference, also where all of them are the same."""
+    return [[0.0, float(values.max()) or 1.0, ""]]

@@ -122,7 +122,7 @@ def _bars(best: Any) -> str:
 
 
 _SECTIONS: dict[str, tuple[str, Any]] = {
-    "preflight": ("Preflight", _table),
+    "preflight": ("Preflight", lambda found: found._repr_html_()),
     "judge": ("Verdict", ladder_html),
     "localize": (
         "Where it parts",

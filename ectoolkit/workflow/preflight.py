@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from html import escape
 from typing import TYPE_CHECKING
 
 from ectoolkit.analysis.frames import frame
@@ -55,6 +56,16 @@ class Preflight:
     def __repr__(self) -> str:
         wrong = next((check.name for check in self.checks if check.ok is False), "")
         return f"Preflight({self.device}, {f'{wrong} is wrong' if wrong else 'ready'})"
+
+    def _repr_html_(self) -> str:
+        left = 'style="text-align:left"'
+        head = "".join(f'<th scope="col" {left}>{name}</th>' for name in ("check", "state", "detail"))
+        rows = "".join(
+            f'<tr><th scope="row" {left}>{escape(check.name)}</th>'
+            f"<td {left}>{check.state}</td><td {left}>{escape(check.detail)}</td></tr>"
+            for check in self.checks
+        )
+        return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
 
     def to_frame(self) -> pd.DataFrame:
         """One row a check.  Columns: ``check`` name; ``state``; ``detail``."""

@@ -55,7 +55,7 @@ function render({ model, el }) {
     if (location.layer) {
       const where = make("div", { class: "ect-where" });
       where.append(make("div", {}, location.text));
-      const button = make("button", { type: "button", class: "ect-button ect-choose-layer" }, `Choose ${location.layer}`);
+      const button = make("button", { type: "button", class: "ect-button ect-choose-layer" }, `Choose layer ${location.layer}`);
       button.addEventListener("click", () => {
         choose(model, { layer: location.layer });
         // a new layer forgets what was chosen inside the old one

@@ -1,5 +1,5 @@
 // Dots over time.  The chart is a slider over its dots, so that keys and a screen reader reach each value.
-const HEIGHT = 110, LEFT = 8, RIGHT = 96, TOP = 10, BOTTOM = 22;
+const HEIGHT = 110, LEFT = 8, RIGHT = 118, TOP = 10, BOTTOM = 22;
 
 function render({ model, el }) {
   const box = root(el, "ect-strip");

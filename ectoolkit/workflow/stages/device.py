@@ -18,8 +18,17 @@ from ectoolkit.analysis.verdict import Location, Verdict
 from ectoolkit.core.deployment import Deployment
 from ectoolkit.core.graph import Graph
 from ectoolkit.core.interpreter import Progress
-from ectoolkit.devices import DeviceHealth, DeviceInfo, Latency, RunResult, list_devices, list_health, open_device
-from ectoolkit.errors import StageError
+from ectoolkit.devices import (
+    Device,
+    DeviceHealth,
+    DeviceInfo,
+    Latency,
+    RunResult,
+    list_devices,
+    list_health,
+    open_device,
+)
+from ectoolkit.errors import DeviceError, StageError
 from ectoolkit.workflow.deployments import deployment_for, find_deployments
 from ectoolkit.workflow.device_html import panel_html
 from ectoolkit.workflow.device_times import DeviceTimes, time_device
@@ -67,6 +76,14 @@ def _require_fresh(stage: Stage[Any]) -> None:
             f"{stage.title} is older than what it was made from, so a difference would mean nothing; call "
             f"flow.{stage.attribute}.run() again first"
         )
+
+
+def _fits(device: Device, deployment: Deployment) -> bool:
+    try:
+        device.check(deployment)
+    except DeviceError:
+        return False
+    return True
 
 
 class DevicePanel(Stage[DeviceRun]):
@@ -248,7 +265,8 @@ class DevicePanel(Stage[DeviceRun]):
 
         Args:
             device: name, as for `run`, or names in the order of the chain; options are the last device's.
-            deployment: for all of them, or by name of the device; the flow's own for those that are not named.
+            deployment: by name of the device, the flow's own for those that are not named; or one for all that can
+                run it, the flow's own for the others.
             images: the reference's first so many.
             localize: search the layer where a device parts from the one before.
             progress: called as the members run; may raise to cancel.
@@ -258,7 +276,12 @@ class DevicePanel(Stage[DeviceRun]):
             Cancelled: `cancel` was called.
         """
         names = [device] if isinstance(device, str) else list(device)
-        given = deployment if isinstance(deployment, Mapping) else dict.fromkeys(names, deployment)
+
+        def of(opened: Device) -> Deployment:
+            if isinstance(deployment, Mapping):
+                return self._deployment(deployment.get(opened.name))
+            found = self._deployment(deployment)
+            return found if len(names) == 1 or _fits(opened, found) else self._deployment(None)
 
         def answer(report: Progress) -> Verdict:
             reference = self._reference(images)
@@ -269,7 +292,7 @@ class DevicePanel(Stage[DeviceRun]):
                 return judge_devices(
                     reference.trace.graph,
                     reference.inputs,
-                    [(one, self._deployment(given.get(one.name))) for one in opened],
+                    [(one, of(one)) for one in opened],
                     float_outputs=reference.float_outputs,
                     int8_outputs=self._int8_outputs(reference.inputs),
                     preprocess=getattr(self.flow.source, "preprocess", None),
