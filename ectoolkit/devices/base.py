@@ -166,6 +166,11 @@ class Device(ABC):
         """
         return ()
 
+    def identity(self) -> Mapping[str, str]:
+        """What a certificate says of the device: by fact, at the least ``"device"``.  Asked while it is open."""
+        known = {"device": self.info().description}
+        return known | ({"note": self.notice} if self.notice else {})
+
     @property
     def notice(self) -> str:
         """What to know before believing sensors and times; empty where nothing."""
