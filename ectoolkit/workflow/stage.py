@@ -231,6 +231,10 @@ class Stage(ABC, Generic[Result]):
             except Exception as error:  # who watches must not break what is watched
                 warnings.warn(f"a listener of {self.title} failed: {error!r}", EctoolkitWarning, stacklevel=3)
 
+    def pictures(self) -> Sequence[tuple[str, str]]:
+        """Static pictures of the result: a title and HTML each."""
+        return ()
+
     # --- display -------------------------------------------------------------------------------------------------
 
     def summary(self) -> str:
