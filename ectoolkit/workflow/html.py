@@ -68,6 +68,15 @@ def table_html(stage: Stage[Any]) -> str:
     return f'<details{opened}><summary>{note}</summary><div style="overflow-x:auto">{html}</div></details>'
 
 
+def pictures_html(stage: Stage[Any]) -> str:
+    """The stage's pictures, each folded until somebody opens it."""
+    try:
+        pictures = stage.pictures()
+    except Exception as error:
+        return error_html(error)
+    return "".join(f"<details><summary>{escape(title)}</summary>{html}</details>" for title, html in pictures)
+
+
 def flow_html(flow: Flow) -> str:
     """All stages, one line each."""
     rows = "".join(

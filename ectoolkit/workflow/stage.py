@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar
 
 from ectoolkit.core.interpreter import Progress
 from ectoolkit.errors import Cancelled, EctoolkitWarning, StageError
+from ectoolkit.workflow.html import pictures_html
 from ectoolkit.workflow.views import render
 
 if TYPE_CHECKING:
@@ -238,6 +239,10 @@ class Stage(ABC, Generic[Result]):
             except Exception as error:  # who watches must not break what is watched
                 warnings.warn(f"a listener of {self.title} failed: {error!r}", EctoolkitWarning, stacklevel=3)
 
+    def pictures(self) -> Sequence[tuple[str, str]]:
+        """Static pictures of the result: a title and HTML each."""
+        return ()
+
     # --- display -------------------------------------------------------------------------------------------------
 
     def summary(self) -> str:
@@ -245,8 +250,8 @@ class Stage(ABC, Generic[Result]):
         return ""
 
     def details_html(self) -> str:
-        """What the stage shows below its table, as HTML; empty for most."""
-        return ""
+        """What the stage shows below its table, as HTML."""
+        return pictures_html(self) if self.ready else ""
 
     def __repr__(self) -> str:
         detail = f", {self.summary()}" if self.ready else ""
