@@ -161,5 +161,3 @@ def _of_weights(model: ExportedModel, layer: str, known: FloatLayer | None, bins
         False,
         *(np.asarray(found, np.float64) for found in (rows.min(axis=1), rows.max(axis=1), rows.mean(axis=1))),
     )
-
-

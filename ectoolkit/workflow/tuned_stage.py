@@ -75,6 +75,11 @@ class TunedStage(Stage[Quantized]):
         return self._tuned().states
 
     @property
+    def is_tunable(self) -> bool:
+        """True where there is a state to tune from."""
+        return self._history is not None
+
+    @property
     def can_undo(self) -> bool:
         """True where `undo` has a step to take back."""
         return self._history is not None and self._history.can_undo

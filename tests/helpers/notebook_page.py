@@ -18,6 +18,7 @@ from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Locator
 FOLDER = "ECTOOLKIT_SCREENSHOTS"
 THEMES = {"light": "JupyterLab Light", "dark": "JupyterLab Dark"}
 MILLISECONDS = 60_000
+expect.set_options(timeout=MILLISECONDS)
 _ARGUMENTS = [
     "--headless=new",
     "--no-sandbox",
@@ -144,7 +145,7 @@ class NotebookPage:
     def card(self, stage: str) -> Locator:
         """The first card of a stage that is shown: ``card("quantize")``."""
         card = self.page.locator(f".ect-card.ect-{stage}").first
-        expect(card).to_be_visible(timeout=MILLISECONDS)
+        expect(card).to_be_visible()
         return card
 
     def shoot(self, what: Locator | Page, name: str) -> None:

@@ -25,7 +25,8 @@ class Part(anywidget.AnyWidget):
 
     A subclass says ``script = "name"``: ``name.js`` and, where there is one, ``name.css`` beside its module then follow
     `common.js` and `common.css`, whose functions it calls as its own (``make``, ``svg``, ``root``, ``watch``,
-    ``array``, ``numberText``, ``shadeOf``, ``choose``, ``throttle``).  The script ends in ``export default { render };``.
+    ``array``, ``numberText``, ``shadeOf``, ``choose``, ``throttle``, ``whenResized``).  The script ends in
+    ``export default { render };``.
 
     ``follows`` names the traits of `Selection` that the subclass declares too, synchronized; given a selection, both
     have one value.

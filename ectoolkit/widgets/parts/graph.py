@@ -78,7 +78,9 @@ class LayerGraph(Part):
         self._table = table
         names = [name for name in table.columns if name != "layer" and table[name].dtype.kind in "iuf"]
         with self.hold_sync():
-            self.choices = [[name, " ".join(filter(None, (describe(name).label, describe(name).unit)))] for name in names]
+            self.choices = [
+                [name, " ".join(filter(None, (describe(name).label, describe(name).unit)))] for name in names
+            ]
             if self.column not in names:
                 self.column = next((name for name in (*PREFERRED, *names) if name in names), "")
             self._colour()
