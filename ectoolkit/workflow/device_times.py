@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ectoolkit.analysis.frames import frame
 from ectoolkit.core.deployment import Deployment
 from ectoolkit.core.interpreter import Progress
-from ectoolkit.devices import Device, Latency, SensorTrace, sampling
+from ectoolkit.devices import Device, Latency, SensorTrace
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -57,7 +57,5 @@ def time_device(
     Raises:
         DeviceError: there would be nothing to time, or a run failed.
     """
-    device.load(deployment)
-    with sampling(device.sensors, device.notice) as sensors:
-        latency = device.benchmark(deployment, runs=runs, warmup=warmup, progress=progress)
-    return DeviceTimes(device.name, deployment.path.name, latency, sensors)
+    found = device.benchmark(deployment, runs=runs, warmup=warmup, progress=progress)
+    return DeviceTimes(device.name, deployment.path.name, found.latency, found.sensors)

@@ -34,6 +34,9 @@ class XrtDevice(Device):
         xclbin: file with the kernel `KERNEL`; the virtual board's own where None.
         backend: ``"pyxrt"``, ``"ctypes"`` or ``"auto"``.
         timeout_s: how long one run may take.
+
+    `RunResult.metrics` holds ``kernel_us``: the kernel without the copies, from its start to the notice of its end,
+    timed beside XRT.
     """
 
     takes_address = True
@@ -96,6 +99,9 @@ class XrtDevice(Device):
         self._buffers = []
         self.board.close()
 
+    def _interrupt(self) -> None:
+        self.board.close()
+
     def _load(self, deployment: Deployment) -> Callable[[list[np.ndarray]], list[np.ndarray]]:
         data = np.frombuffer(encode_program(graph_of(deployment)), np.uint8)
         manifest = deployment.manifest
@@ -115,12 +121,14 @@ class XrtDevice(Device):
             try:
                 x.write(np.concatenate(given))
                 x.to_device()
-                self.board.run(KERNEL, program, x, y, data.size, in_bytes, out_bytes, timeout_s=self._timeout_s)
+                sizes = (data.size, in_bytes, out_bytes)
+                kernel_s = self.board.run(KERNEL, program, x, y, *sizes, timeout_s=self._timeout_s)
                 y.from_device()
                 numbers = y.read("<f4", out_bytes // _FLOAT_BYTES)
             except (DeviceTimeoutError, BoardLostError, Cancelled):
                 self.close()
                 raise
+            self._metrics = {"kernel_us": kernel_s * 1e6}
             outputs, at = [], 0
             for tensor in manifest.outputs:
                 spec = tensor.graph_spec

@@ -167,7 +167,7 @@ class DevicePanel(Stage[DeviceRun]):
             progress(1, 3, "run")
             result = opened.run(found, reference.inputs)
             progress(2, 3, "time")
-            latency = opened.benchmark(found, runs=runs, warmup=min(runs, 10))
+            latency = opened.benchmark(found, runs=runs, warmup=min(runs, 10)).latency
         names = [tensor.name for tensor in found.manifest.outputs]
         diff = compare(result.outputs, reference.trace.outputs, names)
         progress(3, 3, "compare")
