@@ -15,7 +15,7 @@ from ectoolkit.data.thumbnails import SHOWN, thumbnail
 from ectoolkit.errors import EctoolkitError, StageError
 
 if TYPE_CHECKING:
-    from ectoolkit.workflow.device_times import DeviceTimes
+    from ectoolkit.devices import Benchmark
     from ectoolkit.workflow.stages.device import DevicePanel
 
 _WIDTH, _HEIGHT, _MARGIN = 560, 90, 6
@@ -41,16 +41,15 @@ def _table(found: Any) -> str:
     return f'<div style="overflow-x:auto">{html}</div>'
 
 
-def _times(times: DeviceTimes) -> str:
-    latency = times.latency
-    text = f"<p>{escape(str(times))}, p95 {latency.p95_s * 1e3:.3f} ms</p>"
-    text += strip_svg("latency", "ms", np.array(latency.seconds) * 1e3)
+def _times(times: Benchmark) -> str:
+    text = f"<p>{escape(f'{times.deployment} on {times.device}')}</p>{_table(times)}"
+    text += strip_svg("latency", "ms", np.array(times.latency.seconds) * 1e3)
     for name, values in times.sensors.values.items():
         if times.sensors.units[name] in ("W", "°C"):
             known = np.array([np.nan if value is None else value for value in values])
             text += strip_svg(name, times.sensors.units[name], known)
-    if times.sensors.notice:
-        text += f"<p>Sensors: {escape(times.sensors.notice)}</p>"
+    if times.notice:
+        text += f"<p>Sensors and times: {escape(times.notice)}</p>"
     return text
 
 
