@@ -23,16 +23,14 @@ _WIDTH, _HEIGHT, _MARGIN = 560, 90, 6
 _CLASSES = 3
 
 
-def panel_html(panel: DevicePanel) -> str:
-    """Each answer under its title; then the photos side by side."""
+def answers_html(panel: DevicePanel) -> str:
+    """Each answer under its title."""
     parts = []
     for name, (title, show) in _SECTIONS.items():
         found = panel.found.get(name)
         if found is not None:
             older = " (older than the reference or the build)" if panel.outdated(name) else ""
             parts.append(f"<details open><summary>{title}{older}</summary>{show(found)}</details>")
-    if panel.ready:
-        parts.append(_photos(panel))
     return "".join(parts)
 
 
@@ -87,8 +85,8 @@ def pictures(panel: DevicePanel) -> list[str]:
     return found
 
 
-def _photos(panel: DevicePanel) -> str:
-    """One row an image: its picture, and the best classes by float, int8 and device."""
+def photos_html(panel: DevicePanel) -> str:
+    """One row an image: its picture, and the best classes by float, int8 and device; empty where there are none."""
     try:
         top = panel.top(_CLASSES)
         seen = pictures(panel)
@@ -106,8 +104,8 @@ def _photos(panel: DevicePanel) -> str:
     more = len(set(top["image"])) - len(seen)
     note = f"<p>and {more} more images: .top()</p>" if more > 0 else ""
     return (
-        '<details><summary>Photos: float, int8 and device side by side</summary><div style="overflow-x:auto"><table>'
-        f"<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>{note}</details>"
+        '<div style="overflow-x:auto"><table>'
+        f"<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>{note}"
     )
 
 

@@ -9,10 +9,8 @@ import nbformat
 import pytest
 from accessibility import violations
 from jupyter_lab import ROOT, Lab
-from nbconvert import HTMLExporter
 from notebook_page import NotebookPage
 from playwright.sync_api import Locator, expect
-from traitlets.config import JSONFileConfigLoader
 
 NOTEBOOK = ROOT / "notebooks" / "01_quickstart.ipynb"
 CONFIG = ROOT / "notebooks" / "jupyter_nbconvert_config.json"
@@ -56,7 +54,12 @@ def test_by_clicks(notebook: NotebookPage, lab: Lab, saved: Path) -> None:
     expect(page.locator('[data-mime-type="application/vnd.jupyter.error"]')).to_have_count(0)
 
     flow = page.locator(".ect-flow")
-    for title, setting in (("2 · Quantize", "per_tensor"), ("3 · Reference", ""), ("4 · Import", ""), ("5 · Build", "")):
+    for title, setting in (
+        ("2 · Quantize", "per_tensor"),
+        ("3 · Reference", ""),
+        ("4 · Import", ""),
+        ("5 · Build", ""),
+    ):
         card = open_stage(flow, title)
         if setting:
             card.get_by_label("weights").select_option(setting)
@@ -95,4 +98,8 @@ def test_reopened_without_its_kernel(notebook: NotebookPage, lab: Lab, saved: Pa
     page = notebook.open(name).page
     page.wait_for_timeout(1500)
     notebook.shoot(page, f"reopened-{trusted}")
-    print(page.locator(".jp-OutputArea-output table").count(), tables(saved), page.get_by_text("Error displaying widget").count())
+    print(
+        page.locator(".jp-OutputArea-output table").count(),
+        tables(saved),
+        page.get_by_text("Error displaying widget").count(),
+    )

@@ -31,7 +31,7 @@ from ectoolkit.devices import (
 )
 from ectoolkit.errors import DeviceError, StageError
 from ectoolkit.workflow.deployments import deployment_for, find_deployments
-from ectoolkit.workflow.device_html import panel_html
+from ectoolkit.workflow.device_html import answers_html, photos_html
 from ectoolkit.workflow.preflight import Preflight, ask, device_state, input_state
 from ectoolkit.workflow.stage import Stage
 from ectoolkit.workflow.stages.interpret import Reference
@@ -445,5 +445,10 @@ class DevicePanel(Stage[DeviceRun]):
     def summary(self) -> str:
         return f"{self.verdict}; {self.result.latency}"
 
-    def details_html(self) -> str:
-        return panel_html(self)
+    def pictures(self) -> list[tuple[str, str]]:
+        """The photos, with the best classes by float, int8 and device; none where the model is no classifier."""
+        html = photos_html(self)
+        return [("photos: float, int8 and device side by side", html)] if html else []
+
+    def answers_html(self) -> str:
+        return answers_html(self)
