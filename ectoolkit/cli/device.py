@@ -1,4 +1,4 @@
-"""``ectoolkit device``: look at a board, measure it, or start a virtual one."""
+"""``ectoolkit device``: look at a board, measure it, start a virtual one, or serve this machine's CPU."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from typing import Annotated
 
 import typer
 
+from ectoolkit.cli import serve
 from ectoolkit.cli.console import note, print_table, say
 
-HELP = "Look at a board, measure it, or start a virtual one"
+HELP = "Look at a board, measure it, start a virtual one, or serve this machine's CPU"
 HEALTH_HELP = """Show a board's temperatures, power, clocks and memory in use.
 
 What the driver does not tell is shown with the reason. Nothing is opened, so a running program is not disturbed.
@@ -33,6 +34,8 @@ Examples:
 """
 
 app = typer.Typer(rich_markup_mode=None, no_args_is_help=True)
+
+app.command(help=serve.HELP)(serve.serve)
 
 _NAME = Annotated[str, typer.Argument(metavar="NAME", help="Of the board, as `ectoolkit devices` lists it.")]
 

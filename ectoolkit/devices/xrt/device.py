@@ -7,7 +7,7 @@ real card EdgeCortix's own design runs deployments: that is the device ``mera:IP
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from ectoolkit.devices.parameters import graph_of
 from ectoolkit.devices.sensors import Reading
 from ectoolkit.devices.xrt.board import Board, Buffer
 from ectoolkit.devices.xrt.discovery import BoardFacts, absence, find_board, find_boards
-from ectoolkit.devices.xrt.health import read_sensors
+from ectoolkit.devices.xrt.health import read_health, read_sensors
 from ectoolkit.devices.xrt.host import current_host
 from ectoolkit.devices.xrt.programs import encode_program
 from ectoolkit.errors import BoardLostError, Cancelled, DeviceError, DeviceNotFoundError, DeviceTimeoutError
@@ -41,6 +41,7 @@ class XrtDevice(Device):
 
     takes_address = True
     name = "xrt"
+    runs_native_code = False
 
     def __init__(
         self,
@@ -79,6 +80,16 @@ class XrtDevice(Device):
     @property
     def notice(self) -> str:
         return current_host().notice
+
+    def identity(self) -> Mapping[str, str]:
+        health = read_health(self.board.address)
+        xrt = f"{health.library_version or 'not known'}, driver {health.driver_version or 'not known'}"
+        design = self.board.xclbin
+        return {
+            **super().identity(),
+            "XRT": f"{xrt}, through {self.board.backend}",
+            "xclbin": f"{design.path.name}, uuid {design.uuid}",
+        }
 
     def _open(self) -> None:
         xclbin = self._xclbin or current_host().xclbin
