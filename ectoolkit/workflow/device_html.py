@@ -103,10 +103,8 @@ def photos_html(panel: DevicePanel) -> str:
         rows.append(f'<tr><td style="text-align:left">{image}{name}</td>{cells}</tr>')
     more = len(set(top["image"])) - len(seen)
     note = f"<p>and {more} more images: .top()</p>" if more > 0 else ""
-    return (
-        '<div style="overflow-x:auto"><table>'
-        f"<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>{note}"
-    )
+    table = f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
+    return f'<div style="overflow-x:auto">{table}</div>{note}'
 
 
 def _bars(best: Any) -> str:
