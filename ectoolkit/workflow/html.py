@@ -33,7 +33,8 @@ def stage_html(stage: Stage[Any]) -> str:
         parts.append(error_html(stage.error))
     if stage.ready:
         parts.append(table_html(stage))
-    parts.append(stage.details_html())
+        parts.append(pictures_html(stage))
+    parts.append(stage.answers_html())
     return f'<div style="{_BOX}">{"".join(parts)}</div>'
 
 

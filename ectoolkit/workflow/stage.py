@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar
 
 from ectoolkit.core.interpreter import Progress
 from ectoolkit.errors import Cancelled, EctoolkitWarning, StageError
-from ectoolkit.workflow.html import pictures_html
 from ectoolkit.workflow.views import render
 
 if TYPE_CHECKING:
@@ -249,9 +248,9 @@ class Stage(ABC, Generic[Result]):
         """One line about the result."""
         return ""
 
-    def details_html(self) -> str:
-        """What the stage shows below its table, as HTML."""
-        return pictures_html(self) if self.ready else ""
+    def answers_html(self) -> str:
+        """What the stage was asked besides its run, as HTML; empty for most."""
+        return ""
 
     def __repr__(self) -> str:
         detail = f", {self.summary()}" if self.ready else ""
