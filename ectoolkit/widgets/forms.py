@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from html import escape
 from typing import Any, ClassVar
 
@@ -12,7 +13,8 @@ from traitlets import TraitError
 
 from ectoolkit.builders import TARGETS
 from ectoolkit.builders.cpu.isa import ISAS
-from ectoolkit.quantization.config import ACTIVATION_BITS, METHODS, WEIGHTS
+from ectoolkit.quantization.config import ACTIVATION_BITS, METHODS, WEIGHTS, QuantConfig
+from ectoolkit.quantization.doors import DOORS
 from ectoolkit.workflow import BuildStage, DevicePanel, ImportStage, InterpretStage, QuantizeStage, Stage
 
 _STYLE = {"description_width": "initial"}
@@ -93,14 +95,33 @@ def _short(value: Any) -> str:
 
 
 class QuantizeForm(Form):
-    """Method, weights, bits."""
+    """Method, weights, bits, and the way there."""
 
     def _fields(self, stage: Stage[Any]) -> dict[str, ipywidgets.ValueWidget]:
         return {
             "method": choice("method", METHODS, "how the range of an activation is chosen"),
             "weights": choice("weights", WEIGHTS, "one scale for each output channel, or one for all"),
             "activation_bits": choice("activation bits", ACTIVATION_BITS, "7 is the U50 guide's setting"),
+            "door": choice("door", DOORS, "export: any module, with statistics to tune by; eager: the U50 guide's way"),
         }
+
+    def call(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        arguments, settings = super().call()
+        if settings["door"] == "auto":  # as in a script that leaves it out
+            del settings["door"]
+        return arguments, settings
+
+    def show(self, arguments: Sequence[Any], settings: Mapping[str, Any]) -> None:
+        config = arguments[0] if arguments else settings.get("config")
+        if isinstance(config, QuantConfig):  # as if its fields had been given, so that another run keeps them
+            given = {one.name: getattr(config, one.name) for one in fields(QuantConfig)}
+            changed = {
+                name: value
+                for name, value in given.items()
+                if name in self.fields or value != getattr(QuantConfig(), name)
+            }
+            settings = changed | {name: value for name, value in settings.items() if name != "config"}
+        super().show((), settings)
 
 
 class InterpretForm(Form):

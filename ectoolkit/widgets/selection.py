@@ -6,9 +6,13 @@ all.  A script chooses with ``selection.layer = "fc"`` and listens with ``select
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 import traitlets
+
+if TYPE_CHECKING:
+    from ectoolkit.workflow import Flow
 
 
 class Selection(traitlets.HasTraits):
@@ -34,3 +38,17 @@ class Selection(traitlets.HasTraits):
 
     def __repr__(self) -> str:
         return f"Selection(layer={self.layer!r}, image={self.image}, channel={self.channel}, element={self.element})"
+
+
+_of_flows: WeakKeyDictionary[Flow, Selection] = WeakKeyDictionary()
+
+
+def selection_of(flow: Flow) -> Selection:
+    """A card's selection: its layer is that of all cards of the flow, its image and channel are its own.
+
+    Images are counted from the first that a card looked at, so two cards may number them differently.
+    """
+    shared = _of_flows.setdefault(flow, Selection())
+    own = Selection()
+    traitlets.link((shared, "layer"), (own, "layer"))
+    return own

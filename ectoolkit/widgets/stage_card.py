@@ -11,9 +11,11 @@ from typing import Any
 import ipywidgets
 
 from ectoolkit.errors import EctoolkitError, StageError
+from ectoolkit.widgets.details import detail_of
 from ectoolkit.widgets.forms import form_of
 from ectoolkit.widgets.parts import LayerTable
 from ectoolkit.widgets.parts.keys import Keys
+from ectoolkit.widgets.selection import selection_of
 from ectoolkit.workflow import Stage, StageEvent, StageState
 from ectoolkit.workflow.html import ICONS, error_html
 
@@ -32,6 +34,8 @@ class StageCard:
     Attributes:
         view: the widget to display.
         form: the settings; see `ectoolkit.widgets.forms.Form`.
+        selection: what is chosen in the card; the layer is that of all cards of the flow.
+        detail: what this kind of stage has below the table; None for most.
         run_button, cancel_button, bar, label, head, summary, error, table: what the view is made of.
     """
 
@@ -48,7 +52,9 @@ class StageCard:
         )
         self.cancel_button = ipywidgets.Button(description="Cancel", icon="stop", disabled=True)
         self.bar = ipywidgets.IntProgress(0, 0, 1)
-        self.table = LayerTable()
+        self.selection = selection_of(stage.flow)
+        self.table = LayerTable(selection=self.selection)
+        self.detail = detail_of(stage, self.selection)
         self.view = self._layout(stage)
         self.run_button.on_click(lambda _: self.start())
         self.cancel_button.on_click(lambda _: self.cancel())
@@ -65,6 +71,8 @@ class StageCard:
         settings = ipywidgets.HBox(self.form.widgets, layout=_ROW)
         actions = ipywidgets.HBox([self.run_button, self.cancel_button, self.bar, self.label], layout=_ROW)
         parts = [self.head, settings, actions, self.summary, self.error, self.table, Keys()]
+        if self.detail is not None:
+            parts.insert(-1, self.detail.view)
         view = ipywidgets.VBox(parts if self.form.widgets else [part for part in parts if part is not settings])
         for widget, name in (
             (view, "ect-card"),

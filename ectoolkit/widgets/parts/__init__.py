@@ -8,6 +8,9 @@ same trait of a `Selection` where one is given; colour is never the only sign; t
 """
 
 from ectoolkit.widgets.parts.base import Part
+from ectoolkit.widgets.parts.graph import LayerGraph
+from ectoolkit.widgets.parts.heat_map import HeatMap
+from ectoolkit.widgets.parts.histogram import HistogramView
 from ectoolkit.widgets.parts.table import LayerTable
 
-__all__ = ["LayerTable", "Part"]
+__all__ = ["HeatMap", "HistogramView", "LayerGraph", "LayerTable", "Part"]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import pathlib
 import sys
+from collections.abc import Iterable
 from functools import cache
 from typing import Any, ClassVar
 
@@ -23,7 +25,8 @@ class Part(anywidget.AnyWidget):
 
     A subclass says ``script = "name"``: ``name.js`` and, where there is one, ``name.css`` beside its module then follow
     `common.js` and `common.css`, whose functions it calls as its own (``make``, ``svg``, ``root``, ``watch``,
-    ``array``, ``numberText``, ``choose``, ``throttle``).  The script ends in ``export default { render };``.
+    ``array``, ``numberText``, ``shadeOf``, ``choose``, ``throttle``, ``whenResized``).  The script ends in
+    ``export default { render };``.
 
     ``follows`` names the traits of `Selection` that the subclass declares too, synchronized; given a selection, both
     have one value.
@@ -81,6 +84,23 @@ def packed(values: Any, dtype: str) -> bytes:
     if dtype not in DTYPES:
         raise ValueError(f"dtype is {dtype!r}, expected one of {', '.join(DTYPES)}")
     return np.ascontiguousarray(values, np.dtype(dtype).newbyteorder("<")).tobytes()
+
+
+def plain(value: Any) -> Any:
+    """What JSON can carry; infinities travel as the text that JavaScript's ``Number`` reads, NaN as None."""
+    if hasattr(value, "item"):
+        value = value.item()
+    if isinstance(value, float) and not math.isfinite(value):
+        return None if math.isnan(value) else ("Infinity" if value > 0 else "-Infinity")
+    return value if value is None or isinstance(value, bool | int | float) else str(value)
+
+
+def shade(values: Iterable[float | None], better: str | None) -> list[Any]:
+    """How a column is shaded: ``[low, high, better]`` of its finite values; nothing where they do not differ."""
+    finite = [value for value in values if value is not None and math.isfinite(value)]
+    if better is None or not finite or min(finite) == max(finite):
+        return []
+    return [float(min(finite)), float(max(finite)), better]
 
 
 @cache

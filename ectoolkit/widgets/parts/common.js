@@ -81,3 +81,40 @@ function throttle(call, milliseconds) {
   };
 }
 
+// How strongly a value is marked, 0 to 1, and as what: the bad end of [low, high, better], or a large size.
+function shadeOf(value, [low, high, better]) {
+  if (low === undefined || value === null) return null;
+  const share = Math.min(1, Math.max(0, (Number(value) - low) / (high - low)));
+  return { strength: better === "high" ? 1 - share : share, warn: better !== "" };
+}
+
+// Draw again whenever the element gets another width; returns what ends it.
+function whenResized(element, draw) {
+  let width = element.clientWidth;
+  const observer = new ResizeObserver(() => {
+    if (element.clientWidth === width) return;
+    width = element.clientWidth;
+    requestAnimationFrame(draw);
+  });
+  observer.observe(element);
+  return () => observer.disconnect();
+}
+
+// Draw again whenever the page takes another theme, for what a style sheet does not colour; returns what ends it.
+function whenThemed(draw) {
+  const observer = new MutationObserver(() => requestAnimationFrame(draw));
+  observer.observe(document.body, { attributes: true, attributeFilter: ["data-jp-theme-name", "class", "data-vscode-theme-id"] });
+  return () => observer.disconnect();
+}
+
+// Round numbers inside a range, about so many.
+function ticks(low, high, about) {
+  const rough = (high - low) / about, power = 10 ** Math.floor(Math.log10(rough));
+  const step = [1, 2, 5, 10].map((factor) => factor * power).find((one) => one >= rough);
+  const found = [];
+  for (let index = Math.ceil(low / step); index * step <= high + step * 1e-9; index += 1) {
+    found.push(Number((index * step).toPrecision(12)));
+  }
+  return found;
+}
+

@@ -15,13 +15,6 @@ function compare(a, b, numeric) {
   return String(a).localeCompare(String(b), "en", { numeric: true });
 }
 
-// How strongly a cell is shaded, 0 to 1, and with which of the two colours.
-function shadeOf(value, [low, high, better]) {
-  if (low === undefined || value === null) return null;
-  const share = Math.min(1, Math.max(0, (Number(value) - low) / (high - low)));
-  return { strength: better === "high" ? 1 - share : share, warn: better !== "" };
-}
-
 function render({ model, el }) {
   let column = -1, direction = 1, wanted = "";
   let shown = [], texts = [], active = -1, rowHeight = 24;  // active: place in shown of the row that has the focus

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import traitlets
 
 from ectoolkit.analysis.columns import describe
-from ectoolkit.widgets.parts.base import Part
+from ectoolkit.widgets.parts.base import Part, plain, shade
 from ectoolkit.widgets.selection import Selection
 
 if TYPE_CHECKING:
@@ -73,9 +72,9 @@ class LayerTable(Part):
             self.columns = names
             self.headings = [[column.label, column.unit] for column in described]
             self.numeric = [kind.kind in "iuf" for kind in shown.dtypes]
-            self.rows = [[_plain(value) for value in row] for row in shown.itertuples(index=False, name=None)]
+            self.rows = [[plain(value) for value in row] for row in shown.itertuples(index=False, name=None)]
             self.shades = [
-                _shade(shown.iloc[:, index], column.better) if self.numeric[index] else []
+                shade(shown.iloc[:, index].tolist(), column.better) if self.numeric[index] else []
                 for index, column in enumerate(described)
             ]
             self.chooses = _STANDS_FOR.get(names[0], "") if names else ""
@@ -83,20 +82,3 @@ class LayerTable(Part):
 
     def __repr__(self) -> str:
         return f"LayerTable({len(self.rows)} rows, {len(self.columns)} columns)"
-
-
-def _shade(values: pd.Series, better: str | None) -> list[Any]:
-    """The ends of a column's finite values; nothing where they do not differ."""
-    finite = [value for value in values.tolist() if math.isfinite(value)]
-    if better is None or not finite or min(finite) == max(finite):
-        return []
-    return [float(min(finite)), float(max(finite)), better]
-
-
-def _plain(value: Any) -> Any:
-    """What JSON can carry; infinities travel as the text that JavaScript's ``Number`` reads."""
-    if hasattr(value, "item"):
-        value = value.item()
-    if isinstance(value, float) and not math.isfinite(value):
-        return None if math.isnan(value) else ("Infinity" if value > 0 else "-Infinity")
-    return value if value is None or isinstance(value, bool | int | float) else str(value)
