@@ -53,7 +53,9 @@ class Histogram:
         """The clip range: by hand, else of the grid's smallest and largest code, else of the values; real units."""
         if self.clip is not None:
             return self.clip
-        return self.begin, self.begin + self.width * len(self.shares) if self.grid is None else grid_range(self.grid)[1]
+        if self.grid is not None:
+            return grid_range(self.grid)
+        return self.begin, self.begin + self.width * len(self.shares)
 
     def plot(self, axes: Any = None) -> Any:
         """A matplotlib picture; returns its axes, on a figure of its own where none were given."""

@@ -257,6 +257,7 @@ class QuantizeExplorer:
         self.images.show(
             table.drop(columns="layer").to_numpy().T,
             "SQNR of every layer for every image looked at",
+            rows=[f"image {image}" for image in range(table.shape[1] - 1)],
             columns=table["layer"].tolist(),
             units=["dB"],
             better=["high"],

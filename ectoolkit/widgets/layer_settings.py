@@ -32,7 +32,7 @@ class LayerSettings:
         self._tune = tune
         self._showing = False
         self.shows = ipywidgets.ToggleButtons(
-            options=[("activations", "activation"), ("weights", "weight")], style={"button_width": "7em"}
+            options=[("activations", "activation"), ("weights", "weight")], style={"button_width": "8em"}
         )
         own = lambda values: [(_NETWORK, None), *((str(value), value) for value in values)]  # noqa: E731
         self.fields: dict[str, Any] = {

@@ -1,6 +1,6 @@
 // Layers as boxes, edges as lines; zoomed and moved by changing what part of the plane is seen.
 const CELL = [74, 44], BOX = [64, 26];  // pixels at full size
-const HEIGHT = 300;
+const HEIGHT = 340;
 
 function render({ model, el }) {
   const box = root(el, "ect-graph");
