@@ -37,7 +37,7 @@ function render({ model, el }) {
     canvas.hidden = costs.hidden = empty;
     if (empty) return;
     const focused = handles.findIndex((handle) => handle === document.activeElement);
-    if (!held) x = scaleOf(Math.max(canvas.clientWidth, 240));
+    if (!held) x = scaleOf(widthOf(canvas, 400));
     const channels = array(model, "channels", "float32"), strip = channels.length > 3 ? STRIP : 0;
     picture.setAttribute("viewBox", `0 0 ${x.width} ${TOP + PLOT + AXIS + strip}`);
     picture.setAttribute("height", TOP + PLOT + AXIS + strip);
