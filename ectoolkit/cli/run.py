@@ -90,7 +90,7 @@ def run(
         progress(0, 0, "timing")
         # the first run warms up, so it overstates
         count = runs or max(1, min(_RUNS, int(_TIMING_SECONDS / max(result.latency_s, 1e-6))))
-        latency = opened.benchmark(deployment, runs=count, warmup=min(10, count))
+        latency = opened.benchmark(deployment, runs=count, warmup=min(10, count)).latency
         measured = None
         if profile:
             progress(0, 0, "timing each layer")

@@ -33,6 +33,7 @@ def stage_html(stage: Stage[Any]) -> str:
         parts.append(error_html(stage.error))
     if stage.ready:
         parts.append(table_html(stage))
+    parts.append(stage.details_html())
     return f'<div style="{_BOX}">{"".join(parts)}</div>'
 
 
