@@ -13,17 +13,20 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ectoolkit.devices.base import Device, DeviceInfo, Latency, RunResult
+    from ectoolkit.devices.benchmark import Benchmark, Load
     from ectoolkit.devices.health import DeviceHealth, health_of, list_health
     from ectoolkit.devices.profile import LayerTime, Profile, Roofline
     from ectoolkit.devices.registry import list_devices, open_device
     from ectoolkit.devices.sensors import Reading, SensorTrace, sampling
 
 _HOMES = {
+    "Benchmark": "benchmark",
     "Device": "base",
     "DeviceHealth": "health",
     "DeviceInfo": "base",
     "Latency": "base",
     "LayerTime": "profile",
+    "Load": "benchmark",
     "Profile": "profile",
     "Reading": "sensors",
     "Roofline": "profile",
@@ -37,11 +40,13 @@ _HOMES = {
 }
 
 __all__ = [
+    "Benchmark",
     "Device",
     "DeviceHealth",
     "DeviceInfo",
     "Latency",
     "LayerTime",
+    "Load",
     "Profile",
     "Reading",
     "Roofline",

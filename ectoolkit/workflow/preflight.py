@@ -58,10 +58,11 @@ class Preflight:
         return f"Preflight({self.device}, {f'{wrong} is wrong' if wrong else 'ready'})"
 
     def _repr_html_(self) -> str:
-        head = "".join(f'<th scope="col" style="text-align:left">{name}</th>' for name in ("check", "state", "detail"))
+        left = 'style="text-align:left"'
+        head = "".join(f'<th scope="col" {left}>{name}</th>' for name in ("check", "state", "detail"))
         rows = "".join(
-            f'<tr><th scope="row" style="text-align:left">{escape(check.name)}</th>'
-            f'<td style="text-align:left">{check.state}</td><td style="text-align:left">{escape(check.detail)}</td></tr>'
+            f'<tr><th scope="row" {left}>{escape(check.name)}</th>'
+            f"<td {left}>{check.state}</td><td {left}>{escape(check.detail)}</td></tr>"
             for check in self.checks
         )
         return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"

@@ -4,7 +4,7 @@ const SEEN_MS = 4000;  // Python stops reading sensors when it has not heard for
 function render({ model, el }) {
   const box = root(el, "ect-devices");
   const group = make("fieldset"), name = `ect-device-${Math.random().toString(36).slice(2)}`;
-  group.append(make("legend", {}, "device"));
+  group.append(make("legend", {}, model.get("description")));
   const list = make("div", { class: "ect-device-list" });
   const other = make("div", { class: "ect-device" });
   const otherRadio = make("input", { type: "radio", name, "aria-label": "another device" });

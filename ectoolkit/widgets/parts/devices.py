@@ -20,11 +20,13 @@ class DeviceList(Part):
     Traits, all synchronized:
         devices: ``name``, ``ready``, ``description``, ``reason``, ``readings`` (texts), ``notice``.
         value: name of the chosen one.
+        description: of the choice.
     """
 
     script = "devices"
     devices = traitlets.List(traitlets.Dict()).tag(sync=True)
     value = traitlets.Unicode("").tag(sync=True)
+    description = traitlets.Unicode("device").tag(sync=True)
 
     def __init__(self, **traits: Any) -> None:
         super().__init__(**traits)

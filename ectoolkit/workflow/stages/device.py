@@ -18,11 +18,20 @@ from ectoolkit.analysis.verdict import Location, Verdict
 from ectoolkit.core.deployment import Deployment
 from ectoolkit.core.graph import Graph
 from ectoolkit.core.interpreter import Progress
-from ectoolkit.devices import DeviceHealth, DeviceInfo, Latency, RunResult, list_devices, list_health, open_device
-from ectoolkit.errors import StageError
+from ectoolkit.devices import (
+    Benchmark,
+    Device,
+    DeviceHealth,
+    DeviceInfo,
+    Latency,
+    RunResult,
+    list_devices,
+    list_health,
+    open_device,
+)
+from ectoolkit.errors import DeviceError, StageError
 from ectoolkit.workflow.deployments import deployment_for, find_deployments
-from ectoolkit.workflow.device_html import panel_html
-from ectoolkit.workflow.device_times import DeviceTimes, time_device
+from ectoolkit.workflow.device_html import answers_html, photos_html
 from ectoolkit.workflow.preflight import Preflight, ask, device_state, input_state
 from ectoolkit.workflow.stage import Stage
 from ectoolkit.workflow.stages.interpret import Reference
@@ -33,7 +42,7 @@ if TYPE_CHECKING:
 
 #: what names a deployment: its directory, or itself
 Given = str | os.PathLike[str] | Deployment
-Found = TypeVar("Found", Preflight, DeviceTimes, Verdict, "Localized", ErrorMap)
+Found = TypeVar("Found", Preflight, Benchmark, Verdict, "Localized", ErrorMap)
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,6 +76,14 @@ def _require_fresh(stage: Stage[Any]) -> None:
             f"{stage.title} is older than what it was made from, so a difference would mean nothing; call "
             f"flow.{stage.attribute}.run() again first"
         )
+
+
+def _fits(device: Device, deployment: Deployment) -> bool:
+    try:
+        device.check(deployment)
+    except DeviceError:
+        return False
+    return True
 
 
 class DevicePanel(Stage[DeviceRun]):
@@ -150,7 +167,7 @@ class DevicePanel(Stage[DeviceRun]):
             progress(1, 3, "run")
             result = opened.run(found, reference.inputs)
             progress(2, 3, "time")
-            latency = opened.benchmark(found, runs=runs, warmup=min(runs, 10))
+            latency = opened.benchmark(found, runs=runs, warmup=min(runs, 10)).latency
         names = [tensor.name for tensor in found.manifest.outputs]
         diff = compare(result.outputs, reference.trace.outputs, names)
         progress(3, 3, "compare")
@@ -214,11 +231,19 @@ class DevicePanel(Stage[DeviceRun]):
         *,
         runs: int = 100,
         warmup: int = 10,
+        depths: Sequence[int] = (1,),
         deployment: Given | None = None,
         progress: Progress | None = None,
         **options: Any,
-    ) -> DeviceTimes:
+    ) -> Benchmark:
         """Time the deployment's own example, run by run, with what the device's sensors tell meanwhile.
+
+        Args:
+            device, deployment, options: as for `run`.
+            runs: how many are timed.
+            warmup: runs before, not timed.
+            depths: requests in flight; one load for each.
+            progress: called after each run; may raise to cancel.
 
         Raises:
             StageError: a stage before this one has not run.
@@ -226,9 +251,10 @@ class DevicePanel(Stage[DeviceRun]):
             Cancelled: `cancel` was called.
         """
 
-        def answer(report: Progress) -> DeviceTimes:
+        def answer(report: Progress) -> Benchmark:
+            found = self._deployment(deployment)
             with open_device(device, **options) as opened:
-                return time_device(opened, self._deployment(deployment), runs=runs, warmup=warmup, progress=report)
+                return opened.benchmark(found, runs=runs, warmup=warmup, depths=tuple(depths), progress=report)
 
         return self._keep("benchmark", progress, answer)
 
@@ -248,7 +274,8 @@ class DevicePanel(Stage[DeviceRun]):
 
         Args:
             device: name, as for `run`, or names in the order of the chain; options are the last device's.
-            deployment: for all of them, or by name of the device; the flow's own for those that are not named.
+            deployment: by name of the device, the flow's own for those that are not named; or one for all that can
+                run it, the flow's own for the others.
             images: the reference's first so many.
             localize: search the layer where a device parts from the one before.
             progress: called as the members run; may raise to cancel.
@@ -258,7 +285,12 @@ class DevicePanel(Stage[DeviceRun]):
             Cancelled: `cancel` was called.
         """
         names = [device] if isinstance(device, str) else list(device)
-        given = deployment if isinstance(deployment, Mapping) else dict.fromkeys(names, deployment)
+
+        def of(opened: Device) -> Deployment:
+            if isinstance(deployment, Mapping):
+                return self._deployment(deployment.get(opened.name))
+            found = self._deployment(deployment)
+            return found if len(names) == 1 or _fits(opened, found) else self._deployment(None)
 
         def answer(report: Progress) -> Verdict:
             reference = self._reference(images)
@@ -269,7 +301,7 @@ class DevicePanel(Stage[DeviceRun]):
                 return judge_devices(
                     reference.trace.graph,
                     reference.inputs,
-                    [(one, self._deployment(given.get(one.name))) for one in opened],
+                    [(one, of(one)) for one in opened],
                     float_outputs=reference.float_outputs,
                     int8_outputs=self._int8_outputs(reference.inputs),
                     preprocess=getattr(self.flow.source, "preprocess", None),
@@ -402,8 +434,8 @@ class DevicePanel(Stage[DeviceRun]):
         times = self.found.get("benchmark")
         if times is not None:
             facts = {f"{times.device}: {times.deployment} times": str(times.latency)}
-            if times.sensors.notice:
-                facts[f"{times.device}: sensors"] = times.sensors.notice
+            if times.notice:
+                facts[f"{times.device}: sensors and times"] = times.notice
             verdict = replace(verdict, facts={**verdict.facts, **facts})
         return verdict.save(path)
 
@@ -413,5 +445,10 @@ class DevicePanel(Stage[DeviceRun]):
     def summary(self) -> str:
         return f"{self.verdict}; {self.result.latency}"
 
-    def details_html(self) -> str:
-        return panel_html(self)
+    def pictures(self) -> list[tuple[str, str]]:
+        """The photos, with the best classes by float, int8 and device; none where the model is no classifier."""
+        html = photos_html(self)
+        return [("photos: float, int8 and device side by side", html)] if html else []
+
+    def answers_html(self) -> str:
+        return answers_html(self)
