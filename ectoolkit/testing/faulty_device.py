@@ -29,6 +29,7 @@ class FaultyDevice(Device):
     """
 
     name = "faulty"
+    runs_native_code = False
     planted: Fault | None = None
 
     @classmethod
