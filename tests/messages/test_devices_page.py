@@ -19,14 +19,15 @@ def names_in(path: Path) -> set[str]:
 
 
 def test_the_tests_it_names_exist() -> None:
-    rows = [line.rpartition(" | ")[2] for line in PAGE.read_text(encoding="utf-8").splitlines() if "`test_" in line]
-    rows += [line.rpartition(" | ")[2] for line in PAGE.read_text(encoding="utf-8").splitlines() if "::test_" in line]
-    assert len(set(rows)) >= 16
+    rows = [line for line in PAGE.read_text(encoding="utf-8").splitlines() if line.startswith("|") and "test_" in line]
+    checked = 0
     for row in rows:
         file = USUAL
         for found, colons, name in re.findall(r"`([\w/]+\.py)?(::)?(test_\w+)`", row):
             file = found or (file if colons else USUAL)  # `::name` is of the file named before it
             assert name in names_in(TESTS / file), f"{file}::{name}"
+            checked += 1
+    assert checked >= 25
 
 
 def test_every_fault_is_injected_by_a_test() -> None:
