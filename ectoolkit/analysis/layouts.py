@@ -15,7 +15,7 @@ import numpy as np
 from ectoolkit.core.graph import Graph
 
 #: columns in a row, where the graph has many
-PER_ROW = 16
+PER_ROW = 20
 _SWEEPS = 4
 
 

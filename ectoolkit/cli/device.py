@@ -1,4 +1,4 @@
-"""``ectoolkit device``: measure a device, look at a board, or start a virtual one."""
+"""``ectoolkit device``: measure a device, look at a board, start a virtual one, or serve this machine's CPU."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ectoolkit.cli import serve
 from ectoolkit.cli.console import note, print_table, progress_bar, say
 
 if TYPE_CHECKING:
     from ectoolkit.devices import Benchmark
 
-HELP = "Measure a device, look at a board, or start a virtual one"
+HELP = "Measure a device, look at a board, start a virtual one, or serve this machine's CPU"
 BENCHMARK_HELP = """Time a deploy directory on a device: latency, throughput, the device's own times, its sensors.
 
 The directory's example runs again and again, after a warm-up. A row a number of requests in flight: times are the
@@ -48,6 +49,8 @@ Examples:
 """
 
 app = typer.Typer(rich_markup_mode=None, no_args_is_help=True)
+
+app.command(help=serve.HELP)(serve.serve)
 
 _NAME = Annotated[str, typer.Argument(metavar="NAME", help="Of the board, as `ectoolkit devices` lists it.")]
 

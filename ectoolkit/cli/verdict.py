@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ectoolkit.cli.console import note, progress_bar, say
+from ectoolkit.cli.console import Trust, note, progress_bar, say
 from ectoolkit.cli.group import EXIT_DIFFERENT
 from ectoolkit.cli.images import Images, preprocess_named, read_images
 
@@ -72,6 +72,7 @@ def verdict(
         typer.Option(metavar="FILE", show_default=False, help="Write the verdict as a page: .html, or .json."),
     ] = None,
     localize: Annotated[bool, typer.Option(help="Search the layer where a device parts.")] = True,
+    trust: Trust = False,
 ) -> None:
     """See `HELP`."""
     import ectoolkit as ect
@@ -79,7 +80,7 @@ def verdict(
 
     if report is not None:
         require_suffix(report)
-    deployment = ect.load_deployment(directory)
+    deployment = ect.load_deployment(directory, trust=trust)
     loaded = None
     if model is not None:
         loaded = ect.load_model(model, weights=None if weights.lower() == "none" else weights)

@@ -8,13 +8,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import TYPE_CHECKING, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
 from ectoolkit.core.deployment import Deployment, from_layout, load_deployment
 from ectoolkit.core.inputs import Inputs
 from ectoolkit.core.interpreter import Progress
+from ectoolkit.core.trust import require_trust
 from ectoolkit.devices.profile import Profile
 from ectoolkit.devices.sensors import Reading
 from ectoolkit.errors import DeployFormatError, DeviceError, DeviceStateError
@@ -105,9 +106,12 @@ class Device(ABC):
         takes_address: whether `open_device` takes ``KIND:ADDRESS`` for it and gives the class the address, as the
             first argument.
         name: what `open_device` takes; of the class, the kind alone, as in the registry.
+        runs_native_code: whether it runs the directory's library, which must then be of known origin; False where the
+            graph alone is interpreted.
     """
 
     takes_address: ClassVar[bool] = False
+    runs_native_code: ClassVar[bool] = True
     name: str
 
     def __init__(self, address: str = "") -> None:
@@ -157,6 +161,10 @@ class Device(ABC):
             By layer name, in the graph's layout: codes, sums, or real numbers, as the interpreter's trace has them.
         """
         return None
+
+    def build_options(self) -> Mapping[str, Any]:
+        """What `ectoolkit.builders.build` must be told so that this device can be used for what it builds."""
+        return {}
 
     def sensors(self) -> tuple[Reading, ...]:
         """What sensors tell now, quickly and without disturbing a run; open or not.  Empty where there are none.
@@ -229,6 +237,7 @@ class Device(ABC):
         Raises:
             DeployFormatError: the directory is not the one that was opened.
             DeviceStateError: the device is not open.
+            UntrustedError: it would run native code of unknown origin.
             DeviceError: it cannot run this deployment; says why.
         """
         with self._one_at_a_time:
@@ -243,6 +252,8 @@ class Device(ABC):
                         f"{deployment.path} changed since it was opened: its manifest is another one than that of the "
                         "deployment given. Load it again with ect.load_deployment"
                     )
+                if self.runs_native_code:
+                    require_trust(deployment, self.name)
                 self._loaded = None  # where loading fails, nothing is: what was there may be gone
                 self._run = self._load(deployment)
                 self._loaded = deployment

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib.metadata import EntryPoint, EntryPoints
 from typing import Any
@@ -11,25 +11,28 @@ from unittest import mock
 import numpy as np
 
 from ectoolkit.core.deployment import Deployment, from_layout, to_layout
+from ectoolkit.core.inputs import Inputs, check_inputs
 from ectoolkit.devices import registry
 from ectoolkit.devices.base import Device, DeviceInfo
 from ectoolkit.devices.parameters import graph_of
 from ectoolkit.devices.sensors import Reading
-from ectoolkit.interpreters import interpret
+from ectoolkit.interpreters import interpret, trace
 from ectoolkit.testing.faults import Fault
 
 _NOTICE = "invented: this device is a program with a planted fault"
 
 
 class FaultyDevice(Device):
-    """The interpreter, running every graph through the fault in `planted`; like a board it shows outputs only.
+    """The interpreter, running every graph through the fault in `planted`.
 
     Attributes:
         planted: the fault; None for none.
+        shows_layers: whether it has taps; a board shows outputs only.
     """
 
     name = "faulty"
     planted: Fault | None = None
+    shows_layers = False
 
     @classmethod
     def discover(cls) -> list[DeviceInfo]:
@@ -47,6 +50,16 @@ class FaultyDevice(Device):
     def _open(self) -> None:
         """Nothing to take hold of."""
 
+    def taps(self, deployment: Deployment, inputs: Inputs) -> Mapping[str, np.ndarray] | None:
+        if not self.shows_layers:
+            return None
+        graph = graph_of(deployment)
+        specs = {name: graph.values[name].spec for name in graph.inputs}
+        given = check_inputs(graph.name, specs, inputs)
+        if self.planted is None:
+            return trace(graph, given)
+        return trace(self.planted(graph), {name: self.planted.inputs(array) for name, array in given.items()})
+
     def _load(self, deployment: Deployment) -> Callable[[list[np.ndarray]], list[np.ndarray]]:
         graph, manifest, fault = graph_of(deployment), deployment.manifest, self.planted
         if fault is not None:
@@ -61,7 +74,7 @@ class FaultyDevice(Device):
 
 
 @contextmanager
-def planted(fault: Fault | None) -> Iterator[str]:
+def planted(fault: Fault | None, shows_layers: bool = False) -> Iterator[str]:
     """The device ``"faulty"`` among the registered ones, with this fault; gives its name."""
     own = EntryPoint("faulty", f"{FaultyDevice.__module__}:{FaultyDevice.__name__}", registry.GROUP)
     real = registry.entry_points
@@ -69,5 +82,8 @@ def planted(fault: Fault | None) -> Iterator[str]:
     def points(**asked: Any) -> EntryPoints:
         return EntryPoints([*real(**asked), own])
 
-    with mock.patch.object(registry, "entry_points", points), mock.patch.object(FaultyDevice, "planted", fault):
+    with (
+        mock.patch.object(registry, "entry_points", points),
+        mock.patch.multiple(FaultyDevice, planted=fault, shows_layers=shows_layers),
+    ):
         yield FaultyDevice.name

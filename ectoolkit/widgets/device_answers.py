@@ -8,15 +8,16 @@ from typing import Any
 import ipywidgets
 import numpy as np
 
+from ectoolkit.devices import Benchmark
 from ectoolkit.errors import StageError
 from ectoolkit.widgets.error_map_view import ErrorMapView
 from ectoolkit.widgets.parts.ladder import VerdictLadder
 from ectoolkit.widgets.parts.photos import PhotoBars
 from ectoolkit.widgets.parts.strip import StripChart
+from ectoolkit.widgets.parts.table import LayerTable
 from ectoolkit.widgets.selection import Selection
 from ectoolkit.workflow import DevicePanel
 from ectoolkit.workflow.device_html import pictures
-from ectoolkit.workflow.device_times import DeviceTimes
 
 _OLDER = "older than the reference or the build: ask again"
 #: charts of sensors beside the latency's
@@ -27,7 +28,7 @@ class Answers:
     """The parts, and what they show.
 
     Attributes:
-        checks, ladder, where, latency, sensors, photos, map: the parts.
+        checks, ladder, where, loads, latency, sensors, photos, map: the parts.
         layer, against: what the error map is asked for.
     """
 
@@ -36,6 +37,7 @@ class Answers:
         self.checks.add_class("ect-checks")
         self.ladder = VerdictLadder(selection=selection)
         self.where = VerdictLadder(selection=selection)
+        self.loads = LayerTable()
         self.latency = StripChart()
         self.sensors = [StripChart() for _ in range(_SENSORS)]
         self.photos = PhotoBars(selection=selection)
@@ -59,7 +61,7 @@ class Answers:
             "preflight": ("Preflight", [self.checks]),
             "judge": ("Verdict", [self.ladder]),
             "localize": ("Where it parts", [self.where]),
-            "benchmark": ("Times", [self.latency, *self.sensors]),
+            "benchmark": ("Times", [self.loads, self.latency, *self.sensors]),
             "photos": ("Photos: float, int8 and device", [self.photos]),
             "error_map": ("Error map", [mapping, self.map.view]),
         }
@@ -114,10 +116,11 @@ class Answers:
     def _show_location(self, found: Any, older: str) -> None:
         self.where.show_location(found.device, found.location, older)
 
-    def _show_times(self, found: DeviceTimes, older: str) -> None:
+    def _show_times(self, found: Benchmark, older: str) -> None:
         latency, sensors = found.latency, found.sensors
         levels = {"p50": latency.p50_s * 1e3, "p95": latency.p95_s * 1e3, "p99": latency.p99_s * 1e3}
-        note = "; ".join(filter(None, [str(found), older]))
+        self.loads.show(found.to_frame(), f"times of {found.deployment} on {found.device}")
+        note = "; ".join(filter(None, [found.notice, older]))
         title = f"latency of {found.deployment} on {found.device}"
         self.latency.show(np.array(latency.seconds) * 1e3, marks=levels, note=note, title=title, unit="ms", along="run")
         names = [name for name, unit in sensors.units.items() if unit in ("W", "°C")][:_SENSORS]

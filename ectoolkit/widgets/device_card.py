@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from html import escape
 from typing import Any
@@ -13,7 +12,7 @@ from ectoolkit.errors import EctoolkitError, StageError
 from ectoolkit.widgets.device_answers import Answers
 from ectoolkit.widgets.forms import DeviceForm
 from ectoolkit.widgets.refresh import Refresher
-from ectoolkit.widgets.selection import Selection
+from ectoolkit.widgets.selection import selection_of
 from ectoolkit.widgets.stage_card import _ROW, StageCard
 from ectoolkit.workflow import DevicePanel, Stage
 
@@ -29,19 +28,25 @@ class DeviceCard(StageCard):
             ``save_report``.
         answers: what is shown of `DevicePanel.found`.
         chain: device that the verdict goes through first; empty for none.
+        depths: requests in flight of a benchmark.
         report: name of the certificate's file.
         refresher: reads the devices' health while the panel is on a screen.
     """
 
     form: DeviceForm
 
-    def __init__(self, stage: DevicePanel, selection: Selection | None = None) -> None:
-        self._asking = threading.Lock()
-        self.answers = Answers(selection or Selection())
+    def __init__(self, stage: DevicePanel) -> None:
+        self.answers = Answers(selection_of(stage.flow))
         self.buttons: dict[str, ipywidgets.Button] = {}
         self.chain = ipywidgets.Dropdown(
             options=[("the device alone", ""), ("cpu, then the device", "cpu")],
             description="verdict for",
+            style={"description_width": "initial"},
+            layout={"width": "max-content"},
+        )
+        self.depths = ipywidgets.Dropdown(
+            options=[("1", (1,)), ("1 and 2", (1, 2)), ("1, 2 and 4", (1, 2, 4))],
+            description="requests in flight",
             style={"description_width": "initial"},
             layout={"width": "max-content"},
         )
@@ -64,7 +69,7 @@ class DeviceCard(StageCard):
         for name, (label, icon, tooltip) in names.items():
             self._button(name, label, icon, tooltip)
         *fields, kept = (widget for widget in self.form.widgets if widget is not self.form.list)
-        settings = ipywidgets.HBox([*fields, self.chain, kept], layout=_ROW)
+        settings = ipywidgets.HBox([*fields, self.depths, self.chain, kept], layout=_ROW)
         run, cancel, bar, label = actions.children
         buttons = ipywidgets.HBox([run, *(self.buttons[name] for name in names), cancel], layout=_ROW)
         progress = ipywidgets.HBox([bar, label], layout=_ROW)
@@ -101,7 +106,7 @@ class DeviceCard(StageCard):
     def _benchmark(self, stage: DevicePanel) -> None:
         settings = self.form.call()[1]
         settings.pop("images", None)
-        stage.benchmark(**settings)
+        stage.benchmark(**settings, depths=self.depths.value)
 
     def _judge(self, stage: DevicePanel) -> None:
         settings = self._settings()

@@ -32,9 +32,9 @@ class LayerSettings:
         self._tune = tune
         self._showing = False
         self.shows = ipywidgets.ToggleButtons(
-            options=[("activations", "activation"), ("weights", "weight")], style={"button_width": "7em"}
+            options=[("activations", "activation"), ("weights", "weight")], style={"button_width": "8em"}
         )
-        own = lambda values: [(_NETWORK, None), *((str(value), value) for value in values)]  # noqa: E731
+        own = lambda values: [(_NETWORK, ""), *((str(value), value) for value in values)]  # noqa: E731
         self.fields: dict[str, Any] = {
             "method": choice("method", own(METHODS), "how this layer's range is chosen"),
             "activation_bits": choice("bits", own(ACTIVATION_BITS), "of this layer's output"),
@@ -70,7 +70,8 @@ class LayerSettings:
         self._showing = True
         try:
             for setting, field in self.fields.items():
-                field.value = getattr(own, setting)
+                value = getattr(own, setting)
+                field.value = "" if value is None else value
             has_weights = known is not None and known.weight is not None
             if not has_weights:
                 self.shows.value = "activation"
@@ -90,7 +91,7 @@ class LayerSettings:
 
     def _changed(self, name: str, value: Any) -> None:
         if not self._showing:
-            self._tune(**{name: value})
+            self._tune(**{name: None if value == "" else value})
 
     def __repr__(self) -> str:
         return f"LayerSettings({', '.join(self.fields)})"

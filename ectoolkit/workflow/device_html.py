@@ -15,7 +15,7 @@ from ectoolkit.data.thumbnails import SHOWN, thumbnail
 from ectoolkit.errors import EctoolkitError, StageError
 
 if TYPE_CHECKING:
-    from ectoolkit.workflow.device_times import DeviceTimes
+    from ectoolkit.devices import Benchmark
     from ectoolkit.workflow.stages.device import DevicePanel
 
 _WIDTH, _HEIGHT, _MARGIN = 560, 90, 6
@@ -23,16 +23,14 @@ _WIDTH, _HEIGHT, _MARGIN = 560, 90, 6
 _CLASSES = 3
 
 
-def panel_html(panel: DevicePanel) -> str:
-    """Each answer under its title; then the photos side by side."""
+def answers_html(panel: DevicePanel) -> str:
+    """Each answer under its title."""
     parts = []
     for name, (title, show) in _SECTIONS.items():
         found = panel.found.get(name)
         if found is not None:
             older = " (older than the reference or the build)" if panel.outdated(name) else ""
             parts.append(f"<details open><summary>{title}{older}</summary>{show(found)}</details>")
-    if panel.ready:
-        parts.append(_photos(panel))
     return "".join(parts)
 
 
@@ -41,16 +39,15 @@ def _table(found: Any) -> str:
     return f'<div style="overflow-x:auto">{html}</div>'
 
 
-def _times(times: DeviceTimes) -> str:
-    latency = times.latency
-    text = f"<p>{escape(str(times))}, p95 {latency.p95_s * 1e3:.3f} ms</p>"
-    text += strip_svg("latency", "ms", np.array(latency.seconds) * 1e3)
+def _times(times: Benchmark) -> str:
+    text = f"<p>{escape(f'{times.deployment} on {times.device}')}</p>{_table(times)}"
+    text += strip_svg("latency", "ms", np.array(times.latency.seconds) * 1e3)
     for name, values in times.sensors.values.items():
         if times.sensors.units[name] in ("W", "°C"):
             known = np.array([np.nan if value is None else value for value in values])
             text += strip_svg(name, times.sensors.units[name], known)
-    if times.sensors.notice:
-        text += f"<p>Sensors: {escape(times.sensors.notice)}</p>"
+    if times.notice:
+        text += f"<p>Sensors and times: {escape(times.notice)}</p>"
     return text
 
 
@@ -88,8 +85,8 @@ def pictures(panel: DevicePanel) -> list[str]:
     return found
 
 
-def _photos(panel: DevicePanel) -> str:
-    """One row an image: its picture, and the best classes by float, int8 and device."""
+def photos_html(panel: DevicePanel) -> str:
+    """One row an image: its picture, and the best classes by float, int8 and device; empty where there are none."""
     try:
         top = panel.top(_CLASSES)
         seen = pictures(panel)
@@ -106,10 +103,8 @@ def _photos(panel: DevicePanel) -> str:
         rows.append(f'<tr><td style="text-align:left">{image}{name}</td>{cells}</tr>')
     more = len(set(top["image"])) - len(seen)
     note = f"<p>and {more} more images: .top()</p>" if more > 0 else ""
-    return (
-        '<details><summary>Photos: float, int8 and device side by side</summary><div style="overflow-x:auto"><table>'
-        f"<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>{note}</details>"
-    )
+    table = f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
+    return f'<div style="overflow-x:auto">{table}</div>{note}'
 
 
 def _bars(best: Any) -> str:

@@ -238,14 +238,18 @@ class Stage(ABC, Generic[Result]):
             except Exception as error:  # who watches must not break what is watched
                 warnings.warn(f"a listener of {self.title} failed: {error!r}", EctoolkitWarning, stacklevel=3)
 
+    def pictures(self) -> Sequence[tuple[str, str]]:
+        """Static pictures of the result: a title and HTML each."""
+        return ()
+
     # --- display -------------------------------------------------------------------------------------------------
 
     def summary(self) -> str:
         """One line about the result."""
         return ""
 
-    def details_html(self) -> str:
-        """What the stage shows below its table, as HTML; empty for most."""
+    def answers_html(self) -> str:
+        """What the stage was asked besides its run, as HTML; empty for most."""
         return ""
 
     def __repr__(self) -> str:

@@ -28,6 +28,7 @@ from ectoolkit.analysis.verdict import (
     locate_by_taps,
 )
 from ectoolkit.builders import build
+from ectoolkit.builders.mera.options import options_of
 from ectoolkit.core.deployment import Deployment
 from ectoolkit.core.graph import Graph
 from ectoolkit.core.inputs import Inputs, check_inputs, split_batch
@@ -245,7 +246,8 @@ class _Rebuilt:
         manifest = self.deployment.manifest
         specs = {name: graph.values[name].spec for name in graph.inputs}
         first = {name: a[: specs[name].shape[0]] for name, a in check_inputs(graph.name, specs, inputs).items()}
-        own = {"platform": manifest.platform} if manifest.platform else {"isa": manifest.isa}
+        theirs = manifest.target.startswith("mera:")
+        own = options_of(self.deployment) if theirs else {"isa": manifest.isa}
         with tempfile.TemporaryDirectory(prefix="ectoolkit-") as folder:
             built = build(
                 graph,
@@ -254,6 +256,7 @@ class _Rebuilt:
                 reference_input=first,
                 layout=str(manifest.inputs[0].layout),
                 **own,
+                **self.device.build_options(),
             )
             return self.device.run(built, inputs).outputs
 

@@ -41,6 +41,7 @@ class XrtDevice(Device):
 
     takes_address = True
     name = "xrt"
+    runs_native_code = False
 
     def __init__(
         self,

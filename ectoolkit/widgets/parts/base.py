@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import pathlib
 import sys
-from collections.abc import Iterable
 from functools import cache
 from typing import Any, ClassVar
 
@@ -93,14 +92,6 @@ def plain(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return None if math.isnan(value) else ("Infinity" if value > 0 else "-Infinity")
     return value if value is None or isinstance(value, bool | int | float) else str(value)
-
-
-def shade(values: Iterable[float | None], better: str | None) -> list[Any]:
-    """How a column is shaded: ``[low, high, better]`` of its finite values; nothing where they do not differ."""
-    finite = [value for value in values if value is not None and math.isfinite(value)]
-    if better is None or not finite or min(finite) == max(finite):
-        return []
-    return [float(min(finite)), float(max(finite)), better]
 
 
 @cache

@@ -88,11 +88,20 @@ function shadeOf(value, [low, high, better]) {
   return { strength: better === "high" ? 1 - share : share, warn: better !== "" };
 }
 
+const widths = new WeakMap();
+
+// An element's width; the last one where it is out of the page at the moment, as JupyterLab does with cells that are
+// out of sight, and `otherwise` where it was never in it.
+function widthOf(element, otherwise) {
+  if (element.clientWidth) widths.set(element, element.clientWidth);
+  return widths.get(element) ?? otherwise;
+}
+
 // Draw again whenever the element gets another width; returns what ends it.
 function whenResized(element, draw) {
-  let width = element.clientWidth;
+  let width = 0;
   const observer = new ResizeObserver(() => {
-    if (element.clientWidth === width) return;
+    if (!element.clientWidth || element.clientWidth === width) return;
     width = element.clientWidth;
     requestAnimationFrame(draw);
   });

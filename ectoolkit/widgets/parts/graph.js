@@ -1,6 +1,6 @@
 // Layers as boxes, edges as lines; zoomed and moved by changing what part of the plane is seen.
 const CELL = [74, 44], BOX = [64, 26];  // pixels at full size
-const HEIGHT = 300;
+const HEIGHT = 340;
 
 function render({ model, el }) {
   const box = root(el, "ect-graph");
@@ -15,7 +15,7 @@ function render({ model, el }) {
   bar.append(label, ...buttons, says);
   const picture = svg("svg", { class: "ect-graph-plane", role: "listbox", tabindex: "0", "aria-label": "layers" });
   box.append(bar, picture);
-  let nodes = [], lines = [], view = null, joined = [];
+  let known = "", nodes = [], lines = [], view = null, joined = [], moved = false;  // moved: somebody chose what to see
   const id = `ect-${Math.random().toString(36).slice(2)}`;
 
   columns.addEventListener("change", () => choose(model, { column: columns.value }));
@@ -38,8 +38,8 @@ function render({ model, el }) {
     }
     nodes = names.map((name, index) => node(name, ops[index], middle(places, index), index));
     picture.replaceChildren(arrow(), ...lines, ...nodes);
-    view = null;
-    showAll();
+    if (view && moved && known === names.join()) look(view); else showAll();  // other colours must not move the plane
+    known = names.join();
     colour();
     mark(false);
   }
@@ -165,18 +165,20 @@ function render({ model, el }) {
   }
 
   function frame() {
-    return { width: Math.max(picture.clientWidth, 200), height: HEIGHT };
+    return { width: widthOf(picture, 400), height: HEIGHT };
   }
 
   function showAll() {
     const { width, height } = whole(), room = frame();
     const scale = Math.min(1, room.width / (width + 10), room.height / (height + 10));
     const seen = { width: room.width / scale, height: room.height / scale };
+    moved = false;
     look({ x: (width - seen.width) / 2, y: (height - seen.height) / 2, ...seen });
   }
 
   function zoom(factor, at = null) {
     const room = frame(), scale = Math.min(3, Math.max(0.05, room.width / view.width * factor));
+    moved = true;
     const point = at ?? { x: view.x + view.width / 2, y: view.y + view.height / 2 };
     const width = room.width / scale, height = room.height / scale;
     look({
@@ -186,7 +188,7 @@ function render({ model, el }) {
 
   function bringIntoSight(index) {
     const [x, y] = middle(array(model, "places", "float32"), index);
-    const inside = x > view.x + BOX[0] && x < view.x + view.width - BOX[0] && y > view.y + BOX[1] && y < view.y + view.height - BOX[1];
+    const inside = Math.abs(x - view.x - view.width / 2) < view.width / 2 && Math.abs(y - view.y - view.height / 2) < view.height / 2;
     if (!inside) look({ ...view, x: x - view.width / 2, y: y - view.height / 2 });
   }
 
@@ -205,12 +207,12 @@ function render({ model, el }) {
   picture.addEventListener("pointerdown", (event) => {
     if (event.button) return;
     const start = { x: event.clientX, y: event.clientY, view }, scale = view.width / picture.clientWidth;
-    let moved = false;
+    let dragged = false;
     const move = (next) => {
       const [dx, dy] = [next.clientX - start.x, next.clientY - start.y];
-      if (!moved && Math.hypot(dx, dy) < 4) return;
-      if (!moved) picture.setPointerCapture(event.pointerId);
-      moved = true;
+      if (!dragged && Math.hypot(dx, dy) < 4) return;
+      if (!dragged) picture.setPointerCapture(event.pointerId);
+      dragged = moved = true;
       look({ ...view, x: start.view.x - dx * scale, y: start.view.y - dy * scale });
     };
     const end = () => {
@@ -225,7 +227,7 @@ function render({ model, el }) {
     watch(model, ["names", "ops", "places", "edges", "size"], draw),
     watch(model, ["values", "shade", "choices", "column", "label", "unit"], colour),
     watch(model, ["layer"], () => mark()),
-    whenResized(picture, () => { if (view) showAll(); }),
+    whenResized(picture, () => { if (moved) zoom(1); else showAll(); }),
   ];
   return () => stops.forEach((stop) => stop());
 }

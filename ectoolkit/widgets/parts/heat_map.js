@@ -40,7 +40,7 @@ function render({ model, el }) {
     names.hidden = !named;
     stage.setAttribute("aria-label", `${model.get("caption")}; ${rows} by ${columns}; arrow keys move`);
     names.replaceChildren(...(named ? model.get("row_names").map((text) => make("div", { title: text }, text)) : []));
-    const room = Math.max(120, body.clientWidth - (named ? names.offsetWidth + 6 : 0));
+    const room = Math.max(120, widthOf(body, 400) - (named ? names.offsetWidth + 6 : 0));
     if (model.get("square")) {
       const side = Math.max(1, Math.min(room / columns, TALLEST / rows, 24));
       cell = [side, side];

@@ -37,7 +37,7 @@ function render({ model, el }) {
     canvas.hidden = costs.hidden = empty;
     if (empty) return;
     const focused = handles.findIndex((handle) => handle === document.activeElement);
-    if (!held) x = scaleOf(Math.max(canvas.clientWidth, 240));
+    if (!held) x = scaleOf(widthOf(canvas, 400));
     const channels = array(model, "channels", "float32"), strip = channels.length > 3 ? STRIP : 0;
     picture.setAttribute("viewBox", `0 0 ${x.width} ${TOP + PLOT + AXIS + strip}`);
     picture.setAttribute("height", TOP + PLOT + AXIS + strip);
@@ -256,7 +256,7 @@ function render({ model, el }) {
     for (const [name, label] of [["sqnr_db", "SQNR"], ["rounding_db", "rounding"], ["clipping_db", "clipping"], ["weights_db", "weights"]]) {
       if (noise[name] !== undefined) words.push([label, `${decibels(noise[name])} dB`]);
     }
-    if (noise.saturated_low !== undefined) words.push(["clipped", `${percent(noise.saturated_low)} below, ${percent(noise.saturated_high)} above`]);
+    if (noise.clipped_low !== undefined) words.push(["clipped", `${percent(noise.clipped_low)} below, ${percent(noise.clipped_high)} above`]);
     if (model.get("busy")) words.push(["", "applying…"]);
     costs.replaceChildren(...words.map(([label, value]) => {
       const one = make("span", { "data-cost": label }, label ? `${label} ` : "");

@@ -73,7 +73,7 @@ function render({ model, el }) {
     texts = rows.map((row) => row.map((value, index) => cellText(value, numeric[index])));
     const wide = headings.map(([label, unit], index) => {
       const longest = texts.reduce((most, row) => Math.max(most, row[index].length), label.length + unit.length + 3);
-      return Math.min(longest, 30) + 3;
+      return Math.min(longest, 32) + 4;
     });
     widths.replaceChildren(...wide.map((letters) => make("col", { style: `width: ${letters}ch` })));
     table.style.minWidth = `${wide.reduce((sum, letters) => sum + letters, 0)}ch`;
@@ -120,7 +120,7 @@ function render({ model, el }) {
         cell.classList.add(shade.warn ? "ect-shade-warn" : "ect-shade-size");
         cell.style.setProperty("--ect-shade", `${Math.round(shade.strength * 100)}%`);
       }
-      if (texts[index][position].length > 30) cell.title = texts[index][position];
+      if (texts[index][position].length > 32) cell.title = texts[index][position];
       row.append(cell);
     });
     return row;

@@ -19,6 +19,7 @@ from ectoolkit.core.deployment import Deployment
 from ectoolkit.core.graph import Graph
 from ectoolkit.core.interpreter import Progress
 from ectoolkit.devices import (
+    Benchmark,
     Device,
     DeviceHealth,
     DeviceInfo,
@@ -30,8 +31,7 @@ from ectoolkit.devices import (
 )
 from ectoolkit.errors import DeviceError, StageError
 from ectoolkit.workflow.deployments import deployment_for, find_deployments
-from ectoolkit.workflow.device_html import panel_html
-from ectoolkit.workflow.device_times import DeviceTimes, time_device
+from ectoolkit.workflow.device_html import answers_html, photos_html
 from ectoolkit.workflow.preflight import Preflight, ask, device_state, input_state
 from ectoolkit.workflow.stage import Stage
 from ectoolkit.workflow.stages.interpret import Reference
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 #: what names a deployment: its directory, or itself
 Given = str | os.PathLike[str] | Deployment
-Found = TypeVar("Found", Preflight, DeviceTimes, Verdict, "Localized", ErrorMap)
+Found = TypeVar("Found", Preflight, Benchmark, Verdict, "Localized", ErrorMap)
 
 
 @dataclass(frozen=True, eq=False)
@@ -231,11 +231,19 @@ class DevicePanel(Stage[DeviceRun]):
         *,
         runs: int = 100,
         warmup: int = 10,
+        depths: Sequence[int] = (1,),
         deployment: Given | None = None,
         progress: Progress | None = None,
         **options: Any,
-    ) -> DeviceTimes:
+    ) -> Benchmark:
         """Time the deployment's own example, run by run, with what the device's sensors tell meanwhile.
+
+        Args:
+            device, deployment, options: as for `run`.
+            runs: how many are timed.
+            warmup: runs before, not timed.
+            depths: requests in flight; one load for each.
+            progress: called after each run; may raise to cancel.
 
         Raises:
             StageError: a stage before this one has not run.
@@ -243,9 +251,10 @@ class DevicePanel(Stage[DeviceRun]):
             Cancelled: `cancel` was called.
         """
 
-        def answer(report: Progress) -> DeviceTimes:
+        def answer(report: Progress) -> Benchmark:
+            found = self._deployment(deployment)
             with open_device(device, **options) as opened:
-                return time_device(opened, self._deployment(deployment), runs=runs, warmup=warmup, progress=report)
+                return opened.benchmark(found, runs=runs, warmup=warmup, depths=tuple(depths), progress=report)
 
         return self._keep("benchmark", progress, answer)
 
@@ -425,8 +434,8 @@ class DevicePanel(Stage[DeviceRun]):
         times = self.found.get("benchmark")
         if times is not None:
             facts = {f"{times.device}: {times.deployment} times": str(times.latency)}
-            if times.sensors.notice:
-                facts[f"{times.device}: sensors"] = times.sensors.notice
+            if times.notice:
+                facts[f"{times.device}: sensors and times"] = times.notice
             verdict = replace(verdict, facts={**verdict.facts, **facts})
         return verdict.save(path)
 
@@ -436,5 +445,10 @@ class DevicePanel(Stage[DeviceRun]):
     def summary(self) -> str:
         return f"{self.verdict}; {self.result.latency}"
 
-    def details_html(self) -> str:
-        return panel_html(self)
+    def pictures(self) -> list[tuple[str, str]]:
+        """The photos, with the best classes by float, int8 and device; none where the model is no classifier."""
+        html = photos_html(self)
+        return [("photos: float, int8 and device side by side", html)] if html else []
+
+    def answers_html(self) -> str:
+        return answers_html(self)
