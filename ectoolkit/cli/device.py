@@ -16,7 +16,7 @@ from ectoolkit.cli.console import Trust, note, print_table, progress_bar, say
 if TYPE_CHECKING:
     from ectoolkit.devices import Benchmark
 
-HELP = "Measure a device, look at a board, start a virtual one, or serve this machine's CPU"
+HELP = "Measure a device, look at a board, start a virtual one, or serve"
 BENCHMARK_HELP = """Time a deploy directory on a device: latency, throughput, the device's own times, its sensors.
 
 The directory's example runs again and again, after a warm-up. A row a number of requests in flight: times are the
