@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar
 
+from ectoolkit._optional import telling
 from ectoolkit.core.interpreter import Progress
 from ectoolkit.errors import Cancelled, EctoolkitWarning, StageError
 from ectoolkit.workflow.views import render
@@ -41,7 +42,7 @@ class StageEvent:
     Attributes:
         stage: whose event it is.
         kind: ``"state"`` or ``"progress"``.
-        done, total: steps, for ``"progress"``.
+        done, total: steps, for ``"progress"``; 0 of 0 while a library loads, before there is a step.
         label: of the step at hand.
     """
 
@@ -126,7 +127,8 @@ class Stage(ABC, Generic[Result]):
             start = time.perf_counter()
             # before the work: a stage that runs again meanwhile, in another thread, must make this result stale
             before = {stage.attribute: stage.generation for stage in self.flow.stages}
-            result = self._run(self._reporter(progress), *arguments, **settings)
+            with telling(self._wait_for):
+                result = self._run(self._reporter(progress), *arguments, **settings)
             self._based_on = {stage.attribute: before[stage.attribute] for stage in self.upstream}
             self._result, self.settings = result, settings
             self.seconds = time.perf_counter() - start
@@ -157,6 +159,9 @@ class Stage(ABC, Generic[Result]):
     def cancel(self) -> None:
         """Ask a running stage to stop at its next step; harmless where none runs."""
         self._cancel.set()
+
+    def _wait_for(self, library: str) -> None:
+        self._tell(StageEvent(self, "progress", label=f"loading {library}…"))
 
     def _reporter(self, progress: Progress | None) -> Progress:
         def report(done: int, total: int, label: str) -> None:
