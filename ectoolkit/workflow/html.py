@@ -34,6 +34,7 @@ def stage_html(stage: Stage[Any]) -> str:
     if stage.ready:
         parts.append(table_html(stage))
         parts.append(pictures_html(stage))
+    parts.append(stage.answers_html())
     return f'<div style="{_BOX}">{"".join(parts)}</div>'
 
 
