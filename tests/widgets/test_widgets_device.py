@@ -86,7 +86,7 @@ def test_a_planted_fault_is_on_the_ladder(panel: DeviceCard, fault: Fault) -> No
     assert ladder.headline == "✗ broken at cpu → faulty"
     assert ladder.location["layer"] == fault.layer == "stem"
     location = verdict.location
-    image, channel, h, w = location.index
+    image, (_, channel, h, w) = location.image, location.index
     assert (ladder.location["image"], ladder.location["channel"]) == (image, channel)
     assert np.unravel_index(ladder.location["element"], GRAPH.values["stem"].spec.shape[1:]) == (channel, h, w)
     rows, columns = ladder.around["rows"], ladder.around["columns"]
