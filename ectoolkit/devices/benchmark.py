@@ -6,17 +6,21 @@ itself measured stands under its own names and units (`Load.own`), and what is n
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
 import numpy as np
 
 from ectoolkit._optional import require
+from ectoolkit.core.atomic import replacing_file
 from ectoolkit.core.deployment import Deployment
 from ectoolkit.core.interpreter import Progress
 from ectoolkit.devices.base import Device, Latency
@@ -128,6 +132,42 @@ class Benchmark:
         pandas = require("pandas", feature="A table")
         rows = [dict(_host_columns(load)) | _device_columns(load) | load.sensor_means() for load in self.loads]
         return pandas.DataFrame(rows, columns=list(dict.fromkeys([*HOST_COLUMNS, *chain.from_iterable(rows)])))
+
+    def save(self, path: str | os.PathLike[str], facts: Mapping[str, str] | None = None) -> Path:
+        """Write a JSON file: the rows of `to_frame`, every request's time, every sample of the sensors.
+
+        Args:
+            path: of the file.
+            facts: what it holds for, such as `Device.identity`.
+
+        Raises:
+            InputError: it cannot be written.
+            MissingDependencyError: pandas is not installed.
+        """
+        path = Path(path).expanduser()
+        content = {
+            "format": "ectoolkit-benchmark",
+            "format_version": 1,
+            "device": self.device,
+            "deployment": self.deployment,
+            "warmup": self.warmup,
+            "notice": self.notice,
+            "facts": dict(facts or {}),
+            "rows": self.to_frame().to_dict("records"),
+            "loads": [
+                {
+                    "in_flight": load.in_flight,
+                    "elapsed_s": load.elapsed_s,
+                    "seconds": load.latency.seconds,
+                    "own": load.own,
+                    "sensors": {"seconds": load.sensors.seconds, **load.sensors.values},
+                }
+                for load in self.loads
+            ],
+        }
+        with replacing_file(path) as temporary:
+            temporary.write_bytes(msgspec.json.format(msgspec.json.encode(content), indent=1) + b"\n")
+        return path
 
 
 def _host_columns(load: Load) -> Iterator[tuple[str, float]]:

@@ -90,6 +90,23 @@ def test_error_and_cure_by_clicks(open_notebook: OpenNotebook, theme: str) -> No
     assert violations(notebook.page, ".ect-card") == []
 
 
+def test_six_stages_by_clicks(open_notebook: OpenNotebook) -> None:
+    """The whole page of a flow: every stage is opened and run, and the end equals the interpreter."""
+    notebook = open_notebook([FLOW, "flow"])
+    flow = notebook.page.locator(".ect-flow")
+    titles = notebook.lab.value("[f'{stage.number} · {stage.title}' for stage in flow.stages]")
+    for title in titles:
+        header = flow.locator(".jupyter-widget-Collapse-header", has_text=title)
+        header.click()
+        flow.locator(".jupyter-widget-Collapse-open button.ect-run").click()
+        expect(header).to_contain_text("✓ done")
+    device = flow.locator(".jupyter-widget-Collapse-open .ect-card")
+    expect(device.locator(".ect-summary")).to_contain_text("cpu equals the interpreter in every element")
+    assert notebook.lab.value("bool(flow.device.diff)") is True
+    notebook.shoot(flow, "flow")
+    assert violations(notebook.page, ".ect-flow") == []
+
+
 def test_cancel_during_calibration(open_notebook: OpenNotebook) -> None:
     notebook = open_notebook([FLOW + GATE, "flow.quantize"])
     card = notebook.card("quantize")

@@ -59,4 +59,13 @@ def test_sort_filter_choose(open_notebook: OpenNotebook, theme: str) -> None:
     chosen = table.locator('tr[aria-selected="true"]')
     expect(chosen).to_contain_text("block49.conv9")
     expect(chosen).to_be_in_viewport()
-    table.locator(".ect-table-scroll").press("End")
+
+
+def test_violations_are_found(open_notebook: OpenNotebook) -> None:
+    """A button without a name, planted in the table."""
+    notebook = open_notebook([TABLE])
+    table = notebook.output(0).locator(".ect-table")
+    expect(table.get_by_role("status")).to_have_text("500 rows")
+    table.evaluate("(table) => table.append(document.createElement('button'))")
+    (found,) = violations(notebook.page, ".ect-table")
+    assert found.startswith("button-name (critical): <button></button>")

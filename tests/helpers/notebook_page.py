@@ -73,7 +73,7 @@ class Watch:
         self.errors: list[str] = []
         self.external: list[str] = []
         self.allowed: list[str] = []
-        page.context.route(re.compile(r"^(?!data:|blob:)\w+://(?!127\.0\.0\.1[:/])"), self._refuse)
+        page.context.route(re.compile(r"^(?!data:|blob:|file:)\w+://(?!127\.0\.0\.1[:/])"), self._refuse)
         page.on("pageerror", lambda error: self.errors.append(str(error)))
         page.on("console", self._hear)
 
@@ -151,7 +151,20 @@ class NotebookPage:
     def shoot(self, what: Locator | Page, name: str) -> None:
         """A picture in the folder that $ECTOOLKIT_SCREENSHOTS names; without it, nothing."""
         if os.environ.get(FOLDER):
-            what.screenshot(path=Path(os.environ[FOLDER]) / f"{name}.png", animations="disabled")
+            self.picture(what, Path(os.environ[FOLDER]) / f"{name}.png")
+
+    def picture(self, what: Locator | Page, path: Path) -> None:
+        """A picture of a card or of the page; the page is made as tall as the card for that."""
+        size = self.page.viewport_size
+        box = what.bounding_box() if isinstance(what, Locator) else None
+        if size and box:
+            self.page.set_viewport_size(
+                {"width": size["width"], "height": max(size["height"], int(box["height"]) + 250)}
+            )
+            self.page.wait_for_timeout(200)
+        what.screenshot(path=path, animations="disabled")
+        if size and box:
+            self.page.set_viewport_size(size)
 
     def texts(self, rows: Locator) -> list[list[str]]:
         """The text of each cell of each row, in one look."""

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -13,8 +12,7 @@ import numpy as np
 
 from ectoolkit._optional import require
 from ectoolkit.core.deployment import MANIFEST, Deployment
-from ectoolkit.core.inputs import Inputs
-from ectoolkit.devices.base import Device, DeviceInfo, RunResult
+from ectoolkit.devices.base import Device, DeviceInfo
 from ectoolkit.devices.profile import Profile
 from ectoolkit.devices.rpc import handshake as hs
 from ectoolkit.devices.rpc import messages as m
@@ -23,6 +21,8 @@ from ectoolkit.devices.rpc.link import Link
 from ectoolkit.devices.rpc.tracker import find_server
 from ectoolkit.errors import DeviceError, MissingDependencyError, RemoteRefusedError, RemoteTransferError
 
+#: in `RunResult.metrics` and `Load.own`: milliseconds of the last run, on the server's clock
+OWN_TIME = "server_ms"
 _WHAT = "compiled library on another machine's CPU"
 #: for what takes no time to speak of
 _SHORT_S = 30.0
@@ -39,6 +39,8 @@ class RpcDevice(Device):
         threads: worker threads there; one for each CPU where None.
         timeout_s: for one run, or one piece of an upload.
         waiting_s: how long a tracker may look for a free server.
+
+    The device's own time of a run, `OWN_TIME`, is taken there; host times hold the way to it and back.
 
     Where the session is lost the error says so, and the next call opens another and sends the deployment again.
     """
@@ -64,7 +66,6 @@ class RpcDevice(Device):
         self._threads, self._timeout_s, self._waiting_s = threads, timeout_s, waiting_s
         self._link: Link | None = None
         self._facts: m.Facts | None = None
-        self._seconds: list[float] = []
 
     @classmethod
     def discover(cls) -> list[DeviceInfo]:
@@ -88,6 +89,16 @@ class RpcDevice(Device):
         link = self._link
         if link is not None:
             link.cancel()
+
+    _interrupt = cancel
+
+    def identity(self) -> Mapping[str, str]:
+        """See `Device.identity`; as the server tells it."""
+        far = self._facts
+        if far is None:
+            return super().identity()
+        held = "in its folder, by Landlock" if far.confined else "by nothing"
+        return {**super().identity(), "ectoolkit there": far.ectoolkit, "native code held there": held}
 
     def _open(self) -> None:
         self._connected()
@@ -134,7 +145,7 @@ class RpcDevice(Device):
             if self._connected() is not loaded:
                 loaded = self._send(deployment)
             ran = self._ask(loaded, deployment, m.Run([_bytes(array) for array in arrays]), doing)
-            self._seconds.append(ran.seconds)
+            self._metrics = {OWN_TIME: ran.seconds * 1e3}
             return [np.frombuffer(a, "<f4").reshape(s).copy() for a, s in zip(ran.arrays, shapes, strict=True)]
 
         return run
@@ -164,28 +175,6 @@ class RpcDevice(Device):
         except DeviceError as error:
             text = str(error).replace(m.HERE, str(deployment.path))
             raise (error if text == str(error) else type(error)(text)) from error.__cause__
-
-    def run(self, deployment: Deployment, inputs: Inputs | None = None) -> RunResult:
-        """As `Device.run`; ``metrics["device_s"]`` is the mean time of a run there, without the way to it and back."""
-        with self._one_at_a_time:
-            self._seconds = []
-            result = super().run(deployment, inputs)
-            return replace(result, metrics={"device_s": statistics.fmean(self._seconds)})
-
-    def device_times(self, deployment: Deployment, *, runs: int = 100, warmup: int = 10) -> list[float]:
-        """Seconds of each run of the deployment's own example, taken there; nothing travels between the runs.
-
-        Raises:
-            DeviceError: there would be nothing to time, or it cannot be run.
-        """
-        if runs < 1 or warmup < 0:
-            raise DeviceError(
-                f"runs={runs}, warmup={warmup}: expected at least one run to time, and no less than no warmup"
-            )
-        with self._one_at_a_time:
-            link = self._ready(deployment)
-            doing = f"run {deployment.manifest.name} {warmup + runs} times"
-            return list(self._ask(link, deployment, m.Time(runs, warmup), doing).seconds)
 
     def profile(self, deployment: Deployment, *, runs: int = 20) -> Profile:
         """See `Device.profile`; all of it is measured there."""

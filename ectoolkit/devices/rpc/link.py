@@ -49,7 +49,7 @@ class Watch:
         self._deadline = float("inf")
         self._cut = ""
         self._received = b""
-        #: why the session ended: ``""``, ``"ended"``, ``"gone"``, ``"silent"``, ``"late"``, ``"cancelled"``, ``"closed"``
+        #: why the session ended: ended, gone, silent, late, cancelled, closed; empty while it has not
         self.reason = ""
         self.status = 0
         self.over = threading.Event()
@@ -216,8 +216,8 @@ def _shake_hands(name: str, address: Address, key: str) -> tuple[socket.socket, 
         control = socket.create_connection((address.host, address.port), timeout=hs.STEP_S)
     except OSError as error:
         raise RemoteUnreachableError(
-            f"{name}: nothing listens at {address.endpoint} ({error.strerror or error}). Start {SERVE} on that machine, "
-            "or a tunnel to it: ssh -L PORT:127.0.0.1:PORT HOST"
+            f"{name}: nothing listens at {address.endpoint} ({error.strerror or error}). Start {SERVE} on that "
+            "machine, or a tunnel to it: ssh -L PORT:127.0.0.1:PORT HOST"
         ) from error
     try:
         mine = os.urandom(hs.NONCE_BYTES)
@@ -227,8 +227,8 @@ def _shake_hands(name: str, address: Address, key: str) -> tuple[socket.socket, 
         answer = _exactly(control, 1)
         if answer == hs.WRONG_KEY:
             raise RemoteRefusedError(
-                f"{name} knows another key. Give the one that {SERVE} printed there: open_device({name!r}, key=...), or "
-                f"the variable {hs.KEY_VARIABLE}"
+                f"{name} knows another key. Give the one that {SERVE} printed there: open_device({name!r}, key=...), "
+                f"or the variable {hs.KEY_VARIABLE}"
             )
         if answer == hs.FULL:
             raise RemoteRefusedError(

@@ -45,24 +45,13 @@ class Run(Message):
     arrays: list[bytes]
 
 
-class Time(Message):
-    """Run the example again and again."""
-
-    runs: int
-    warmup: int
-
-
 class Layers(Message):
     """Time each layer."""
 
     runs: int
 
 
-class AskBusy(Message):
-    """Say how busy the machine is."""
-
-
-Request = Describe | Begin | Put | Load | Run | Time | Layers | AskBusy
+Request = Describe | Begin | Put | Load | Run | Layers
 
 
 class Facts(Message):
@@ -88,22 +77,10 @@ class Ran(Message):
     seconds: float
 
 
-class Times(Message):
-    """Seconds of each run there."""
-
-    seconds: list[float]
-
-
 class Profiled(Message):
     """A `Profile` as MessagePack."""
 
     profile: bytes
-
-
-class Busy(Message):
-    """The load average of the last minute."""
-
-    load: float
 
 
 class Failure(Message):
@@ -118,7 +95,7 @@ class Failure(Message):
     text: str
 
 
-Reply = Facts | Done | Ran | Times | Profiled | Busy | Failure
+Reply = Facts | Done | Ran | Profiled | Failure
 HERE = "{deploy}"
 
 _encoder = msgspec.msgpack.Encoder()

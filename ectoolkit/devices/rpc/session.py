@@ -65,9 +65,7 @@ class Session:
             m.Put: self._put,
             m.Load: self._load,
             m.Run: self._run,
-            m.Time: self._time,
             m.Layers: self._layers,
-            m.AskBusy: lambda request: m.Busy(os.getloadavg()[0]),
         }
 
     def answer(self, data: bytes) -> bytes:
@@ -167,17 +165,6 @@ class Session:
         outputs = device.run_arrays(arrays)
         seconds = time.perf_counter() - start
         return m.Ran([output.tobytes() for output in outputs], seconds)
-
-    def _time(self, request: m.Time) -> m.Message:
-        device, deployment = self._loaded()
-        arrays = deployment.inputs()
-        seconds = []
-        for index in range(request.warmup + request.runs):
-            start = time.perf_counter()
-            device.run_arrays(arrays)
-            if index >= request.warmup:
-                seconds.append(time.perf_counter() - start)
-        return m.Times(seconds)
 
     def _layers(self, request: m.Layers) -> m.Message:
         device, deployment = self._loaded()

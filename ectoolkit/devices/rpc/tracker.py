@@ -86,7 +86,7 @@ def find_server(tracker: Address, timeout_s: float) -> Address:
             reason = f"no server in {timeout_s:g} s" if isinstance(error, TimeoutError) else str(error)
             raise RemoteUnreachableError(
                 f"{name}: the tracker gave no free server of the name {tracker.name!r} ({reason}). Start one with "
-                f"`ectoolkit device serve --tracker {tracker.endpoint} --name {tracker.name}`, or wait until one is free"
+                f"`ectoolkit device serve --tracker {tracker.endpoint} --name {tracker.name}`, or wait for one"
             ) from error
 
 
