@@ -18,7 +18,7 @@ import numpy as np
 from machine import cpu_name, cpus
 
 import ectoolkit as ect
-from ectoolkit.builders.mera.builder import SETTINGS
+from ectoolkit.builders.mera.options import SETTINGS
 from ectoolkit.errors import MissingDependencyError, PrecisionWarning
 from ectoolkit.mera.place import Place, find_place
 from ectoolkit.mera.session import Worker, close_idle_workers

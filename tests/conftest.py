@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
 from collections.abc import Iterator
 
 import hypothesis
@@ -11,10 +13,19 @@ import pytest
 from ectoolkit.devices.xrt.host import VARIABLE
 from ectoolkit.testing.virtual_u50 import VirtualBoard, missing, virtual_u50
 
+#: where programs keep what they remember between runs
+_STATE = "XDG_STATE_HOME"
+
 
 def pytest_configure(config: pytest.Config) -> None:
     # torch's C++ code says once a process that quantized tensors will be removed; models made by this flow need them.
     config.addinivalue_line("filterwarnings", "ignore:.*other quantized tensor creation functions.*")
+    # what tests build is not the user's to remember
+    os.environ[_STATE] = tempfile.mkdtemp(prefix="ectoolkit-state-")
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    shutil.rmtree(os.environ.pop(_STATE), ignore_errors=True)
 
 
 # how long an example takes says nothing on a busy machine; pytest's timeout still ends what hangs

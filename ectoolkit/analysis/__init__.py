@@ -15,8 +15,9 @@ from ectoolkit.analysis.images import image_table
 from ectoolkit.analysis.impact import Impact, measure_impact
 from ectoolkit.analysis.layers import layer_table
 from ectoolkit.analysis.layouts import GraphLayout, layout
+from ectoolkit.analysis.link_maps import ErrorMap
 from ectoolkit.analysis.measurement import Measurement, measure
-from ectoolkit.analysis.predictions import prediction_table
+from ectoolkit.analysis.predictions import prediction_table, top_table
 from ectoolkit.analysis.previews import Preview, preview
 from ectoolkit.analysis.profiles import profile_table
 from ectoolkit.analysis.ranking import Sensitivity, sensitivity
@@ -29,6 +30,7 @@ __all__ = [
     "AutoResult",
     "Budget",
     "Diff",
+    "ErrorMap",
     "GraphLayout",
     "Histogram",
     "Impact",
@@ -54,5 +56,6 @@ __all__ = [
     "profile_table",
     "sensitivity",
     "sufficiency_table",
+    "top_table",
     "warn_of_collapse",
 ]

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
 
 
 @dataclass(frozen=True)
@@ -73,3 +78,26 @@ def describe(name: str) -> Column:
     if better is None:
         better = "low" if any(word in _LOW for word in words) else ("" if ending else None)
     return Column(" ".join(_WORDS.get(word, word) for word in words), _UNITS.get(ending, ""), better)
+
+
+def extent(values: Iterable[float | None], better: str | None) -> list[Any]:
+    """Between which values a column is shaded: ``[low, high, better]``; nothing where its finite values do not differ.
+
+    A tenth of the values at the good end, where it has one, and a fiftieth at the other look alike: a layer at 140 dB
+    must not make those at 20 and 30 dB look the same.
+    """
+    finite = [value for value in values if value is not None and math.isfinite(value)]
+    if better is None or not finite or min(finite) == max(finite):
+        return []
+    shares = {"high": (0.02, 0.9), "low": (0.1, 0.98)}.get(better, (0.0, 1.0))
+    low, high = (float(end) for end in np.quantile(finite, shares))
+    return [low, high, better] if low < high else [float(min(finite)), float(max(finite)), better]
+
+
+def strength(value: float | None, ends: Sequence[Any]) -> float | None:
+    """How strongly a value is marked, 0 to 1: the bad end of `extent`, or a large size; None for no value."""
+    if not ends or value is None or math.isnan(value):
+        return None
+    low, high, better = ends
+    share = min(1.0, max(0.0, (value - low) / (high - low)))
+    return 1 - share if better == "high" else share

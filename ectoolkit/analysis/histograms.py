@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ectoolkit.analysis.plots import draw_histogram
+from ectoolkit.analysis.suggestions import grid_owner
 from ectoolkit.core.types import QuantParams
 from ectoolkit.errors import GraphError
 from ectoolkit.frontends.exported import FloatLayer
@@ -116,7 +117,10 @@ def histogram(model: ExportedModel, layer: str, of: str = "activation", bins: in
 def _of_activation(model: ExportedModel, layer: str, known: FloatLayer | None, bins: int) -> Histogram:
     statistics = model.statistics.tensors.get(layer)
     if statistics is None or not statistics.count:
-        raise GraphError(f"calibration did not look at layer {layer}; look at the layer before it")
+        owner = grid_owner(model.network, layer)
+        raise GraphError(
+            f"calibration did not look at layer {layer}, whose values lie on the grid of {owner}; look there"
+        )
     distribution = Distribution.of(statistics)
     together = -(-len(distribution.shares) // bins)
     own = has_own_grid(model, layer)

@@ -22,14 +22,14 @@ class Preview:
         layer: or input of the network.
         grid: of its output.
         prediction: of its isolated error, the same numbers as the ``predicted_…`` columns after the change.
-        saturated_low, saturated_high: shares of values beyond the grid's ends.
+        clipped_low, clipped_high: shares of values beyond the grid's ends, more than half a step.
     """
 
     layer: str
     grid: QuantParams
     prediction: Prediction
-    saturated_low: float
-    saturated_high: float
+    clipped_low: float
+    clipped_high: float
 
 
 def preview(model: ExportedModel, layer: str, **changes: Any) -> Preview:

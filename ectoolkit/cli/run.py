@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ectoolkit.cli.console import note, print_table, progress_bar, say
+from ectoolkit.cli.console import Trust, note, print_table, progress_bar, say
 from ectoolkit.cli.group import EXIT_DIFFERENT
 
 if TYPE_CHECKING:
@@ -72,11 +72,12 @@ def run(
         bool,
         typer.Option("--profile", help="Also print each layer's time, and its share of what the CPU can do at most."),
     ] = False,
+    trust: Trust = False,
 ) -> None:
     """See `HELP`."""
     import ectoolkit as ect
 
-    deployment = ect.load_deployment(directory)
+    deployment = ect.load_deployment(directory, trust=trust)
     options: dict[str, Any] = {} if threads is None else {"threads": threads}
     given = None if not inputs else _read(deployment, inputs, "input")
     expected = None if not reference else _read(deployment, reference, "output")
@@ -89,7 +90,7 @@ def run(
         progress(0, 0, "timing")
         # the first run warms up, so it overstates
         count = runs or max(1, min(_RUNS, int(_TIMING_SECONDS / max(result.latency_s, 1e-6))))
-        latency = opened.benchmark(deployment, runs=count, warmup=min(10, count))
+        latency = opened.benchmark(deployment, runs=count, warmup=min(10, count)).latency
         measured = None
         if profile:
             progress(0, 0, "timing each layer")

@@ -18,6 +18,7 @@ from ectoolkit.devices.base import Device, DeviceInfo
 from ectoolkit.devices.kernels import Measuring
 from ectoolkit.devices.parameters import load_parameters
 from ectoolkit.devices.profile import Profile
+from ectoolkit.devices.sensors import Reading
 from ectoolkit.errors import DeviceError, DeviceRunError, MissingDependencyError
 
 #: TVM's ThreadGroup::kSpecifyThreadShareAllCore: takes a list of CPUs and lets every thread run on any of them.  Mode
@@ -55,6 +56,10 @@ class CpuDevice(Device):
         except MissingDependencyError as error:
             return [DeviceInfo(cls.name, "compiled library on this CPU", False, str(error))]
         return [DeviceInfo(cls.name, f"compiled library on this CPU, {len(os.sched_getaffinity(0))} cores", True)]
+
+    def sensors(self) -> tuple[Reading, ...]:
+        """How busy the machine is: times taken beside other work say little."""
+        return (Reading("load", round(os.getloadavg()[0], 2), f"of {len(os.sched_getaffinity(0))} CPUs"),)
 
     def _open(self) -> None:
         self._tvm = require("tvm", feature="The cpu device")

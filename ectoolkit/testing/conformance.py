@@ -39,7 +39,7 @@ from ectoolkit.core.compare import compare
 from ectoolkit.core.deployment import Deployment
 from ectoolkit.core.graph import Graph
 from ectoolkit.core.interpreter import interpret
-from ectoolkit.devices import Device, DeviceInfo, Latency, list_devices, open_device
+from ectoolkit.devices import Benchmark, Device, DeviceInfo, list_devices, open_device
 from ectoolkit.errors import Cancelled, DeviceError, DeviceStateError, InputError
 from ectoolkit.testing.networks import example_input, island_graph, residual_graph, two_ended_graph
 
@@ -271,11 +271,17 @@ class DeviceConformance:
 
     def test_benchmark(self, name: str, usual: Built) -> None:
         with self.open(name) as device:
-            latency = device.benchmark(usual.deployment, runs=5, warmup=1)
+            found = device.benchmark(usual.deployment, runs=5, warmup=1, depths=(1, 2))
             for runs, warmup in ((0, 1), (1, -1)):
                 with pytest.raises(DeviceError, match=f"runs={runs}, warmup={warmup}"):
                     device.benchmark(usual.deployment, runs=runs, warmup=warmup)
-        assert isinstance(latency, Latency)
-        assert latency.runs == 5
-        assert 0 < latency.p50_s <= latency.p99_s
-        assert latency.mean_s <= latency.p99_s * 5
+        assert isinstance(found, Benchmark)
+        assert found.device == name
+        assert [load.in_flight for load in found.loads] == [1, 2]
+        for load in found.loads:
+            assert load.latency.runs == len(load.latency.seconds) == 5
+            assert 0 < load.latency.p50_s <= load.latency.p99_s
+            assert load.runs_per_s > 0
+            for measured in load.own.values():  # by the device itself, in every run or not at all
+                assert len(measured) == 5
+                assert np.isfinite(measured).all()

@@ -15,7 +15,7 @@ import ipywidgets
 import numpy as np
 
 from ectoolkit.analysis.columns import describe
-from ectoolkit.errors import EctoolkitError, StageError
+from ectoolkit.errors import EctoolkitError, EctoolkitWarning, StageError
 from ectoolkit.quantization.exported import ExportedModel
 from ectoolkit.widgets.background import Latest
 from ectoolkit.widgets.layer_settings import LayerSettings
@@ -139,7 +139,11 @@ class QuantizeExplorer:
             with warnings.catch_warnings(record=True) as heard:
                 warnings.simplefilter("always")
                 work(self._session())
-            shown = "".join(f'<div role="status">⚠ {escape(str(one.message))}</div>' for one in heard)
+            for one in heard:
+                if issubclass(one.category, EctoolkitWarning):
+                    shown += f'<div role="status">⚠ {escape(str(one.message))}</div>'
+                else:  # somebody else's: where warnings go
+                    warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
         except Exception as error:  # shown, and the controls come back
             shown = error_html(error)
         self._say(shown)

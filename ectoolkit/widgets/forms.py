@@ -15,6 +15,7 @@ from ectoolkit.builders import TARGETS
 from ectoolkit.builders.cpu.isa import ISAS
 from ectoolkit.quantization.config import ACTIVATION_BITS, METHODS, WEIGHTS, QuantConfig
 from ectoolkit.quantization.doors import DOORS
+from ectoolkit.widgets.parts.devices import DeviceList
 from ectoolkit.workflow import BuildStage, DevicePanel, ImportStage, InterpretStage, QuantizeStage, Stage
 
 _STYLE = {"description_width": "initial"}
@@ -183,21 +184,36 @@ class BuildForm(Form):
 
 
 class DeviceForm(Form):
-    """Device, threads, timed runs."""
+    """Device, deployment, images, threads, timed runs."""
 
     positional = ("device", "runs")
 
     def _fields(self, stage: Stage[Any]) -> dict[str, ipywidgets.ValueWidget]:
         assert isinstance(stage, DevicePanel)
-        known = [(info.name if info.available else f"{info.name} (not here)", info.name) for info in stage.devices]
         cpus = len(os.sched_getaffinity(0))
+        self.list = DeviceList(value="cpu")
+        self.list.show(stage.health)
         fields = {
-            "device": choice("device", known),
+            "device": self.list,
+            "deployment": ipywidgets.Combobox(
+                description="deployment", placeholder="the one just built", style=_STYLE, layout={"width": "26em"}
+            ),
+            "images": choice("images", [("all of the reference", 0)], "the first so many"),
             "threads": choice("threads", [("all", 0), *((str(n), n) for n in range(1, cpus + 1))]),
             "runs": number("timed runs", 20, 1, 10_000),
         }
-        fields["device"].observe(lambda change: self._limit(fields["threads"], change["new"]), names="value")
+        self.list.observe(lambda change: self._limit(fields["threads"], change["new"]), names="value")
         return fields
+
+    def offer(self, stage: DevicePanel) -> None:
+        """Offer the deployments and the numbers of images that there are now."""
+        self.fields["deployment"].options = [str(path) for path in stage.deployments]
+        count = len(stage.flow.interpret.result.names) if stage.flow.interpret.ready else 0
+        chosen, field = self.fields["images"].value, self.fields["images"]
+        options = [("all of the reference", 0), *((str(n), n) for n in range(1, count))]
+        if list(field.options) != options:
+            field.options = options
+            field.value = chosen if chosen < count else 0
 
     def _limit(self, threads: ipywidgets.Dropdown, device: str) -> None:
         """Threads are a setting of the cpu alone."""
@@ -205,9 +221,16 @@ class DeviceForm(Form):
 
     def call(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
         arguments, settings = super().call()
-        if self.fields["threads"].disabled or not settings["threads"]:
-            del settings["threads"]
-        return arguments, settings
+        settings["deployment"] = str(settings["deployment"]).strip()
+        unset = {name for name in ("deployment", "images", "threads") if not settings[name]}
+        if self.fields["threads"].disabled:
+            unset.add("threads")
+        return arguments, {name: value for name, value in settings.items() if name not in unset}
+
+    def _set(self, name: str, value: Any) -> bool:
+        if name == "deployment" and value is not None:
+            return super()._set(name, str(getattr(value, "path", value)))
+        return super()._set(name, value)
 
 
 FORMS: dict[type[Stage[Any]], type[Form]] = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 import weakref
+from collections.abc import Callable
 from html import escape
 from typing import Any
 
@@ -91,12 +92,17 @@ class StageCard:
 
     def start(self) -> None:
         """Run the stage with the form's settings, in a thread."""
+        self._launch(self._run)
+
+    def _launch(self, act: Callable[[Any], Any]) -> None:
         stage = self._stage()
         if stage is None:
             self._show_error(StageError("this session is gone; run the cell that makes it again"))
             return
         self.run_button.disabled = True  # until the stage's own event says the same
-        self._worker = threading.Thread(target=self._work, args=(stage,), name=f"ect-{stage.attribute}", daemon=True)
+        self._worker = threading.Thread(
+            target=self._work, args=(stage, act), name=f"ect-{stage.attribute}", daemon=True
+        )
         self._worker.start()
 
     def wait(self, timeout: float | None = None) -> None:
@@ -112,10 +118,13 @@ class StageCard:
             stage.cancel()
             self.label.value = "stopping at the next step…"
 
-    def _work(self, stage: Stage[Any]) -> None:
+    def _run(self, stage: Stage[Any]) -> None:
+        arguments, settings = self.form.call()
+        stage.run(*arguments, **settings)
+
+    def _work(self, stage: Stage[Any], act: Callable[[Any], Any]) -> None:
         try:
-            arguments, settings = self.form.call()
-            stage.run(*arguments, **settings)
+            act(stage)
         except Exception as error:
             self._refresh(stage)  # an error from before the run began brought no event
             self._show_error(error)

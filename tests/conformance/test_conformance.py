@@ -47,3 +47,10 @@ class TestXrtThroughPyxrt(DeviceConformance):
     def pyxrt(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.syspath_prepend(str(STAND_IN))
         monkeypatch.setenv("ECTOOLKIT_PYXRT_API", "2.23")
+
+
+@pytest.mark.usefixtures("plugin")
+class TestPlugin(DeviceConformance):
+    """A device of a package that pip has installed: tests/helpers/plugin."""
+
+    device = "mirror:left"

@@ -16,7 +16,8 @@ from model_zoo import RANDOM, calm
 from numpy.testing import assert_array_equal
 
 import ectoolkit as ect
-from ectoolkit.builders.mera.builder import LOG, SETTINGS
+from ectoolkit.builders.mera.builder import LOG
+from ectoolkit.builders.mera.options import SETTINGS
 from ectoolkit.core.graph import Graph
 from ectoolkit.data.random_weights import random_module
 from ectoolkit.errors import PrecisionWarning

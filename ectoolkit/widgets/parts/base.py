@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import pathlib
 import sys
-from collections.abc import Iterable
 from functools import cache
 from typing import Any, ClassVar
 
@@ -93,20 +92,6 @@ def plain(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return None if math.isnan(value) else ("Infinity" if value > 0 else "-Infinity")
     return value if value is None or isinstance(value, bool | int | float) else str(value)
-
-
-def shade(values: Iterable[float | None], better: str | None) -> list[Any]:
-    """How a column is shaded: ``[low, high, better]`` of its finite values; nothing where they do not differ.
-
-    A tenth of the values at the good end, where it has one, and a fiftieth at the other look alike: a layer at 140 dB
-    must not make those at 20 and 30 dB look the same.
-    """
-    finite = [value for value in values if value is not None and math.isfinite(value)]
-    if better is None or not finite or min(finite) == max(finite):
-        return []
-    shares = {"high": (0.02, 0.9), "low": (0.1, 0.98)}.get(better, (0.0, 1.0))
-    low, high = (float(end) for end in np.quantile(finite, shares))
-    return [low, high, better] if low < high else [float(min(finite)), float(max(finite)), better]
 
 
 @cache

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import traitlets
 
-from ectoolkit.analysis.columns import describe
+from ectoolkit.analysis.columns import describe, extent
 from ectoolkit.analysis.layouts import GraphLayout
-from ectoolkit.widgets.parts.base import Part, packed, plain, shade
+from ectoolkit.widgets.parts.base import Part, packed, plain
 from ectoolkit.widgets.selection import Selection
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ class LayerGraph(Part):
         with self.hold_sync():
             self.label, self.unit = column.label, column.unit
             self.values = [plain(value) for value in values]
-            self.shade = shade(values, "" if column.better is None else column.better)
+            self.shade = extent(values, "" if column.better is None else column.better)
 
     def __repr__(self) -> str:
         return f"LayerGraph({len(self.names)} layers)"

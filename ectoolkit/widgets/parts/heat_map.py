@@ -8,7 +8,8 @@ from typing import Any, ClassVar
 import numpy as np
 import traitlets
 
-from ectoolkit.widgets.parts.base import Part, packed, shade
+from ectoolkit.analysis.columns import extent
+from ectoolkit.widgets.parts.base import Part, packed
 
 
 class HeatMap(Part):
@@ -76,7 +77,7 @@ class HeatMap(Part):
             self.caption, self.note = caption, note
             self.data, self.shape = packed(matrix, "float32"), list(matrix.shape)
             self.row_names, self.column_names, self.units = list(rows), list(columns), list(units)
-            self.shades = [shade(part.ravel().tolist(), end) for part, end in zip(parts, better, strict=True)]
+            self.shades = [extent(part.ravel().tolist(), end) for part, end in zip(parts, better, strict=True)]
 
     def clear(self, note: str = "") -> None:
         """Show nothing but a note."""

@@ -256,7 +256,7 @@ function render({ model, el }) {
     for (const [name, label] of [["sqnr_db", "SQNR"], ["rounding_db", "rounding"], ["clipping_db", "clipping"], ["weights_db", "weights"]]) {
       if (noise[name] !== undefined) words.push([label, `${decibels(noise[name])} dB`]);
     }
-    if (noise.saturated_low !== undefined) words.push(["clipped", `${percent(noise.saturated_low)} below, ${percent(noise.saturated_high)} above`]);
+    if (noise.clipped_low !== undefined) words.push(["clipped", `${percent(noise.clipped_low)} below, ${percent(noise.clipped_high)} above`]);
     if (model.get("busy")) words.push(["", "applying…"]);
     costs.replaceChildren(...words.map(([label, value]) => {
       const one = make("span", { "data-cost": label }, label ? `${label} ` : "");

@@ -36,7 +36,7 @@ class HistogramView(Part):
         ends: where the handles stand; empty where there is no range.
         adjustable: whether they can be moved.
         noise: what the ends cost: ``sqnr_db`` and its parts ``rounding_db``, ``clipping_db``, ``weights_db``, all
-            decibels; ``saturated_low`` and ``saturated_high``, shares.
+            decibels; ``clipped_low`` and ``clipped_high``, shares.
         settled: counts how often handles were let go.
         busy: whether `apply` is at work.
         channel: as in `Selection`.
@@ -110,8 +110,8 @@ class HistogramView(Part):
         with self.hold_sync():
             self.note, self.grid = "", _numbers(found.grid)
             self.noise = _parts(found.prediction) | {
-                "saturated_low": found.saturated_low,
-                "saturated_high": found.saturated_high,
+                "clipped_low": found.clipped_low,
+                "clipped_high": found.clipped_high,
             }
 
     @traitlets.observe("settled")

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import traitlets
 
-from ectoolkit.analysis.columns import describe
-from ectoolkit.widgets.parts.base import Part, plain, shade
+from ectoolkit.analysis.columns import describe, extent
+from ectoolkit.widgets.parts.base import Part, plain
 from ectoolkit.widgets.selection import Selection
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class LayerTable(Part):
             self.numeric = [kind.kind in "iuf" for kind in shown.dtypes]
             self.rows = [[plain(value) for value in row] for row in shown.itertuples(index=False, name=None)]
             self.shades = [
-                shade(shown.iloc[:, index].tolist(), column.better) if self.numeric[index] else []
+                extent(shown.iloc[:, index].tolist(), column.better) if self.numeric[index] else []
                 for index, column in enumerate(described)
             ]
             self.chooses = _STANDS_FOR.get(names[0], "") if names else ""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ectoolkit.analysis.channels import channel_table
 from ectoolkit.analysis.collapse import warn_of_collapse
+from ectoolkit.analysis.columns import describe
 from ectoolkit.analysis.error_maps import error_map, image_errors
 from ectoolkit.analysis.histograms import Histogram, histogram
 from ectoolkit.analysis.images import image_table
@@ -35,6 +36,7 @@ from ectoolkit.quantization.statistics import Statistics
 from ectoolkit.quantization.statistics_file import load_statistics, save_statistics
 from ectoolkit.workflow.collapse_check import LOOKED_AT, warn_of_collapsed_eager
 from ectoolkit.workflow.image_check import warn_of_odd_images
+from ectoolkit.workflow.pictures import graph_svg, histogram_svg
 from ectoolkit.workflow.tuned_stage import Quantized, TunedStage
 
 if TYPE_CHECKING:
@@ -58,21 +60,21 @@ class QuantizeStage(TunedStage):
     shown = (
         "layer",
         "op",
-        "kind",
         "output",
         "bits",
+        "cumulative_sqnr_db",
+        "isolated_sqnr_db",
+        "predicted_sqnr_db",
+        "impact_sqnr_db",
+        "method",
+        "clip",
+        "saturated_high",
         "macs",
         "scale",
         "zero_point",
         "range_min",
         "range_max",
-        "method",
-        "clip",
-        "predicted_sqnr_db",
-        "isolated_sqnr_db",
-        "cumulative_sqnr_db",
-        "impact_sqnr_db",
-        "saturated_high",
+        "kind",
         "note",
     )
 
@@ -324,6 +326,20 @@ class QuantizeStage(TunedStage):
         if self._impact is not None:
             self._impact = self._impact.update(result)
         return layer_table(result, self._measurement, self._impact, result.predictions)
+
+    def pictures(self) -> list[tuple[str, str]]:
+        """The graph, shaded by how far each layer is from the float model, and the layer whose grid costs it most."""
+        table = self.table
+        column = next(name for name in ("cumulative_sqnr_db", "macs") if name in table)
+        known = dict(zip(table["layer"], table[column].tolist(), strict=True))
+        found, what = self.layout(), describe(column)
+        values = [known.get(name) for name in found.names]
+        title = " ".join(filter(None, (f"graph by {what.label}", what.unit)))
+        shown = [(title, graph_svg(found, values, what.better or "", what.unit))]
+        if "predicted_sqnr_db" in table and table["predicted_sqnr_db"].notna().any():
+            worst = str(table["layer"][int(table["predicted_sqnr_db"].argmin())])
+            shown.append((f"distribution of {worst}", histogram_svg(self.histogram(worst))))
+        return shown
 
     def summary(self) -> str:
         graph, table = self.graph, self.table
