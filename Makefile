@@ -68,6 +68,7 @@ bench: $(STAMP)  ## measure against other toolkits, as ratios; theirs: pip insta
 	$(BIN)/python benchmarks/boards.py
 	$(BIN)/python benchmarks/mera.py
 	$(BIN)/python benchmarks/accuracy.py
+	$(BIN)/python benchmarks/browser.py
 
 clean:  ## remove .venv and what tools left behind
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis demo_deploy

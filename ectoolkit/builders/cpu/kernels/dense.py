@@ -123,7 +123,7 @@ def dense(spec: DenseSpec, isa: Isa):
 
 
 #: numbers that every kernel gets, see `endings`
-SETTINGS = 9
+SETTINGS = 12
 
 
 def _flat_buffers(arguments):

@@ -20,6 +20,8 @@ INTS, FLOATS, BYTES = f"int32x{LANES}", f"float32x{LANES}", f"uint8x{LANES}"
 #: added to a float32 of less than 2^22 it leaves the rounded number in the low bits
 MAGIC = 1.5 * 2**23
 MAGIC_BITS = 0x4B400000
+#: arrays with a multiplier or shift a channel, by form
+_ARRAYS = {"plain": 2, "high": 1, "low": 1, "split": 0}
 
 
 @dataclass(frozen=True)
@@ -34,12 +36,15 @@ class Ending:
             `lowering.float_rounding` has proved that it makes the same codes.
         relu: of an add.
         other: dtype of an add's other operand.
+        moved: how a precise add moves its other operand to the output's grid: ``"split"`` (codes, by a whole number and
+            a fraction, see `_moved`), ``"high"`` or ``"low"`` (sums, as `form`), or ``"plain"``.
     """
 
     kind: str
     form: str = "plain"
     relu: bool = False
     other: str = ""
+    moved: str = "plain"
 
     @property
     def factors(self) -> tuple[str, ...]:
@@ -50,12 +55,14 @@ class Ending:
             return ("float32",)
         if self.form == "float":
             return ("float32", "int32")
-        own = ("int32", "int32") if self.form == "plain" else ("int32",)
-        return (*own, "int32", "int32") if self.kind == "precise_add" else own
+        own = ("int32",) * _ARRAYS[self.form]
+        return (*own, *("int32",) * _ARRAYS[self.moved]) if self.kind == "precise_add" else own
 
     @property
     def can_pair(self) -> bool:
         """Whether `pairs.finish_pair` knows this ending."""
+        if self.kind == "precise_add":
+            return "plain" not in (self.form, self.moved)
         return self.kind in ("codes", "add") and self.form in ("float", "high") and self.other in ("", "uint8")
 
     @property
@@ -131,16 +138,37 @@ def _scaled(x, factor, added):
 
 
 def _precise_add(ending, acc, factors, settings, other):
-    """The add of `ectoolkit.core.ops.precise_add`; int32 lanes, not clipped to the output's codes yet.
-
-    Settings from 5: the other operand's zero point; half a code and the output's zero point, with the fraction's bits;
-    how many bits; what a term may reach.
-    """
-    limit = settings[8]
+    """The add of `ectoolkit.core.ops.precise_add`; int32 lanes, not clipped to the output's codes yet."""
+    own, moved = factors[: _ARRAYS[ending.form]], factors[_ARRAYS[ending.form] :]
+    limit = settings[7]
     if ending.form == "plain":
-        own = T.Cast(INTS, saturate(requantize(acc, *factors[:2]), -limit, limit, "int64"))
+        term = T.Cast(INTS, saturate(requantize(acc, *own), -limit, limit, "int64")) + splat(settings[5], "int32")
     else:
-        own = _rounded(ending, acc, factors, settings, 0)
-    centred = T.Cast(INTS, other) - splat(settings[5], "int32")
-    moved = T.Cast(INTS, saturate(requantize(centred, *factors[-2:]), -limit, limit, "int64"))
-    return T.shift_right(own + moved + splat(settings[6], "int32"), splat(settings[7], "int32"))
+        term = _rounded(ending, acc, own, settings, settings[5])
+    return precise_total(ending, term, moved, settings, T.Cast(INTS, other), lambda sums, x, by: sums + x * by)
+
+
+def precise_total(ending, term, factors, settings, other, multiply_add):
+    """A term of a precise add and the other operand, moved, as codes.
+
+    Settings from 5: what the term has got on top, half a code and the output's zero point among it; how many bits are
+    below a code; what a term may reach.  From 8 in the split form: the whole number, the fraction, what is added to the
+    fraction's products, how many bits they lose; in the others the other operand's zero point and its shift.
+
+    Args:
+        ending: the form.
+        term: int32 lanes.
+        factors: of the other operand.
+        settings: int32 buffer.
+        other: int32 lanes.
+        multiply_add: ``(sums, x, by) -> sums + x * by`` on int32 lanes, where `x` is 0..255 and `by` fits 15 bits.
+    """
+    first, second, third, fourth = (splat(settings[place], "int32") for place in range(8, 12))
+    if ending.moved == "split":
+        total = multiply_add(term, other, first) + T.shift_right(other * second + third, fourth)
+    elif ending.moved == "plain":
+        limit = settings[7]
+        total = term + T.Cast(INTS, saturate(requantize(other - first, *factors), -limit, limit, "int64"))
+    else:
+        total = term + requantize_apart(other, factors[0], 0, settings[9], ending.moved == "high")
+    return T.shift_right(total, splat(settings[6], "int32"))

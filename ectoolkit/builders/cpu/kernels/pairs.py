@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from tvm.script import tirx as T
 
-from ectoolkit.builders.cpu.kernels.endings import MAGIC, rounded_in_float
-from ectoolkit.builders.cpu.kernels.expressions import LANES, products_apart
+from ectoolkit.builders.cpu.kernels.endings import MAGIC, precise_total, rounded_in_float
+from ectoolkit.builders.cpu.kernels.expressions import LANES, products_apart, requantize_apart
 
 #: bits that a result may have below its code in 16 bits: nine must be left
 MOST_BELOW = 6
@@ -16,12 +16,15 @@ BOTH = 2 * LANES
 
 
 def finish_pair(ending, accs, factors, settings, other):
-    """As `endings.finish` for two vectors, where its form is ``"float"``, or ``"high"`` with few bits below the code.
+    """As `endings.finish` for two vectors, where its form is ``"float"``, or ``"high"`` with few bits below the code, or
+    where it is a precise add of none but 32-bit forms.
 
     Returns:
         uint8, twice LANES.
     """
-    if ending.form == "float":
+    if ending.kind == "precise_add":
+        codes = _precise_add(ending, accs, factors, settings, other)
+    elif ending.form == "float":
         codes = _packed([rounded_in_float(acc, *own) for acc, own in zip(accs, factors, strict=True)])
     else:
         added = settings[1] if ending.kind == "codes" else 0
@@ -41,6 +44,31 @@ def _high_halves(even, odd):
     halves = [T.reinterpret(f"int32x{LANES}", vector) for vector in (even, odd)]
     places = [source + quarter + upper for quarter in range(0, LANES, 4) for source in (0, LANES) for upper in (1, 3)]
     return T.Shuffle(halves, places)
+
+
+def _precise_add(ending, accs, factors, settings, other):
+    """See `endings._precise_add`."""
+    totals = []
+    for acc, (own, *moved), operand in zip(accs, factors, _halves(other), strict=True):
+        term = requantize_apart(acc, own, settings[5], settings[4], ending.form == "high")
+        totals.append(precise_total(ending, term, moved, settings, operand, _words_multiplied))
+    return _packed(totals)
+
+
+def _halves(other):
+    """Elements in the order of channels as two vectors of int32 lanes, in the order that `_packed` undoes."""
+    firsts = [[quarter + half for quarter in range(0, BOTH, 8)] for half in (0, 4)]
+    if other.ty.dtype.bits == 32:
+        return [T.Shuffle([other], [first + lane for first in own for lane in range(4)]) for own in firsts]
+    words, zero = T.Cast(f"int16x{BOTH}", other), _words(0)
+    places = [[at for first in own for lane in range(4) for at in (first + lane, BOTH)] for own in firsts]
+    return [T.reinterpret(f"int32x{LANES}", T.Shuffle([words, zero], each)) for each in places]
+
+
+def _words_multiplied(sums, x, by):
+    """``sums + x * by``, the upper words of `x` being 0."""
+    words = [T.reinterpret(f"int16x{BOTH}", factor) for factor in (x, by)]
+    return T.call_llvm_pure_intrin(f"int32x{LANES}", "llvm.x86.avx512.vpdpwssd.512", sums, *words)
 
 
 def _words(value):

@@ -64,7 +64,7 @@ def _pairs(context: Context, ending: Ending, shift: int) -> str:
     """How two vectors may end together: `Tile.pairs`."""
     if not context.isa.packs or not ending.can_pair:
         return ""
-    if ending.form == "float":
+    if ending.form == "float" or ending.kind == "precise_add":
         return "straight"
     return "apart" if shift - 32 <= MOST_BELOW else ""
 

@@ -104,7 +104,7 @@ def _form(sums: _Sums, pair: tuple[np.ndarray, np.ndarray], added: int, ends: tu
             return _Form("float", [found.factor, offset], 0, found.shift)
     fixed = fixed_point(multiplier, shift, added, ends, sums.bound) if sums.apart else None
     if fixed is None:
-        return _Form("plain", [multiplier.astype(np.int32), shift.astype(np.int32)])
+        return _plain(pair, sums.bias.shape)
     return _Form("high" if fixed.shift >= 32 else "low", [fixed.multiplier], fixed.shift)
 
 
@@ -179,22 +179,73 @@ def _add_ending(context: Context, add: Node, sums: _Sums) -> _Ending:
 
 
 def _precise_add_ending(context: Context, node: Node, add: Node, sums: _Sums) -> _Ending:
-    """Of a layer with an add that rounds once; the settings are in `kernels.endings`."""
-    output, other = context.value(add.name), context.value(other_operand(node, add))
+    """Of a layer with an add that rounds once; the settings are in `kernels.endings.precise_total`."""
+    output, name = context.value(add.name), other_operand(node, add)
     fraction, limit = precise_add_op.FRACTION, precise_add_op.LIMIT
-    own, moved = (precise_add_op.term_multiplier(add, value, output) for value in (context.value(node.name), other))
-    form = _form(sums, own, 0, None)
-    if not (sums.bound * (own[0] * 2.0 ** -own[1]) < limit - 1).all():
+    own, moved = (precise_add_op.term_multiplier(add, context.value(operand), output) for operand in (node.name, name))
+    other = _moved(context, name, moved, sums)
+    added = (1 << (fraction - 1)) + (grid(output).zero_point << fraction) + other.added
+    form = _form(sums, own, added, None)
+    if not _within(sums.bound, own):
         # only the plain form cuts terms at their limit
-        multiplier, shift = (np.broadcast_to(array, sums.bias.shape).astype(np.int32) for array in own)
-        form = _Form("plain", [multiplier, shift])
-    settings = [
-        *_ends(context, add),
-        form.shift,
-        grid(other).zero_point,
-        (1 << (fraction - 1)) + (grid(output).zero_point << fraction),
-        fraction,
-        limit,
-    ]
-    form.factors.extend(np.asarray(array, np.int32) for array in moved)
-    return Ending("precise_add", form.name, bool(add.attributes["relu"]), other.spec.dtype), form, settings
+        form = _plain(own, sums.bias.shape)
+    settings = [*_ends(context, add), form.shift, added, fraction, limit, *other.settings]
+    form.factors.extend(other.factors)
+    relu, dtype = bool(add.attributes["relu"]), context.value(name).spec.dtype
+    return Ending("precise_add", form.name, relu, dtype, other.name), form, settings
+
+
+@dataclass(frozen=True)
+class _Moved:
+    """How the other operand of an add that rounds once is moved to the output's grid.
+
+    Attributes:
+        name: see `Ending.moved`.
+        factors: arrays with an element a channel.
+        settings: from the eighth on.
+        added: what the form needs to be added to the other term.
+    """
+
+    name: str
+    factors: list[np.ndarray]
+    settings: list[int]
+    added: int = 0
+
+
+def _moved(context: Context, name: str, pair: tuple[np.ndarray, np.ndarray], sums: _Sums) -> _Moved:
+    """The fastest form that is right for every value of the operand."""
+    value, producer = context.value(name), context.graph.producer(name)
+    zero_point = grid(value).zero_point
+    if value.spec.dtype == "uint8":
+        found = _split(int(pair[0]), int(pair[1]), zero_point)
+        if found is not None:
+            return found
+    elif sums.apart and producer is not None and producer.op == "conv2d":
+        bound = arithmetic.accumulator_bound(*(context.graph.constants[each] for each in producer.inputs[1:3]))
+        multiplier, shift = (np.broadcast_to(array, bound.shape) for array in pair)
+        fixed = fixed_point(multiplier, shift, 0, None, bound) if _within(bound, pair) else None
+        if fixed is not None:
+            return _Moved("high" if fixed.shift >= 32 else "low", [fixed.multiplier], [0, fixed.shift])
+    return _Moved("plain", _plain(pair, sums.bias.shape).factors, [zero_point, 0])
+
+
+def _split(multiplier: int, shift: int, zero_point: int) -> _Moved | None:
+    """R of codes by a whole number and a fraction, each product within 32 bits; None where they would not be.
+
+    With ``M = whole · 2^s + fraction``, R(q - z) = (q - z) · whole + (((q - z) · fraction + 2^(s - 1)) >> s) exactly.
+    """
+    whole, fraction = divmod(multiplier, 1 << shift)
+    if shift > 22 or whole >= 2**15:
+        return None
+    rest = (1 << (shift - 1)) - zero_point * fraction
+    return _Moved("split", [], [whole, fraction, rest, shift], -zero_point * whole)
+
+
+def _within(bound: np.ndarray, pair: tuple[np.ndarray, np.ndarray]) -> bool:
+    """Whether no term of an add that rounds once is cut."""
+    return bool((bound * (pair[0] * 2.0 ** -pair[1]) < precise_add_op.LIMIT - 1).all())
+
+
+def _plain(pair: tuple[np.ndarray, np.ndarray], shape: tuple[int, ...]) -> _Form:
+    """Rounding in 64-bit lanes."""
+    return _Form("plain", [np.broadcast_to(array, shape).astype(np.int32) for array in pair])
