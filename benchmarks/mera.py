@@ -112,7 +112,7 @@ class Times:
 
     Attributes:
         detour: sent to the worker, compiled there, and fetched: what calling MERA directly does.
-        called: of it in the worker, between its call of MERA and what that gave: what is left is the way there and back.
+        called: of it in the worker, calling MERA; the rest is the way there and back.
         whole: with the interpreter's reference, checks and hashes, which MERA alone does not have.
     """
 
