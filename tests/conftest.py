@@ -10,6 +10,8 @@ from collections.abc import Iterator
 import hypothesis
 import pytest
 
+pytest.register_assert_rewrite("ectoolkit.testing.conformance")  # before anybody imports it
+
 from ectoolkit.devices.xrt.host import VARIABLE
 from ectoolkit.testing.virtual_u50 import VirtualBoard, missing, virtual_u50
 
