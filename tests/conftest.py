@@ -11,8 +11,6 @@ import hypothesis
 import pytest
 from rpc_server import RpcServer, rpc_server
 
-pytest.register_assert_rewrite("ectoolkit.testing.conformance")  # before anybody imports it
-
 from ectoolkit.devices.xrt.host import VARIABLE
 from ectoolkit.testing.virtual_u50 import VirtualBoard, missing, virtual_u50
 
@@ -21,6 +19,7 @@ _STATE = "XDG_STATE_HOME"
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    pytest.register_assert_rewrite("ectoolkit.testing.conformance")  # before anybody imports it
     # torch's C++ code says once a process that quantized tensors will be removed; models made by this flow need them.
     config.addinivalue_line("filterwarnings", "ignore:.*other quantized tensor creation functions.*")
     # what tests build is not the user's to remember
