@@ -19,7 +19,6 @@ _STATE = "XDG_STATE_HOME"
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    pytest.register_assert_rewrite("ectoolkit.testing.conformance")  # before anybody imports it
     # torch's C++ code says once a process that quantized tensors will be removed; models made by this flow need them.
     config.addinivalue_line("filterwarnings", "ignore:.*other quantized tensor creation functions.*")
     # what tests build is not the user's to remember

@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from ectoolkit.builders import build
-from ectoolkit.testing.conformance import Built
-from ectoolkit.testing.networks import example_input, residual_graph
+pytest.register_assert_rewrite("ectoolkit.testing.conformance")
+
+from ectoolkit.builders import build  # noqa: E402  (the suite's assertions are rewritten where it is first imported)
+from ectoolkit.testing.conformance import Built  # noqa: E402
+from ectoolkit.testing.networks import example_input, residual_graph  # noqa: E402
 
 PLUGIN = Path(__file__).parents[1] / "helpers" / "plugin"
 
