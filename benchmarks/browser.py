@@ -116,7 +116,8 @@ def on_resnet(browser: Browser, lab: Lab) -> list[Row]:
     """Display of the quantize card, choosing layers, dragging a handle."""
     lab.run(FLOW, timeout=600)
     layers: list[str] = lab.value(
-        "[row.layer for row in flow.quantize.table.itertuples() if flow.quantize.histogram(row.layer).adjustable]"
+        "[row.layer for row in flow.quantize.table.itertuples() if row.op.startswith('conv2d')"
+        " and flow.quantize.histogram(row.layer).adjustable]"
     )[:REPEATS]
     context = new_context(browser, height=2400)
     with notebook_page(context, lab) as notebook:
@@ -190,8 +191,8 @@ def report(rows: list[Row], browser_version: str) -> None:
     found: dict[str, Any] = {"cpu": cpu_name(), "cores": len(cpus()), "chromium": browser_version}
     found["versions"] = versions(PACKAGES)
     names = ", ".join(f"{name} {version}" for name, version in found["versions"].items())
-    table = Table("ResNet-50 in JupyterLab", "measured", "at most", "", caption=f"{found['cpu']}, {found['cores']} cores; "
-                  f"Chromium {browser_version}, {names}")  # fmt: skip
+    holds_for = f"{found['cpu']}, {found['cores']} cores; Chromium {browser_version}, {names}"
+    table = Table("ResNet-50 in JupyterLab", "measured", "at most", "", caption=holds_for)
     for name, value, most, unit in rows:
         table.add_row(name, f"{value:.3g} {unit}", f"{most:g} {unit}", "✓" if value <= most else "over")
     Console().print(table)

@@ -45,7 +45,7 @@ function render({ model, el }) {
   }
 
   function arrow() {
-    const tip = svg("marker", { id, viewBox: "0 0 8 8", refX: 7, refY: 4, markerWidth: 6, markerHeight: 6, orient: "auto" });
+    const tip = svg("marker", { id, viewBox: "0 0 8 8", refX: 7, refY: 4, markerUnits: "userSpaceOnUse", markerWidth: 7, markerHeight: 7, orient: "auto" });
     tip.append(svg("path", { class: "ect-tip", d: "M0 0L8 4L0 8z" }));
     const store = svg("defs");
     store.append(tip);
