@@ -119,11 +119,12 @@ def on_resnet(browser: Browser, lab: Lab) -> list[Row]:
         "[row.layer for row in flow.quantize.table.itertuples() if row.op.startswith('conv2d')"
         " and flow.quantize.histogram(row.layer).adjustable]"
     )[:REPEATS]
-    context = new_context(browser, height=2400)
+    context = new_context(browser, height=1200)
     with notebook_page(context, lab) as notebook:
         page = notebook.open(lab.write("resnet50", ["flow.quantize"])).page
         page.locator(".jp-Cell").first.click()
         display = page.evaluate(_DISPLAY)
+        page.locator(".ect-histogram").scroll_into_view_if_needed()
         settle(notebook)
         chosen = []
         for layer in layers:

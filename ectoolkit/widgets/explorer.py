@@ -69,7 +69,7 @@ class QuantizeExplorer:
     def __init__(self, stage: QuantizeStage, selection: Selection) -> None:
         self._stage = weakref.ref(stage)
         self._generation = -1
-        self._changes, self._looks = Latest("ect-tune"), Latest("ect-look")
+        self._changes, self._looks = Latest("ect-tune"), Latest("ect-look", after=0.1)
         self.selection = selection
         self.histogram = HistogramView(preview=self._preview, apply=self._clip, selection=selection)
         self.channels = HeatMap(selection=selection, column_title="channel", column_chooses="channel")
