@@ -33,7 +33,7 @@ PACKAGES = ("ectoolkit", "torch", "anywidget", "ipywidgets", "jupyterlab", "play
 REPEATS = 20
 FLOW = """
 import ectoolkit as ect
-flow = ect.Flow(ect.load_model("torchvision/resnet50", weights=None), calibration=ect.sample_photos(8))
+flow = ect.Flow(ect.load_model("torchvision/resnet50", weights=None), calibration=ect.sample_photos(4))
 flow.quantize.run(door="export")
 flow.quantize.measure()
 """

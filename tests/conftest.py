@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import hypothesis
 import pytest
+from rpc_server import RpcServer, rpc_server
 
 from ectoolkit.devices.xrt.host import VARIABLE
 from ectoolkit.testing.virtual_u50 import VirtualBoard, missing, virtual_u50
@@ -50,3 +51,17 @@ def virtual(virtual_session: VirtualBoard, monkeypatch: pytest.MonkeyPatch) -> I
     monkeypatch.setenv(VARIABLE, str(virtual_session.host_file))
     yield virtual_session
     virtual_session.heal()
+
+
+@pytest.fixture(scope="session")
+def rpc_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RpcServer]:
+    """A server of the rpc device, in a process of its own: importing TVM there takes longer than the tests."""
+    with rpc_server(tmp_path_factory.mktemp("rpc"), "--limit-mb", "20", "--sessions", "3") as server:
+        yield server
+
+
+@pytest.fixture
+def rpc(rpc_session: RpcServer, monkeypatch: pytest.MonkeyPatch) -> RpcServer:
+    """The server, whose key is known to this test."""
+    monkeypatch.setenv("ECTOOLKIT_RPC_KEY", rpc_session.key)
+    return rpc_session

@@ -25,14 +25,14 @@ def image_errors(measurement: Measurement, kind: str = "cumulative") -> pd.DataF
         measurement: of a few images.
         kind: ``"cumulative"`` (everything up to the layer quantized) or ``"isolated"`` (this layer alone).
 
-    Columns: ``layer``, inputs of the network first, then in order of execution; and ``image_0_db``, ``image_1_db`` ...
-    decibels.  Layers that have no such error are left out.
+    Columns: ``layer``, inputs of the network first, then in order of execution; and ``image_0_sqnr_db``,
+    ``image_1_sqnr_db`` ... decibels.  Layers that have no such error are left out.
     """
     _require_kind(kind)
     sums = measurement.cumulative_by_image if kind == "cumulative" else measurement.isolated_by_image
     network = measurement.model.network
     names = [name for name in (*network.inputs, *(layer.name for layer in network.layers)) if name in sums[0]]
-    columns = [f"image_{image}_db" for image in range(len(sums))]
+    columns = [f"image_{image}_sqnr_db" for image in range(len(sums))]
     rows = (
         {"layer": name} | {column: one[name].sqnr_db for column, one in zip(columns, sums, strict=True)}
         for name in names

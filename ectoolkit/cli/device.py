@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ectoolkit.cli import serve
-from ectoolkit.cli.console import note, print_table, progress_bar, say
+from ectoolkit.cli.console import Trust, note, print_table, progress_bar, say
 
 if TYPE_CHECKING:
     from ectoolkit.devices import Benchmark
 
-HELP = "Measure a device, look at a board, start a virtual one, or serve this machine's CPU"
+HELP = "Measure a device, look at a board, start a virtual one, or serve"
 BENCHMARK_HELP = """Time a deploy directory on a device: latency, throughput, the device's own times, its sensors.
 
 The directory's example runs again and again, after a warm-up. A row a number of requests in flight: times are the
@@ -76,6 +76,7 @@ def benchmark(
         list[int] | None,
         typer.Option(min=1, show_default=False, help="Requests at a time; once for each row.  [default: 1, 2 and 4]"),
     ] = None,
+    trust: Trust = False,
     report: Annotated[
         Path | None,
         typer.Option(metavar="FILE.json", show_default=False, help="Write the rows and every run's time as JSON."),
@@ -86,7 +87,7 @@ def benchmark(
 
     if report is not None and report.suffix != ".json":
         raise typer.BadParameter(f"--report {report.name} ends in {report.suffix!r}; times are saved as .json")
-    deployment = ect.load_deployment(directory)
+    deployment = ect.load_deployment(directory, trust=trust)
     with ect.open_device(name) as device, progress_bar(f"timing on {name}") as progress:
         found = device.benchmark(deployment, runs=runs, warmup=warmup, depths=in_flight or [1, 2, 4], progress=progress)
         identity = device.identity()

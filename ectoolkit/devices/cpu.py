@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ectoolkit._optional import require
+from ectoolkit._optional import require, require_installed
 from ectoolkit.core.deployment import LIBRARY, Deployment
 from ectoolkit.core.host import host_architecture, missing_features
 from ectoolkit.devices.base import Device, DeviceInfo
@@ -52,7 +52,7 @@ class CpuDevice(Device):
     @classmethod
     def discover(cls) -> list[DeviceInfo]:
         try:
-            require("tvm.runtime", feature="The cpu device")
+            require_installed("tvm", feature="The cpu device")  # a list of devices must not take TVM's two seconds
         except MissingDependencyError as error:
             return [DeviceInfo(cls.name, "compiled library on this CPU", False, str(error))]
         return [DeviceInfo(cls.name, f"compiled library on this CPU, {len(os.sched_getaffinity(0))} cores", True)]

@@ -30,7 +30,7 @@ class LayerTime:
 
     Attributes:
         layers: names in the graph.
-        op: of each, joined by `` + ``.
+        op: of each, with ``+`` between them.
         kernels: in the library, in the order they run.
         seconds: the least of the runs.
         work: multiply-accumulates, and bytes of inputs, weights and output.

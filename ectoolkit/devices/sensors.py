@@ -69,7 +69,8 @@ def sampling(
         notice: for the trace.
         period_s: between two samples.
     """
-    found, over, start = SensorTrace(notice), threading.Event(), time.perf_counter()
+    found, over = SensorTrace(notice), threading.Event()
+    first: list[float] = []
 
     def sample() -> bool:
         try:
@@ -78,7 +79,9 @@ def sampling(
             found.trouble = str(error)
             return False
         if readings:
-            found.add(round(time.perf_counter() - start, 3), readings)
+            now = time.perf_counter()
+            first.append(now)
+            found.add(round(now - first[0], 3), readings)
         return bool(readings)
 
     def watch() -> None:

@@ -31,6 +31,7 @@ class FaultyDevice(Device):
     """
 
     name = "faulty"
+    runs_native_code = False
     planted: Fault | None = None
     shows_layers = False
 

@@ -42,7 +42,7 @@ class Answers:
         self.sensors = [StripChart() for _ in range(_SENSORS)]
         self.photos = PhotoBars(selection=selection)
         self.map = ErrorMapView(selection)
-        self.layer = ipywidgets.Dropdown(options=[""], description="layer", layout={"width": "20em"})
+        self.layer = ipywidgets.Dropdown(options=[""], description="layer", layout={"width": "26em"})
         self.against = ipywidgets.Dropdown(
             options=[("interpreter and device", "device"), ("float and interpreter", "float")],
             description="between",
@@ -57,11 +57,13 @@ class Answers:
     def widgets(self, map_button: ipywidgets.Button) -> list[ipywidgets.Widget]:
         """All there is, in the order of a session."""
         mapping = ipywidgets.HBox([self.layer, self.against, map_button], layout={"flex_flow": "row wrap"})
+        columns = {"grid_template_columns": "repeat(auto-fit, minmax(320px, 1fr))", "grid_gap": "0 12px"}
+        sensors = ipywidgets.GridBox(self.sensors, layout=columns)
         parts: dict[str, tuple[str, list[ipywidgets.Widget]]] = {
             "preflight": ("Preflight", [self.checks]),
             "judge": ("Verdict", [self.ladder]),
             "localize": ("Where it parts", [self.where]),
-            "benchmark": ("Times", [self.loads, self.latency, *self.sensors]),
+            "benchmark": ("Times", [self.loads, self.latency, sensors]),
             "photos": ("Photos: float, int8 and device", [self.photos]),
             "error_map": ("Error map", [mapping, self.map.view]),
         }
@@ -123,7 +125,7 @@ class Answers:
         note = "; ".join(filter(None, [found.notice, older]))
         title = f"latency of {found.deployment} on {found.device}"
         self.latency.show(np.array(latency.seconds) * 1e3, marks=levels, note=note, title=title, unit="ms", along="run")
-        names = [name for name, unit in sensors.units.items() if unit in ("W", "°C")][:_SENSORS]
+        names = [name for wanted in ("W", "°C") for name, unit in sensors.units.items() if unit == wanted][:_SENSORS]
         for chart, name in zip(self.sensors, [*names, *[None] * (_SENSORS - len(names))], strict=True):
             values = sensors.values[name] if name else []
             unit = sensors.units[name] if name else ""

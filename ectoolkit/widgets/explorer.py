@@ -9,12 +9,14 @@ import warnings
 import weakref
 from collections.abc import Callable, Mapping
 from html import escape
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import ipywidgets
 import numpy as np
 
 from ectoolkit.analysis.columns import describe
+from ectoolkit.analysis.error_maps import image_errors
+from ectoolkit.analysis.measurement import Measurement
 from ectoolkit.errors import EctoolkitError, EctoolkitWarning, StageError
 from ectoolkit.quantization.exported import ExportedModel
 from ectoolkit.widgets.background import Latest
@@ -24,6 +26,9 @@ from ectoolkit.widgets.selection import Selection
 from ectoolkit.widgets.tuning_bar import TuningBar
 from ectoolkit.workflow import QuantizeStage, StageEvent, StageState
 from ectoolkit.workflow.html import error_html
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 #: what can be done, and the call that does it in a script
 ACTIONS: Mapping[str, str] = {
@@ -69,6 +74,7 @@ class QuantizeExplorer:
     def __init__(self, stage: QuantizeStage, selection: Selection) -> None:
         self._stage = weakref.ref(stage)
         self._generation = -1
+        self._shown_measurement: Measurement | None = None
         self._changes, self._looks = Latest("ect-tune"), Latest("ect-look", after=0.1)
         self.selection = selection
         self.histogram = HistogramView(preview=self._preview, apply=self._clip, selection=selection)
@@ -197,9 +203,12 @@ class QuantizeExplorer:
         self._looks.submit(self._look)
 
     def _show_layer(self, stage: QuantizeStage) -> None:
-        """What is known at once."""
+        """What is known at once; first what the eye is on."""
         layer = self.selection.layer
+        self._show_distribution(stage, layer)
         self.settings.show(stage, layer)
+
+    def _show_distribution(self, stage: QuantizeStage, layer: str) -> None:
         result = stage.result if stage.is_tunable else None
         if not isinstance(result, ExportedModel):
             self.histogram.clear(_GUIDE if result is not None else "An integer graph has no statistics to look at.")
@@ -225,6 +234,7 @@ class QuantizeExplorer:
         if stage is None or not stage.is_tunable or not isinstance(stage.result, ExportedModel):
             for part in (self.channels, self.images, self.error_map):
                 part.clear()
+            self._shown_measurement = None
             return
         for part, look in (
             (self.channels, self._look_at_channels),
@@ -257,7 +267,12 @@ class QuantizeExplorer:
         )
 
     def _look_at_images(self, stage: QuantizeStage, layer: str) -> None:
-        table = stage.image_errors()
+        measured = stage.measure()
+        table = image_errors(measured)
+        self._colour_by_image(stage, table)
+        if measured is self._shown_measurement:
+            return
+        self._shown_measurement = measured
         self.images.show(
             table.drop(columns="layer").to_numpy().T,
             "SQNR of every layer for every image looked at",
@@ -266,6 +281,19 @@ class QuantizeExplorer:
             units=["dB"],
             better=["high"],
         )
+
+    def _colour_by_image(self, stage: QuantizeStage, errors: pd.DataFrame) -> None:
+        """The chosen image's errors in the graph; of all images where none is chosen."""
+        name = f"image_{self.selection.image}_sqnr_db"
+        table = stage.table
+        if name in errors:
+            known = dict(zip(errors["layer"], errors[name], strict=True))
+            table[name] = [known.get(stage.source_of(layer), np.nan) for layer in table["layer"]]
+        elif not self.graph.column.startswith("image_"):
+            return
+        self.graph.recolour(table)
+        if name in errors:
+            self.graph.column = name
 
     def _look_at_positions(self, stage: QuantizeStage, layer: str) -> None:
         image = self.selection.image

@@ -11,6 +11,8 @@ from collections.abc import Callable
 SHARE = 0.005
 #: seconds after the last sign of a viewer until reading ends
 PATIENCE_S = 15.0
+#: seconds between two readings
+PERIOD_S = 2.0
 
 
 class Refresher:
@@ -23,7 +25,7 @@ class Refresher:
         patience_s: how long after `seen` it still reads.
     """
 
-    def __init__(self, read: Callable[[], None], period_s: float = 2.0, patience_s: float = PATIENCE_S) -> None:
+    def __init__(self, read: Callable[[], None], period_s: float = PERIOD_S, patience_s: float = PATIENCE_S) -> None:
         self._read = weakref.WeakMethod(read)
         self._period_s, self._patience_s = period_s, patience_s
         self._until = 0.0

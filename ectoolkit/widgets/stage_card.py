@@ -143,6 +143,9 @@ class StageCard:
             self._refresh_head(stage)
 
     def _report(self, event: StageEvent) -> None:
+        if not event.total:  # a library loads
+            self.label.value = escape(event.label)
+            return
         now, last = time.monotonic(), event.done >= event.total
         if now - self._reported < INTERVAL and not last:
             return

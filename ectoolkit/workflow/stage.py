@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar
 
+from ectoolkit._optional import telling
 from ectoolkit.core.interpreter import Progress
 from ectoolkit.errors import Cancelled, EctoolkitWarning, StageError
 from ectoolkit.workflow.views import render
@@ -42,7 +43,7 @@ class StageEvent:
     Attributes:
         stage: whose event it is.
         kind: ``"state"`` or ``"progress"``.
-        done, total: steps, for ``"progress"``.
+        done, total: steps, for ``"progress"``; 0 of 0 while a library loads, before there is a step.
         label: of the step at hand.
     """
 
@@ -139,7 +140,8 @@ class Stage(ABC, Generic[Result]):
             self._cancel.clear()
             self.error = None
             self._tell(StageEvent(self, "state"))
-            yield self._reporter(progress)
+            with telling(self._wait_for):
+                yield self._reporter(progress)
         except BaseException as error:
             self.error = error
             raise
@@ -164,6 +166,9 @@ class Stage(ABC, Generic[Result]):
     def cancel(self) -> None:
         """Ask a running stage to stop at its next step; harmless where none runs."""
         self._cancel.set()
+
+    def _wait_for(self, library: str) -> None:
+        self._tell(StageEvent(self, "progress", label=f"loading {library}…"))
 
     def _reporter(self, progress: Progress | None) -> Progress:
         def report(done: int, total: int, label: str) -> None:

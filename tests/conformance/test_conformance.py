@@ -10,6 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from rpc_server import RpcServer
 
 from ectoolkit.testing.conformance import DeviceConformance
 
@@ -47,6 +48,14 @@ class TestXrtThroughPyxrt(DeviceConformance):
     def pyxrt(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.syspath_prepend(str(STAND_IN))
         monkeypatch.setenv("ECTOOLKIT_PYXRT_API", "2.23")
+
+
+class TestRpc(DeviceConformance):
+    """The compiled library in a server's process."""
+
+    @pytest.fixture
+    def name(self, rpc: RpcServer) -> str:
+        return rpc.name
 
 
 @pytest.mark.usefixtures("plugin")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -61,3 +62,17 @@ def test_listed_on_the_command_line(plugin_site: Path) -> None:
         "mirror:left": f"ready {WHAT} -",
         "mirror:right": f"not ready {WHAT} it hangs the wrong way round",
     }
+
+
+def test_a_package_that_comes_and_goes_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was found is kept only as long as no folder of packages changes."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+    before = [info.name for info in list_devices()]
+    assert "late" not in before
+    package = tmp_path / "late-1.0.dist-info"
+    package.mkdir()
+    (package / "METADATA").write_text("Metadata-Version: 2.1\nName: late\nVersion: 1.0\n", encoding="utf-8")
+    (package / "entry_points.txt").write_text("[ectoolkit.devices]\nlate = late:Device\n", encoding="utf-8")
+    assert [info.name for info in list_devices()] == sorted([*before, "late"])
+    shutil.rmtree(package)
+    assert [info.name for info in list_devices()] == before

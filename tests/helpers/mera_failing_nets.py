@@ -30,17 +30,32 @@ class Ends(Net):
 
 
 class Joined(Net):
-    """A concatenation of two convolutions; with `adds`, added to a third."""
+    """A concatenation of two convolutions, and what follows it."""
 
-    def __init__(self, adds: bool = False) -> None:
-        super().__init__()
+    def __init__(self, *layers: nn.Module) -> None:
+        super().__init__(*layers)
         self.left, self.right, self.join = conv(3, 8), conv(3, 13), FloatFunctional()
-        self.other, self.add = (conv(3, 21), FloatFunctional()) if adds else (None, None)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         x = self.quant(x)
-        y = self.join.cat([self.left(x), self.right(x)], 1)
-        return self.dequant(y if self.add is None else self.add.add(y, self.other(x)))  # type: ignore[misc]
+        return self.dequant(self.layers(self.join.cat([self.left(x), self.right(x)], 1)))
+
+
+class AddsToJoined(Joined):
+    """A convolution and a concatenation, added; or, with `taps`, each as an output."""
+
+    taps = False
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.other, self.add = conv(3, 21), FloatFunctional()
+
+    def forward(self, x: torch.Tensor) -> Any:
+        x = self.quant(x)
+        other, joined = self.other(x), self.join.cat([self.left(x), self.right(x)], 1)
+        if self.taps:
+            return self.dequant(other), self.dequant(joined)
+        return self.dequant(self.add.add(other, joined))
 
 
 class DroppedRelus(Net):
@@ -114,6 +129,9 @@ FATAL = {
     "named Conv": Failure(
         lambda: ConvNet(conv(3, 8)), "the class of (the model) has a name with 'Conv'", "compile failed: AssertionError"
     ),
+    "added to a join, Simulator": Failure(
+        AddsToJoined, "in its Simulator target where a concatenation is added: add.", "SIGABRT", target="Simulator"
+    ),
     "pooled to 3×2": Failure(
         lambda: Net(conv(3, 8), nn.AdaptiveAvgPool2d((3, 2)), conv(8, 8)),
         "layers.1: aten::adaptive_avg_pool2d to (3, 2) is wrong on EdgeCortix's compiler",
@@ -128,8 +146,9 @@ WRONG = {
         target="Simulator",
         qconfig=FULL_RANGE,
     ),
-    "joined output, Simulator": Failure(
-        Joined, "in its Simulator target where a concatenation is an output: join.", target="Simulator"
+    "joined output, Simulator": Failure(Joined, "not only convolutions use them: join.", target="Simulator"),
+    "joined and pooled, Simulator": Failure(
+        lambda: Joined(nn.AvgPool2d(2), nn.Conv2d(21, 5, 1)), "convolutions use them: join.", target="Simulator"
     ),
     "pooled to 3×3": Failure(
         lambda: Net(conv(3, 8), nn.AdaptiveAvgPool2d(3)),

@@ -22,7 +22,7 @@ from ectoolkit.testing.faults import Fault, draw
 from ectoolkit.testing.faulty_device import planted
 from ectoolkit.testing.networks import example_input, residual_graph
 from ectoolkit.widgets.cards import card_of
-from ectoolkit.widgets.device_card import DeviceCard
+from ectoolkit.widgets.device_card import ACTIONS, DeviceCard
 from ectoolkit.widgets.parts.devices import DeviceList
 from ectoolkit.widgets.parts.ladder import VerdictLadder
 from ectoolkit.widgets.parts.strip import StripChart
@@ -86,7 +86,7 @@ def test_a_planted_fault_is_on_the_ladder(panel: DeviceCard, fault: Fault) -> No
     assert ladder.headline == "✗ broken at cpu → faulty"
     assert ladder.location["layer"] == fault.layer == "stem"
     location = verdict.location
-    image, channel, h, w = location.index
+    image, (_, channel, h, w) = location.image, location.index
     assert (ladder.location["image"], ladder.location["channel"]) == (image, channel)
     assert np.unravel_index(ladder.location["element"], GRAPH.values["stem"].spec.shape[1:]) == (channel, h, w)
     rows, columns = ladder.around["rows"], ladder.around["columns"]
@@ -128,36 +128,63 @@ def test_choosing_the_layer_moves_the_map(panel: DeviceCard, fault: Fault) -> No
     assert shown.positions.note == "this layer has one position"
 
 
-def test_each_button_gives_what_a_script_gets(panel: DeviceCard, deploy: Path, tmp_path: Path) -> None:
+def test_each_button_gives_what_a_script_gets(panel: DeviceCard, fault: Fault, deploy: Path, tmp_path: Path) -> None:
+    assert set(ACTIONS) == {"run", *panel.buttons}
+    panel.form.list.value, panel.chain.value = "faulty", "cpu"
+    panel.form.fields["images"].value, panel.form.fields["runs"].value = 2, 7
+    panel.depths.value = (1, 2)
+    panel.answers.layer.value = "stem"
+    panel.report.value = str(tmp_path / "panel.json")
+    script = new_flow()
+    settings = {"device": "faulty", "chain": "cpu", "deployment": deploy, "images": 2, "runs": 7, "depths": (1, 2)}
+    names = {**settings, "flow": script, "layer": "stem", "report": tmp_path / "script.json"}
+    for name, call in ACTIONS.items():
+        if name == "run":
+            panel.start()
+            panel.wait(60)
+        else:
+            ask(panel, name)
+        eval(call, names)
+    mine, theirs = panel.flow.device, script.device  # type: ignore[attr-defined]
+    assert mine.found["preflight"] == theirs.found["preflight"]
+    assert mine.found["judge"].to_frame().equals(theirs.found["judge"].to_frame())
+    for name in ("judge", "localize"):
+        assert str(mine.found[name].location) == str(theirs.found[name].location) != "None"
+    np.testing.assert_array_equal(mine.found["error_map"].differences, theirs.found["error_map"].differences)
+    assert mine.found["error_map"].differences.any()
+    assert mine.top().equals(theirs.top())
+    assert mine.table.equals(theirs.table)
+    assert [load.in_flight for load in mine.found["benchmark"].loads] == [1, 2]
+    assert len(mine.found["benchmark"].latency.seconds) == 7
+    first, second = (
+        json.loads((tmp_path / name).read_text(encoding="utf-8")) for name in ("panel.json", "script.json")
+    )
+    assert (first["links"], first["location"]) == (second["links"], second["location"])
+    assert first["facts"]["faulty: deploy times"].startswith("latency over 7 runs: mean ")
+    assert panel.written.value == f"written: {tmp_path / 'panel.json'}"
+
+
+def test_photos_and_times_are_drawn(panel: DeviceCard) -> None:
     panel.form.list.value = "interpreter"
     panel.form.fields["images"].value = 2
-    script = new_flow().device
-    settings: dict[str, Any] = {"device": "interpreter", "deployment": deploy, "images": 2}
-    assert ask(panel, "preflight") == script.preflight(**settings)
-    assert "✓ ok" in panel.answers.checks.value
-    assert ask(panel, "judge").to_frame().equals(script.judge(**settings).to_frame())
-    assert ask(panel, "localize").location is script.localize(**settings)
-    panel.answers.layer.value = "stem"
-    script_map = script.error_map("stem", **settings)
-    np.testing.assert_array_equal(ask(panel, "error_map").differences, script_map.differences)
-    panel.form.fields["runs"].value = 7
-    times = ask(panel, "benchmark")
-    assert len(times.latency.seconds) == len(np.frombuffer(panel.answers.latency.data, np.float32)) == 7
-    assert [name for name, _ in panel.answers.latency.marks] == ["p50", "p95", "p99"]
     panel.start()
     panel.wait(60)
-    script.run("interpreter", 1, deployment=deploy, images=2)
-    assert panel.flow.device.top().equals(script.top())  # type: ignore[attr-defined]
+    top = panel.flow.device.top()  # type: ignore[attr-defined]
     assert [photo["name"] for photo in panel.answers.photos.photos] == ["image 0", "image 1"]
+    assert all(photo["picture"].startswith("data:image/jpeg") for photo in panel.answers.photos.photos)
     ways = panel.answers.photos.photos[0]["ways"]
     assert [way["by"] for way in ways] == ["int8", "interpreter"]
-    assert ways[0]["best"][0][0] == script.top().iloc[0]["class"]
-    assert ways[0]["best"][0][1] == pytest.approx(script.top().iloc[0]["share"])
-    panel.report.value = str(tmp_path / "verdict.json")
-    ask(panel, "save_report")
-    assert panel.written.value == f"written: {tmp_path / 'verdict.json'}"
-    facts = json.loads((tmp_path / "verdict.json").read_text(encoding="utf-8"))["facts"]
-    assert facts["interpreter: deploy times"].startswith("latency over 7 runs: mean ")
+    assert ways[0]["best"][0] == [top.iloc[0]["class"], pytest.approx(top.iloc[0]["share"])]
+    panel.form.fields["runs"].value = 7
+    times = ask(panel, "benchmark")
+    shown = np.frombuffer(panel.answers.latency.data, np.float32)
+    np.testing.assert_array_equal(shown, np.float32(np.array(times.latency.seconds) * 1e3))
+    assert panel.answers.latency.marks == [
+        ["p50", times.latency.p50_s * 1e3],
+        ["p95", times.latency.p95_s * 1e3],
+        ["p99", times.latency.p99_s * 1e3],
+    ]
+    assert panel.answers.sensors[0].data == b""  # the interpreter has no sensor
 
 
 def test_an_error_shows_and_the_buttons_come_back(deploy: Path) -> None:

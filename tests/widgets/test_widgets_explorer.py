@@ -103,9 +103,14 @@ def test_an_image_shows_where_its_error_is(session: ect.Flow) -> None:
     np.testing.assert_array_equal(
         np.frombuffer(explorer.error_map.data, "<f4").reshape(12, 12), session.quantize.error_map("second", 1)
     )
+    errors = session.quantize.image_errors().set_index("layer")["image_1_sqnr_db"]
+    assert explorer.graph.column == "image_1_sqnr_db"
+    assert explorer.graph.values[explorer.graph.names.index("second")] == errors["second"]
+    assert explorer.graph.values[explorer.graph.names.index("quant")] == errors["input0"]
     explorer.selection.image = 17
     explorer.wait(30)
     assert explorer.error_map.note == "there is no image 17; 4 were measured, counted from 0"
+    assert explorer.graph.column == "cumulative_sqnr_db"
 
 
 def test_layers_without_numbers_say_why(session: ect.Flow) -> None:

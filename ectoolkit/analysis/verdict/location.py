@@ -79,7 +79,7 @@ class Location:
         """What stands around the first differing element; None where the layer was not kept."""
         if self.found is None or self.expected is None:
             return None
-        return around(self.found, self.expected, self.index)
+        return around(self.found, self.expected, self.index, self.image)
 
     def histogram(self) -> pd.DataFrame:
         """Columns: ``lsb`` candidate - reference in steps of the output's grid, ``elements`` with that difference."""

@@ -23,12 +23,14 @@ class Neighbourhood:
 
     Attributes:
         at: index of the element in the middle, ``(n, c, h, w)`` where 4-D.
+        image: position of its image.
         axes: what rows and columns count: ``("h", "w")``; ``("n", "c")`` where 2-D.
         rows, columns: their indices in the layer.
         candidate, reference: codes, or real numbers where the layer makes those, ``(rows, columns)``.
     """
 
     at: tuple[int, ...]
+    image: int
     axes: tuple[str, str]
     rows: tuple[int, ...]
     columns: tuple[int, ...]
@@ -38,7 +40,7 @@ class Neighbourhood:
     @property
     def place(self) -> str:
         """The image and channel, for a caption."""
-        return f"image {self.at[0]}" + (f", channel {self.at[1]}" if len(self.at) == 4 else "")
+        return f"image {self.image}" + (f", channel {self.at[1]}" if len(self.at) == 4 else "")
 
     @property
     def difference(self) -> np.ndarray:
@@ -56,18 +58,19 @@ class Neighbourhood:
         )
 
 
-def around(candidate: np.ndarray, reference: np.ndarray, at: tuple[int, ...]) -> Neighbourhood:
+def around(candidate: np.ndarray, reference: np.ndarray, at: tuple[int, ...], image: int) -> Neighbourhood:
     """The window around an element.
 
     Args:
         candidate, reference: of the whole layer, one shape with at least two axes.
         at: the element.
+        image: position of its image among all, where `candidate` holds some of them.
     """
     rows = _near(at[-2], candidate.shape[-2], ROWS if candidate.ndim > 2 else 0)
     columns = _near(at[-1], candidate.shape[-1], COLUMNS_ASIDE)
     window: Any = (*at[:-2], slice(rows.start, rows.stop), slice(columns.start, columns.stop))
     axes = ("h", "w") if candidate.ndim == 4 else ("n", "c") if candidate.ndim == 2 else ("row", "column")
-    return Neighbourhood(at, axes, tuple(rows), tuple(columns), candidate[window], reference[window])
+    return Neighbourhood(at, image, axes, tuple(rows), tuple(columns), candidate[window], reference[window])
 
 
 def _near(place: int, size: int, radius: int) -> range:

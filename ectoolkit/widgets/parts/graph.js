@@ -45,7 +45,7 @@ function render({ model, el }) {
   }
 
   function arrow() {
-    const tip = svg("marker", { id, viewBox: "0 0 8 8", refX: 7, refY: 4, markerWidth: 6, markerHeight: 6, orient: "auto" });
+    const tip = svg("marker", { id, viewBox: "0 0 8 8", refX: 7, refY: 4, markerUnits: "userSpaceOnUse", markerWidth: 7, markerHeight: 7, orient: "auto" });
     tip.append(svg("path", { class: "ect-tip", d: "M0 0L8 4L0 8z" }));
     const store = svg("defs");
     store.append(tip);
@@ -118,9 +118,12 @@ function render({ model, el }) {
 
   function mark(look = true) {
     const index = chosen();
-    nodes.forEach((group, at) => group.setAttribute("aria-selected", String(at === index)));
+    const edges = array(model, "edges", "uint32");
+    nodes.forEach((group, at) => {
+      const selected = String(at === index);  // set only where it changes: each costs a look at the page's styles
+      if (group.getAttribute("aria-selected") !== selected) group.setAttribute("aria-selected", selected);
+    });
     lines.forEach((line, at) => {
-      const edges = array(model, "edges", "uint32");
       line.classList.toggle("ect-near", index >= 0 && (edges[2 * at] === index || edges[2 * at + 1] === index));
     });
     if (index >= 0) picture.setAttribute("aria-activedescendant", `${id}-${index}`);

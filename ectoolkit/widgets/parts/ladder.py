@@ -76,7 +76,7 @@ class VerdictLadder(Part):
         self.location = {
             "layer": location.layer,
             "text": str(location),
-            "image": location.index[0],
+            "image": location.image,
             "channel": location.index[1] if len(location.index) > 1 else -1,
             "element": _within_image(location),
         }

@@ -25,11 +25,12 @@ function render({ model, el }) {
     const known = values.filter((value) => !Number.isNaN(value));
     const levels = model.get("marks").map(([, value]) => value);
     let low = Math.min(...known, ...levels), high = Math.max(...known, ...levels);
-    if (high === low) { low -= Math.abs(low) * 0.05 || 1; high += Math.abs(high) * 0.05 || 1; }
+    const flat = high === low;
+    if (flat) { low -= Math.abs(low) * 0.05 || 1; high += Math.abs(high) * 0.05 || 1; }
     const first = places[0], last = places[places.length - 1];
     const x = (place) => LEFT + ((place - first) / (last - first || 1)) * (width - LEFT - RIGHT);
     const y = (value) => TOP + ((high - value) / (high - low)) * (HEIGHT - TOP - BOTTOM);
-    return { x, y, low, high, known };
+    return { x, y, low, high, known, flat };
   }
 
   // Names of levels at the right edge, moved apart where they would meet.
@@ -57,7 +58,7 @@ function render({ model, el }) {
     readout.textContent = "";
     if (!values.length) { frame.replaceChildren(); return; }
     const width = Math.max(260, frame.clientWidth || 600);
-    const { x, y, low, high, known } = scales(width);
+    const { x, y, low, high, known, flat } = scales(width);
     const chart = svg("svg", { width, height: HEIGHT, viewBox: `0 0 ${width} ${HEIGHT}`, tabindex: 0, role: "slider" });
     const marks = model.get("marks").map(([name, value]) => `${name} ${numberText(value)}${unit()}`).join(", ");
     const label = `${model.get("title")}: ${known.length} values from ${numberText(Math.min(...known))} to ` +
@@ -66,7 +67,8 @@ function render({ model, el }) {
     dress(chart, { ...state, "aria-valuetext": said(0) }, "");
     if (known.length) {
       marksOf(chart, width, y);
-      if (!marks) {
+      if (!marks && flat) chart.append(svg("text", { x: width - RIGHT + 8, y: y(known[0]) + 4 }, `${numberText(known[0])}${unit()}`));
+      else if (!marks) {
         chart.append(svg("text", { x: width - RIGHT + 8, y: TOP + 8 }, `${numberText(high)}${unit()}`));
         chart.append(svg("text", { x: width - RIGHT + 8, y: HEIGHT - BOTTOM }, `${numberText(low)}${unit()}`));
       }

@@ -128,7 +128,7 @@ def test_table() -> None:
 @pytest.mark.parametrize("depth", [1, 3])
 def test_an_error_ends_it(deployment: Deployment, depth: int) -> None:
     with CountingDevice(fail_at=4) as device:
-        with pytest.raises(DeviceRunError, match="^it fell over$"):
+        with pytest.raises(DeviceRunError, match=r"^it fell over$"):
             device.benchmark(deployment, runs=100, warmup=0, depths=(depth,))
         assert device.runs < 4 + depth + 1
         assert device.benchmark(deployment, runs=2, warmup=0).latency.runs == 2
@@ -140,7 +140,7 @@ def test_cancelled(deployment: Deployment, depth: int) -> None:
         if done == 5:
             raise Cancelled("enough")
 
-    with CountingDevice() as device, pytest.raises(Cancelled, match="^enough$"):
+    with CountingDevice() as device, pytest.raises(Cancelled, match=r"^enough$"):
         device.benchmark(deployment, runs=100, warmup=0, depths=(depth,), progress=cancel)
     assert device.runs < 5 + 2 * depth
 

@@ -85,7 +85,7 @@ def test_a_run_that_can_be_interrupted_ends(deployment: Deployment) -> None:
         run = pool.submit(device.run, deployment)
         assert device.running.wait(30)
         device.close()
-        with pytest.raises(Cancelled, match="^interrupted$"):
+        with pytest.raises(Cancelled, match=r"^interrupted$"):
             run.result(30)
     assert device.happened == ["asked to end", "closed"]
     device.close()

@@ -55,9 +55,9 @@ def test_a_planted_fault_is_found_by_truncated_graphs(flow: ect.Flow) -> None:
     assert near.difference[near.rows.index(location.index[2]), near.columns.index(location.index[3])] == (
         location.candidate - location.reference
     )
-    assert wrong.differences[location.index] == location.candidate - location.reference
+    assert wrong.differences[location.image, *location.index[1:]] == location.candidate - location.reference
     table = wrong.to_frame()
-    assert int(table["mismatches"].sum()) == location.mismatches
+    assert int(table["mismatches"][list(location.images)].sum()) == location.mismatches
     assert table["max_abs"].max() == wrong.by_channel().max() == max(wrong.positions(image).max() for image in range(3))
 
 

@@ -182,9 +182,7 @@ def _precise_add_ending(context: Context, node: Node, add: Node, sums: _Sums) ->
     """Of a layer with an add that rounds once; the settings are in `kernels.endings.precise_total`."""
     output, name = context.value(add.name), other_operand(node, add)
     fraction, limit = precise_add_op.FRACTION, precise_add_op.LIMIT
-    own, moved = (
-        precise_add_op.term_multiplier(add, context.value(operand), output) for operand in (node.name, name)
-    )
+    own, moved = (precise_add_op.term_multiplier(add, context.value(operand), output) for operand in (node.name, name))
     other = _moved(context, name, moved, sums)
     added = (1 << (fraction - 1)) + (grid(output).zero_point << fraction) + other.added
     form = _form(sums, own, added, None)
