@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import threading
@@ -114,6 +115,7 @@ def test_closing_ends_a_run(small: tuple[Graph, np.ndarray], mera: Any, tmp_path
     with ThreadPoolExecutor(1) as pool:
         device.__enter__()
         device.load(deployment)
+        assert re.fullmatch(r"mera [\d.]+.* on .+, Python 3\.10\.\d+.*", device.identity()["MERA"])
         os.kill(device._worker.pid, signal.SIGSTOP)  # type: ignore[attr-defined]
         run = pool.submit(device.run, deployment)
         while device._one_at_a_time.acquire(blocking=False):  # until the run has it
