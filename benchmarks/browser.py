@@ -33,7 +33,7 @@ PACKAGES = ("ectoolkit", "torch", "anywidget", "ipywidgets", "jupyterlab", "play
 REPEATS = 20
 FLOW = """
 import ectoolkit as ect
-flow = ect.Flow(ect.load_model("torchvision/resnet50", weights=None), calibration=ect.sample_photos(8))
+flow = ect.Flow(ect.load_model("torchvision/resnet50", weights=None), calibration=ect.sample_photos(4))
 flow.quantize.run(door="export")
 flow.quantize.measure()
 """
@@ -119,11 +119,12 @@ def on_resnet(browser: Browser, lab: Lab) -> list[Row]:
         "[row.layer for row in flow.quantize.table.itertuples() if row.op.startswith('conv2d')"
         " and flow.quantize.histogram(row.layer).adjustable]"
     )[:REPEATS]
-    context = new_context(browser, height=2400)
+    context = new_context(browser, height=1200)
     with notebook_page(context, lab) as notebook:
         page = notebook.open(lab.write("resnet50", ["flow.quantize"])).page
         page.locator(".jp-Cell").first.click()
         display = page.evaluate(_DISPLAY)
+        page.locator(".ect-histogram").scroll_into_view_if_needed()
         settle(notebook)
         chosen = []
         for layer in layers:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 
 Job = Callable[[], object]
@@ -12,10 +13,14 @@ class Latest:
     """Runs jobs in a thread; of those that wait, only the newest.
 
     A page asks for more than can be computed: a layer for each press of an arrow key.  What was asked for last counts.
+
+    Args:
+        name: of the thread.
+        after: seconds a job waits, so that what the page is answered at once does not share the processor with it.
     """
 
-    def __init__(self, name: str) -> None:
-        self._name = name
+    def __init__(self, name: str, after: float = 0.0) -> None:
+        self._name, self._after = name, after
         self._lock = threading.Lock()
         self._waiting: Job | None = None
         self._thread: threading.Thread | None = None
@@ -42,8 +47,11 @@ class Latest:
     def _work(self) -> None:
         while True:
             with self._lock:
-                job, self._waiting = self._waiting, None
-                if job is None:
+                if self._waiting is None:
                     self._thread = None
                     return
-            job()
+            time.sleep(self._after)
+            with self._lock:
+                job, self._waiting = self._waiting, None
+            if job is not None:
+                job()

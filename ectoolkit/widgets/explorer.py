@@ -75,7 +75,7 @@ class QuantizeExplorer:
         self._stage = weakref.ref(stage)
         self._generation = -1
         self._shown_measurement: Measurement | None = None
-        self._changes, self._looks = Latest("ect-tune"), Latest("ect-look")
+        self._changes, self._looks = Latest("ect-tune"), Latest("ect-look", after=0.1)
         self.selection = selection
         self.histogram = HistogramView(preview=self._preview, apply=self._clip, selection=selection)
         self.channels = HeatMap(selection=selection, column_title="channel", column_chooses="channel")
@@ -203,9 +203,12 @@ class QuantizeExplorer:
         self._looks.submit(self._look)
 
     def _show_layer(self, stage: QuantizeStage) -> None:
-        """What is known at once."""
+        """What is known at once; first what the eye is on."""
         layer = self.selection.layer
+        self._show_distribution(stage, layer)
         self.settings.show(stage, layer)
+
+    def _show_distribution(self, stage: QuantizeStage, layer: str) -> None:
         result = stage.result if stage.is_tunable else None
         if not isinstance(result, ExportedModel):
             self.histogram.clear(_GUIDE if result is not None else "An integer graph has no statistics to look at.")

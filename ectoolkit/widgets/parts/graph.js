@@ -118,9 +118,12 @@ function render({ model, el }) {
 
   function mark(look = true) {
     const index = chosen();
-    nodes.forEach((group, at) => group.setAttribute("aria-selected", String(at === index)));
+    const edges = array(model, "edges", "uint32");
+    nodes.forEach((group, at) => {
+      const selected = String(at === index);  // set only where it changes: each costs a look at the page's styles
+      if (group.getAttribute("aria-selected") !== selected) group.setAttribute("aria-selected", selected);
+    });
     lines.forEach((line, at) => {
-      const edges = array(model, "edges", "uint32");
       line.classList.toggle("ect-near", index >= 0 && (edges[2 * at] === index || edges[2 * at + 1] === index));
     });
     if (index >= 0) picture.setAttribute("aria-activedescendant", `${id}-${index}`);
