@@ -132,20 +132,30 @@ class DevicePanel(DeviceQuestions[DeviceRun]):
 
     @property
     def predictions(self) -> pd.DataFrame:
-        """One row an image: float, int8 and device; see `ectoolkit.analysis.predictions.prediction_table`."""
+        """One row an image: float, int8 and device; see `ectoolkit.analysis.predictions.prediction_table`.
+
+        Raises:
+            StageError: the model is no classifier with known class names, or the reference has run again since.
+        """
+        if self.stale:
+            raise StageError(
+                "the device's results are older than the reference or the build, so they are of other images or codes; "
+                "call flow.device.run() again"
+            )
         return self.flow.interpret.prediction_table(self._scores(), self.result.images)
 
     def top(self, count: int = 5) -> pd.DataFrame:
         """The best classes of each image by float, int8 and device; see `ectoolkit.analysis.predictions.top_table`.
 
-        The device's are there after `run`.
+        The device's are there after `run`, until a stage before it runs again.
 
         Raises:
             StageError: the model is no classifier with known class names, or the reference has not run.
         """
         reference = self.flow.interpret.result
-        images = self.result.images if self.ready else None
-        scores = self.flow.interpret.scores(self._scores() if self.ready else {}, images)
+        current = self.ready and not self.stale
+        images = self.result.images if current else None
+        scores = self.flow.interpret.scores(self._scores() if current else {}, images)
         return top_table(scores, self.flow.class_names, reference.first(images).names, count)
 
     def _scores(self) -> dict[str, np.ndarray]:
