@@ -1,4 +1,5 @@
-"""What the way to a board costs, on the virtual one: a call, a deployment's run, opening, refreshing its health.
+"""What the way to a device costs: a run on a server of the rpc device; on the virtual board a call, a deployment's run,
+opening, refreshing its health.
 
     make bench
 
@@ -16,6 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from machine import cpu_name, cpus, versions
+from remote import measure_rpc
 from rich.console import Console
 from rich.table import Table
 
@@ -31,19 +33,28 @@ RESULTS = Path(__file__).parent / "results" / "boards.json"
 
 def main() -> None:
     """Measure, print and save; says why where the virtual board cannot start."""
-    lacking = missing()
-    if lacking is not None:
-        Console().print(f"boards: not measured: {lacking}")
-        return
-    with virtual_u50() as board, tempfile.TemporaryDirectory() as folder:
-        rows = [*measure_calls(board), *measure_deployment(Path(folder)), *measure_health()]
-    table = Table("measured on the virtual U50", "value", "unit")
+    with tempfile.TemporaryDirectory() as folder:
+        rows = measure_rpc(Path(folder))
+        show("measured on a server at the loopback", rows)
+        lacking = missing()
+        if lacking is None:
+            with virtual_u50() as board:
+                found = [*measure_calls(board), *measure_deployment(Path(folder)), *measure_health()]
+            show("measured on the virtual U50", found)
+            rows += found
+        else:
+            Console().print(f"boards: not measured: {lacking}")
+    RESULTS.parent.mkdir(exist_ok=True)
+    known = {"cpu": cpu_name(), "cores": len(cpus()), "versions": versions(["ectoolkit", "numpy", "msgspec"])}
+    RESULTS.write_text(json.dumps({**known, "rows": rows}, indent=1) + "\n")
+
+
+def show(title: str, rows: list[tuple[str, float, str]]) -> None:
+    """A table on the terminal."""
+    table = Table(title, "value", "unit")
     for name, value, unit in rows:
         table.add_row(name, f"{value:.3g}", unit)
     Console().print(table)
-    RESULTS.parent.mkdir(exist_ok=True)
-    found = {"cpu": cpu_name(), "cores": len(cpus()), "versions": versions(["ectoolkit", "numpy", "msgspec"])}
-    RESULTS.write_text(json.dumps({**found, "rows": rows}, indent=1) + "\n")
 
 
 def measure_calls(virtual: VirtualBoard) -> list[tuple[str, float, str]]:

@@ -1,7 +1,7 @@
 """Which deploy directories this user built or trusts: the others hold native code of nobody knows whom.
 
 What is kept is the hash of the manifest, which holds the hash of every file: a directory may be moved or copied and
-stays trusted, and one changed byte makes it another one.  See docs/decisions/0017.
+stays trusted, and one changed byte makes it another one.  See docs/decisions/0018.
 """
 
 from __future__ import annotations

@@ -123,8 +123,8 @@ class Benchmark:
 
         Columns, of the host's clock: ``in_flight`` requests; ``runs`` timed; ``mean_ms``, ``min_ms``, ``p50_ms``,
         ``p90_ms``, ``p95_ms``, ``p99_ms``, ``max_ms`` milliseconds from request to result; ``runs_per_s``.  Of the
-        device's own: ``device: `` and its name for it, the mean, in the unit that the name tells.  Of its sensors: name
-        and unit, the mean while it ran.
+        device's own: ``device:``, a space and its name for it, the mean, in the unit that the name tells.  Of its
+        sensors: name and unit, the mean while it ran.
 
         Raises:
             MissingDependencyError: pandas is not installed.

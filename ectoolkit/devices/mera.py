@@ -14,6 +14,7 @@ from ectoolkit.core.inputs import Inputs
 from ectoolkit.devices.base import Device, DeviceInfo, RunResult
 from ectoolkit.devices.mera_board import require_board, require_verilator
 from ectoolkit.errors import (
+    Cancelled,
     DeviceError,
     DeviceNotFoundError,
     DeviceRunError,
@@ -118,7 +119,7 @@ class MeraDevice(Device):
                 worker = self._living()
                 self._send(worker, deployment)
             try:
-                outputs, metrics = worker.run(arrays, timeout_s=self.timeout_s, waiting=self.waiting)
+                outputs, metrics = worker.run(arrays, timeout_s=self.timeout_s, waiting=self._wait)
             except WorkerError as error:
                 raise _device_error(error) from error
             if [output.shape for output in outputs] != shapes:
@@ -152,6 +153,13 @@ class MeraDevice(Device):
         except WorkerError as error:
             worker.kill()
             raise _device_error(error) from error
+
+    def _wait(self, seconds: float, line: str) -> None:
+        """Called while it runs; what is raised ends the worker."""
+        if self._closing:
+            raise Cancelled(f"{self.name} was closed {seconds:.0f} s into a run, so its process was ended")
+        if self.waiting is not None:
+            self.waiting(seconds, line)
 
     def build_options(self) -> Mapping[str, Any]:
         return {} if self._environment is None else {"environment": self._environment}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import ipywidgets
@@ -13,6 +13,11 @@ from ectoolkit.widgets.forms import choice
 from ectoolkit.workflow import QuantizeStage
 
 _NETWORK = "the network's"
+
+
+def _own(values: Sequence[Any]) -> list[tuple[str, Any]]:
+    """The values, and first of all none; not None, which a drop-down list shows as a blank."""
+    return [(_NETWORK, ""), *((str(value), value) for value in values)]
 
 
 class LayerSettings:
@@ -34,11 +39,10 @@ class LayerSettings:
         self.shows = ipywidgets.ToggleButtons(
             options=[("activations", "activation"), ("weights", "weight")], style={"button_width": "8em"}
         )
-        own = lambda values: [(_NETWORK, ""), *((str(value), value) for value in values)]  # noqa: E731
         self.fields: dict[str, Any] = {
-            "method": choice("method", own(METHODS), "how this layer's range is chosen"),
-            "activation_bits": choice("bits", own(ACTIVATION_BITS), "of this layer's output"),
-            "weight_bits": choice("weight bits", own(WEIGHT_BITS), "of this layer's weights, sign included"),
+            "method": choice("method", _own(METHODS), "how this layer's range is chosen"),
+            "activation_bits": choice("bits", _own(ACTIVATION_BITS), "of this layer's output"),
+            "weight_bits": choice("weight bits", _own(WEIGHT_BITS), "of this layer's weights, sign included"),
             "keep_float": ipywidgets.Checkbox(
                 description="keep in float", indent=False, layout={"width": "max-content"}
             ),

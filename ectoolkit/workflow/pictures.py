@@ -62,7 +62,10 @@ def histogram_svg(histogram: Histogram) -> str:
     begin, end = histogram.begin, histogram.begin + histogram.width * len(shares)
     low, high = histogram.range if histogram.grid is None else grid_range(histogram.grid)
     least, most = min(begin, low), max(end, high)
-    place = lambda value: (value - least) / ((most - least) or 1) * width  # noqa: E731
+
+    def place(value: float) -> float:
+        return (value - least) / ((most - least) or 1) * width
+
     floor = min(float(np.floor(np.log10(shares[shares > 0].min(initial=1.0)))), -1.0)
     tops = height * np.log10(np.maximum(shares, 10.0**floor)) / floor
     steps = "".join(f"V{top:.1f}H{place(begin + (index + 1) * histogram.width):.1f}" for index, top in enumerate(tops))

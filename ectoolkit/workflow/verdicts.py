@@ -97,7 +97,7 @@ def judge_devices(
     }
     for device, deployment in devices:
         facts |= _identity(device, deployment)
-    proof = input_proof(inputs, [deployment for _, deployment in devices])
+    proof = input_proof(inputs, list({deployment.path: deployment for _, deployment in devices}.values()))
     return judge(members, proof, count, names=graph.outputs, facts=facts, progress=progress)
 
 

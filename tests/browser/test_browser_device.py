@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from accessibility import violations
 from notebook_page import OpenNotebook
 from playwright.sync_api import expect
 
@@ -24,7 +25,7 @@ flow.build.run("tiny_deploy")
 graph = flow.quantize.graph
 node = graph.node("2")
 fault = Fault("rounding", "2", graph=KINDS["rounding"](graph, node, np.random.default_rng(0)))
-planting = planted(fault)
+planting = planted(fault, shows_layers=True)  # truncated graphs take seconds to build
 planting.__enter__()
 """
 _LEAVE = "planting.__exit__(None, None, None)"
@@ -36,6 +37,7 @@ def test_a_planted_fault_is_found_on_screen(open_notebook: OpenNotebook) -> None
     notebook.page.set_viewport_size({"width": 1280, "height": 3000})
     card = notebook.card("device")
     notebook.shoot(card, "device-fresh")
+    assert violations(notebook.page, ".ect-card.ect-device") == []
     card.locator("[data-device=faulty] input").check()
     expect(card.locator("[data-device=faulty]")).to_contain_text("power 20 W")
     card.locator(".ect-preflight").click()
@@ -49,6 +51,11 @@ def test_a_planted_fault_is_found_on_screen(open_notebook: OpenNotebook) -> None
     expect(card.locator(".ect-layer select")).to_have_value("2")
     card.locator(".ect-benchmark").click()
     expect(card.locator(".ect-answer-benchmark [role=slider]").first).to_be_visible()
+    chart = card.locator(".ect-answer-benchmark [role=slider]").first
+    chart.focus()
+    chart.press("End")
+    assert chart.get_attribute("aria-valuenow") == "20"
+    assert chart.get_attribute("aria-valuetext").startswith("run 20: ")
     card.locator(".ect-run").click()
     expect(card.locator(".ect-summary")).to_contain_text("first difference: ")
     card.locator(".ect-localize").click()
@@ -58,7 +65,9 @@ def test_a_planted_fault_is_found_on_screen(open_notebook: OpenNotebook) -> None
     card.locator(".ect-save_report").click()
     expect(card).to_contain_text("written: verdict.html")
     notebook.shoot(card, "device-light")
+    assert violations(notebook.page, ".ect-card.ect-device") == []
     notebook.theme("dark")
+    assert violations(notebook.page, ".ect-card.ect-device") == []
     notebook.shoot(card, "device-dark")
     notebook.page.set_viewport_size({"width": 560, "height": 4000})
     notebook.shoot(card, "device-narrow")

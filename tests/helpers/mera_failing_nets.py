@@ -42,20 +42,15 @@ class Joined(Net):
 
 
 class AddsToJoined(Joined):
-    """A convolution and a concatenation, added; or, with `taps`, each as an output."""
-
-    taps = False
+    """A convolution and a concatenation, added."""
 
     def __init__(self) -> None:
         super().__init__()
         self.other, self.add = conv(3, 21), FloatFunctional()
 
-    def forward(self, x: torch.Tensor) -> Any:
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         x = self.quant(x)
-        other, joined = self.other(x), self.join.cat([self.left(x), self.right(x)], 1)
-        if self.taps:
-            return self.dequant(other), self.dequant(joined)
-        return self.dequant(self.add.add(other, joined))
+        return self.dequant(self.add.add(self.other(x), self.join.cat([self.left(x), self.right(x)], 1)))
 
 
 class DroppedRelus(Net):

@@ -45,17 +45,23 @@ NAMES = (*RANDOM, TWO_ENDS, *TRAINED)
 
 def verdict_of(name: str) -> Verdict:
     """Take one of `NAMES` through every stage."""
+    module, inputs = network_of(name)
+    verdict = judge(name, module, inputs)
+    return replace(verdict, model=f"{name} (trained)") if name in TRAINED else verdict
+
+
+def network_of(name: str) -> tuple[torch.nn.Module, list[np.ndarray]]:
+    """One of `NAMES`, and what it is calibrated and judged with: float32, one array an input."""
     torch.set_num_threads(1)
     if name in TRAINED:
         model = ect.load_model(name)
-        photos = ect.sample_photos(6).with_preprocess(model.preprocess).batch()
-        return replace(judge(name, model.module, [photos]), model=f"{name} (trained)")
+        return model.module, [ect.sample_photos(6).with_preprocess(model.preprocess).batch()]
     if name == TWO_ENDS:
         torch.manual_seed(0)
         vector = np.random.default_rng(0).standard_normal((IMAGES, 5)).astype(np.float32)
-        return judge(name, small_nets.TwoEnds().eval(), [images((1, 3, 20, 24)), vector])
+        return small_nets.TwoEnds().eval(), [images((1, 3, 20, 24)), vector]
     module, _ = random_module(lambda: calm(RANDOM[name]()), SHAPE)
-    return judge(name, module, [images(SHAPE)])
+    return module, [images(SHAPE)]
 
 
 def calm(module: torch.nn.Module) -> torch.nn.Module:

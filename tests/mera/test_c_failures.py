@@ -16,14 +16,13 @@ import numpy as np
 import pytest
 import torch
 from mera_failing_nets import FATAL, WRONG, AddsToJoined, DroppedRelus, says_before
+from mera_joined_adds import interpret_as_theirs
 from mera_nets import FORCED_TIMEOUT_S, SHAPE, Net, conv, forced, traced, well
 from numpy.testing import assert_array_equal
 
 import ectoolkit as ect
 from ectoolkit.core.compare import compare
-from ectoolkit.core.ops.base import grid
 from ectoolkit.errors import BuildError, PrecisionWarning, WorkerError
-from ectoolkit.interpreters import trace
 from ectoolkit.mera.place import find_place
 from ectoolkit.mera.session import borrowed_worker
 
@@ -75,21 +74,11 @@ def test_a_dropped_relu(target: str, mera: Any, table: list[str]) -> None:
 
 def test_an_add_to_a_joined_tensor(mera: Any, table: list[str]) -> None:
     """Theirs is not the accelerator's add, but a rule that is known exactly; we refuse such an add."""
-    net = AddsToJoined()
-    script, x = traced(net)
-    net.taps = True
-    operands = ect.import_torchscript(traced(net)[0], SHAPE)
+    script, x = traced(AddsToJoined())
     assert "adds to a concatenation by a rule of its InterpreterHw alone" in says_before(script, "InterpreterHw")
-    graph = ect.import_torchscript(script, SHAPE)
-    to, moved = grid(graph.values["add"]), []
-    for name in ("other", "join"):
-        own, codes = grid(operands.values[name]), trace(operands, x)[name].astype(np.int64)
-        real = (codes - own.zero_point) * float(own.scalar) / float(to.scalar)
-        moved.append(np.rint(real.astype(np.float32)).astype(np.int64))
-    codes = np.clip(moved[0] + moved[1] + to.zero_point, 0, 255)
     theirs = np.moveaxis(forced(script, x, "InterpreterHw"), -1, 1)
-    assert_array_equal(theirs, (codes - to.zero_point).astype(np.float32) * to.scalar)
-    assert (theirs != ect.interpret(graph, x)[0]).mean() > 0.01
+    assert_array_equal(theirs, interpret_as_theirs(script, x)[0])
+    assert (theirs != ect.interpret(ect.import_torchscript(script, SHAPE), x)[0]).mean() > 0.01
     table.append(f"forced add to a concatenation: its own rule gives all {theirs.size} elements")
 
 

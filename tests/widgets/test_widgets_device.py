@@ -11,8 +11,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import nbformat
 import numpy as np
 import pytest
+from nbconvert import HTMLExporter
+from traitlets.config import Config
 
 import ectoolkit as ect
 from ectoolkit.data.preprocess import IMAGENET
@@ -28,6 +31,7 @@ from ectoolkit.widgets.parts.ladder import VerdictLadder
 from ectoolkit.widgets.parts.strip import StripChart
 from ectoolkit.widgets.refresh import Refresher
 
+ROOT = Path(__file__).parents[2]
 GRAPH = residual_graph()
 NAMES = ["cat", "dog", "fish", "bird"]
 
@@ -312,3 +316,23 @@ def test_an_empty_ladder() -> None:
     assert repr(VerdictLadder()) == "VerdictLadder(0 rungs, empty)"
     with pytest.raises(TypeError, match="VerdictLadder has no colour"):
         VerdictLadder(colour="red")
+
+
+def test_a_saved_notebook_keeps_the_answers(panel: DeviceCard, fault: Fault, kernel: None) -> None:
+    """What nbconvert makes of the panel, offline, beside a widget that it cannot show."""
+    panel.form.list.value = "faulty"
+    for name in ("preflight", "judge", "benchmark", "error_map"):
+        ask(panel, name)
+    panel.start()
+    panel.wait(60)
+    bundle = panel.flow.device._repr_mimebundle_()  # type: ignore[attr-defined]
+    assert "application/vnd.jupyter.widget-view+json" in bundle
+    output = nbformat.v4.new_output("display_data", bundle)
+    cell = nbformat.v4.new_code_cell("flow.device", outputs=[output])
+    config = Config(json.loads((ROOT / "notebooks" / "jupyter_nbconvert_config.json").read_text(encoding="utf-8")))
+    page, _ = HTMLExporter(config=config).from_notebook_node(nbformat.v4.new_notebook(cells=[cell]))
+    for words in ("✗ broken", "stem (conv2d) is the first layer that differs", "candidate (expected)", "✓ ok"):
+        assert words in page
+    assert "power: median 20 W" in page
+    assert page.count("data:image/jpeg;base64,") >= 4
+    assert "invented: this device is a program with a planted fault" in page

@@ -12,5 +12,5 @@
 | `link` | the near side of a session |
 | `device` | the device |
 
-docs/decisions/0016 says what protects and what does not.
+docs/decisions/0017 says what protects and what does not.
 """

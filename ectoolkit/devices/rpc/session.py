@@ -6,6 +6,7 @@ needs to run, so that no function of TVM's that writes files or loads code can b
 
 from __future__ import annotations
 
+import importlib.metadata
 import os
 import platform
 import signal
@@ -19,7 +20,6 @@ from typing import Any
 import msgspec
 import numpy as np
 
-import ectoolkit
 from ectoolkit._optional import require
 from ectoolkit.core.deployment import MANIFEST, Deployment, Manifest, load_deployment, read_manifest
 from ectoolkit.core.trust import trust
@@ -85,7 +85,7 @@ class Session:
             platform.node(),
             platform.machine(),
             len(os.sched_getaffinity(0)),
-            ectoolkit.__version__,
+            importlib.metadata.version("ectoolkit"),
             require("tvm", feature="The session").__version__,
             self._limit,
             self._confined,

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from math import prod
 
+import numpy as np
 from tvm.script import tirx as T
 from tvm.script.ir_builder import IRBuilder
 from tvm.script.ir_builder import tirx as I
@@ -47,6 +48,12 @@ class DenseSpec:
     tile: Tile
     ending: Ending
     shapes: tuple[tuple[int, ...], tuple[int, ...]]
+
+    @property
+    def strips(self) -> int:
+        """Tiles that cover all pixels."""
+        n, rows, columns, _ = self.target.shape
+        return n * rows * -(-columns // self.tile.pixels)
 
     def in_one_row(self) -> DenseSpec:
         """The same with all pixels in one row, where a pixel's result needs that pixel only."""
@@ -118,10 +125,12 @@ def dense(spec: DenseSpec, isa: Isa):
                 line = I.Bind(strip // across)
                 # the last tile in a row begins early and makes some pixels twice rather than be narrower
                 column = I.Bind(T.min(strip % across * tile.pixels, columns - tile.pixels))
-                work.tile(group, I.Bind(line // rows), I.Bind(line % rows), column)
+                work.tile(group, strip, I.Bind(line // rows), I.Bind(line % rows), column)
     return builder.get()
 
 
+#: bytes of a line of the cache
+LINE = 64
 #: numbers that every kernel gets, see `endings`
 SETTINGS = 12
 
@@ -147,14 +156,14 @@ class _Work:
     buffers: dict
     sums: list
 
-    def tile(self, group, image, row, column):
+    def tile(self, group, strip, image, row, column):
         """Sums from the bias on, then the ending, then the border where the tile lies next to it."""
         vectors = self.spec.tile.vectors
         for pixel in range(self.spec.tile.pixels):
             for vector in range(vectors):
                 bias = self.buffers["bias"][T.Ramp((group * vectors + vector) * LANES, 1, LANES)]
                 I.buffer_store(self.sums[pixel][vector], bias, [T.Ramp(0, 1, LANES)])
-        self.accumulate(group, image, row, column)
+        self.accumulate(group, strip, image, row, column)
         begin = I.Bind(self.spec.tile.begin(group, self.spec.target.shape[3], T.min))
         for pixel in range(self.spec.tile.pixels):
             self.finish(group, begin, image, row, column, pixel)
@@ -162,7 +171,7 @@ class _Work:
             with I.If(group == 0), I.Then():
                 self.border(image, row, column)
 
-    def accumulate(self, group, image, row, column):
+    def accumulate(self, group, strip, image, row, column):
         """Every run of bytes under the kernel times its weights."""
         spec, isa, tile = self.spec, self.isa, self.spec.tile
         runs = runs_of(spec.weight, spec.dilation, isa)
@@ -173,7 +182,10 @@ class _Work:
             down, right = tap // columns_apart * dh, tap % columns_apart * dw
             x_begin = I.Bind(spec.source.at(image, row * sh - ph + down, column * sw - pw + right))
             w_begin = I.Bind((group * runs.taps + tap) * (runs.steps * step_size))
+            ahead = self.ahead(group, strip, runs, tap)
             with I.serial(0, runs.steps) as step:
+                for line, begin in enumerate(ahead):
+                    self.prefetch(begin + (step * len(ahead) + line) * self.line)
                 for pixel in range(tile.pixels):
                     x_offset = x_begin + pixel * sw * spec.weight[1] + step * isa.group
                     for vector in range(tile.vectors):
@@ -182,6 +194,32 @@ class _Work:
                             w_offset = w_begin + step * step_size + (vector * LANES + part * isa.lanes) * isa.group
                             total = dot(isa, sums[at], self.buffers["x"], x_offset, self.buffers["w"], w_offset)
                             I.buffer_store(sums, total, [at])
+
+    @property
+    def line(self):
+        """Weights in a line of the cache."""
+        return LINE // np.dtype(self.isa.weight_dtype).itemsize
+
+    def ahead(self, group, strip, runs, tap):
+        """Places in the next channels' weights, from which each step of a tap fetches one line on: these weights are
+        too many for the caches to hold them all, and the first tile that needs them would wait for each."""
+        spec = self.spec
+        groups, strips = spec.tile.groups(spec.target.shape[3]), spec.strips
+        if spec.tile.pixels_first or groups == 1:
+            return []
+        step_size = spec.tile.channels * self.isa.group
+        whole = runs.taps * runs.steps
+        lines = -(-step_size // (self.line * strips))
+        # the first tiles fetch all; afterwards, and where nothing follows, what is there already is fetched again
+        busy = T.And(strip < -(-step_size // (self.line * lines)), group + 1 < groups)
+        begin = (group + 1) * (whole * step_size) + (strip * whole + tap * runs.steps) * (lines * self.line)
+        return [I.Bind(T.Select(busy, begin, 0))] * lines
+
+    def prefetch(self, place):
+        """Ask for the line of weights at a place."""
+        address = T.address_of(self.buffers["w"][place])
+        # to be read, into the second-level cache, data
+        I.evaluate(T.call_llvm_intrin("void", "llvm.prefetch.p0", address, T.int32(0), T.int32(2), T.int32(1)))
 
     def finish(self, group, begin, image, row, column, pixel):
         """A pixel's channels to the output, a vector or a pair of vectors at a time."""
