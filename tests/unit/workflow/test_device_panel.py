@@ -172,6 +172,18 @@ def test_a_report_tells_the_times_too(flow: ect.Flow, tmp_path: Path) -> None:
     assert "latency over 2 runs" in page
 
 
+def test_questions_are_in_the_script(flow: ect.Flow, deploy: Path) -> None:
+    flow.device.judge(["interpreter", "cpu"], deployment={"cpu": flow.build.deployment}, localize=False)
+    flow.device.benchmark("interpreter", runs=2, warmup=0, depths=[1, 2])
+    flow.device.error_map("stem", "interpreter", images=1)
+    flow.device.judge("interpreter", deployment=deploy)
+    assert flow.to_script().splitlines()[-3:] == [
+        f"flow.device.judge('interpreter', deployment={str(deploy)!r})",
+        "flow.device.benchmark('interpreter', runs=2, warmup=0, depths=(1, 2))",
+        "flow.device.error_map('stem', 'interpreter', images=1)",
+    ]
+
+
 def test_a_failed_question_leaves_the_last_answer(flow: ect.Flow) -> None:
     verdict = flow.device.judge("interpreter")
     with pytest.raises(DeviceError, match="runs=0"):
