@@ -86,7 +86,14 @@ def tables_in_docstrings(app: Any, what: str, name: str, obj: Any, options: Any,
     lines[:] = found
 
 
+def copy_pictures(app: Any, exception: Exception | None) -> None:
+    """The README's pictures are written as HTML, which Sphinx leaves alone: they go where its links lead."""
+    if exception is None:
+        shutil.copytree(DOCS / "images", Path(app.outdir) / "docs" / "images", dirs_exist_ok=True)
+
+
 def setup(app: Any) -> None:
     """Called by Sphinx."""
     app.connect("builder-inited", copy_notebooks)
     app.connect("autodoc-process-docstring", tables_in_docstrings)
+    app.connect("build-finished", copy_pictures)
