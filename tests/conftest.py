@@ -6,16 +6,30 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
+from typing import Any
 
 import hypothesis
 import pytest
 from rpc_server import RpcServer, rpc_server
+from xdist.scheduler import LoadFileScheduling
 
 from ectoolkit.devices.xrt.host import VARIABLE
 from ectoolkit.testing.virtual_u50 import VirtualBoard, missing, virtual_u50
 
 #: where programs keep what they remember between runs
 _STATE = "XDG_STATE_HOME"
+
+
+class _ByFile(LoadFileScheduling):  # type: ignore[misc]
+    """A file each, but all browser tests for one process: JupyterLab, a kernel and Chromium are started once."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        whole = "tests/browser"
+        return whole if nodeid.startswith(f"{whole}/") else super()._split_scope(nodeid)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    return _ByFile(config, log) if config.getoption("dist") == "loadfile" else None
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import pytest
 from jupyter_lab import Lab, jupyter_lab
 from notebook_page import NotebookPage, OpenNotebook, chromium, launch, new_context, notebook_page
 from playwright.sync_api import Browser, sync_playwright
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.slow)
 
 
 # "package" and not "session": while Playwright runs, its event loop is this thread's, and other tests need their own

@@ -52,7 +52,7 @@ class Lab:
         self.kernel: str = self.ask("/api/kernels", {"name": "python3"})["id"]
         self._client = BlockingKernelClient(connection_file=str(runtime / f"kernel-{self.kernel}.json"))
         self._client.load_connection_file()
-        self._client.start_channels()
+        self._client.start_channels(hb=False)  # a kernel that is busy starting misses heartbeats, and is no dead one
         self._client.wait_for_ready(timeout=START_SECONDS)
 
     def ask(self, path: str, data: Any = None) -> Any:
