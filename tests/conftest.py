@@ -10,8 +10,8 @@ from typing import Any
 
 import hypothesis
 import pytest
-from xdist.scheduler import LoadFileScheduling
 from rpc_server import RpcServer, rpc_server
+from xdist.scheduler import LoadFileScheduling
 
 from ectoolkit.devices.xrt.host import VARIABLE
 from ectoolkit.testing.virtual_u50 import VirtualBoard, missing, virtual_u50

@@ -124,13 +124,12 @@ class DeviceQuestions(Stage[Result]):
 
         def fits() -> str:
             found = self._deployment(deployment)
-            opened.check(found)
+            open_device(device, **options).check(found)
             return f"{found.path.name}: {found.manifest.target} {found.manifest.isa or found.manifest.platform}".strip()
 
-        opened = open_device(device, **options)
         questions = {
             "reference": lambda: f"{len(self._reference(images).names)} images",
-            "device": lambda: device_state(opened),
+            "device": lambda: device_state(open_device(device, **options)),
             "deployment": fits,
             "input": lambda: input_state(self._reference(images).inputs, self._deployment(deployment)),
         }

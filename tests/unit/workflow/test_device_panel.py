@@ -105,6 +105,9 @@ def test_preflight_names_the_first_thing_that_is_wrong(flow: ect.Flow, deploy: P
     assert repr(bad) == "Preflight(cpu, deployment is wrong)"
     assert list(bad.to_frame()["state"]) == ["✓ ok", "✓ ok", "✗ wrong", "○ not looked at"]
     assert "deploy.params" in bad.checks[2].detail
+    unknown = flow.device.preflight("kpu")
+    assert repr(unknown) == "Preflight(kpu, device is wrong)"
+    assert unknown.checks[1].detail.endswith("Did you mean 'cpu'?")
     missing = flow.device.preflight("xrt:7")
     assert repr(missing) == "Preflight(xrt:7, device is wrong)"
     assert "there is no board 'xrt:7'" in missing.checks[1].detail
