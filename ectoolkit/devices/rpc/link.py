@@ -272,7 +272,7 @@ def _open_session(name: str, control: socket.socket, port: int, ticket: str) -> 
     with _connecting:
         before = set(_sockets())
         # TVM waits for ever for a server that says nothing
-        late = threading.Timer(_OPEN_S, lambda: [_shut_down(data) for data in _new_sockets(before, port)])
+        late = threading.Timer(_OPEN_S, _shut_down_new, (before, port))
         late.daemon = True
         late.start()
         try:
@@ -306,9 +306,10 @@ def _new_sockets(before: set[str], port: int) -> list[socket.socket]:
     return found
 
 
-def _shut_down(data: socket.socket) -> None:
-    with data, suppress(OSError):
-        data.shutdown(socket.SHUT_RDWR)
+def _shut_down_new(before: set[str], port: int) -> None:
+    for data in _new_sockets(before, port):
+        with data, suppress(OSError):
+            data.shutdown(socket.SHUT_RDWR)
 
 
 def _sockets() -> dict[str, int]:
