@@ -56,7 +56,7 @@ def test_by_clicks(notebook: NotebookPage, lab: Lab, saved: Path) -> None:
     flow = page.locator(".ect-flow")
     flow.locator(HEADER, has_text="2 · Quantize").click()
     card = flow.locator(".jupyter-widget-Collapse-open .ect-card")
-    card.get_by_label("weights").select_option("per_tensor")
+    notebook.field(card, "weights").select_option("per_tensor")
     card.locator("button.ect-run").click()
     expect(flow.locator(HEADER, has_text="6 · ")).to_contain_text("↻ stale")
     expect(page.locator(".ect-card.ect-interpret .ect-head").first).to_contain_text("↻ stale")
