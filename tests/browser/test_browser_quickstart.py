@@ -62,7 +62,7 @@ def test_by_clicks(notebook: NotebookPage, lab: Lab, saved: Path) -> None:
     expect(page.locator(".ect-card.ect-interpret .ect-head").first).to_contain_text("↻ stale")
     notebook.shoot(page, "quickstart-flow")
 
-    page.get_by_role("button", name=re.compile("Save")).first.click()
+    notebook.command("docmanager:save")
     page.wait_for_function("() => !window.jupyterapp.shell.currentWidget.context.model.dirty")
     assert saved.stat().st_size < MAX_BYTES
     print(f"executed quickstart notebook: {saved.stat().st_size / 1e6:.2f} MB")
