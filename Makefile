@@ -7,7 +7,7 @@ NOTEBOOK ?= notebooks/01_quickstart.ipynb
 TESTS ?= tests
 
 .DEFAULT_GOAL := help
-.PHONY: help install arm demo test test-fast test-mera pictures lab docs lint format bench clean
+.PHONY: help install arm demo test test-fast test-isa test-mera pictures lab docs lint format bench clean
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -44,6 +44,9 @@ test: $(STAMP)  ## run every test but those of test-mera
 test-fast: $(STAMP)  ## the tests that take seconds
 	$(BIN)/python -m pytest $(TESTS) -m "not slow and not alone and not mera" -n 2 --dist loadfile
 
+test-isa: $(STAMP)  ## every golden case and model on every instruction set of x86-64 (half an hour)
+	$(BIN)/python tests/helpers/isa_matrix.py
+
 # MERA_DIR names an environment that is there already; without it one is installed, tested and removed.
 test-mera: $(STAMP)  ## install EdgeCortix's compiler and compare with it (CPython 3.10, 4 GB)
 	ECTOOLKIT_TEST_MERA="$(MERA_DIR)" $(BIN)/python -m pytest tests/mera -m mera
@@ -70,6 +73,7 @@ format: $(STAMP)  ## bring the code into the project's style
 
 bench: $(STAMP)  ## measure against other toolkits, as ratios; theirs: pip install '.[bench]'
 	$(BIN)/python benchmarks/latency.py
+	$(BIN)/python benchmarks/memory.py
 	$(BIN)/python benchmarks/interpreter.py
 	$(BIN)/python benchmarks/quantize.py
 	$(BIN)/python benchmarks/boards.py

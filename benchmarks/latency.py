@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -29,7 +30,9 @@ MODELS: dict[str, str | None] = {
     "mobilenet_v2": "DEFAULT",
     "efficientnet_lite0": "DEFAULT",
 }
-INDUCTOR = "torch inductor (PT2E)"
+INDUCTOR, OWN = "torch inductor (PT2E)", "ectoolkit"
+#: whose kernels are printed one by one; those of the others are in the JSON file
+PRINTED = "torchvision/resnet50"
 
 
 def main() -> None:
@@ -55,7 +58,13 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--models", nargs="+", default=list(MODELS), choices=list(MODELS))
     parser.add_argument("--threads", nargs="+", type=int, default=own, help="CPUs that each engine has")
     parser.add_argument("--rounds", type=int, default=10, help="each of which runs every engine 5 times")
-    parser.add_argument("--inductor", action="store_true", help="torch.compile too, which takes a minute a model")
+    parser.add_argument(
+        "--inductor",
+        nargs="*",
+        choices=list(MODELS),
+        metavar="MODEL",
+        help="torch.compile too, of these models or of all: takes a minute or two each",
+    )
     parser.add_argument("--folder", type=Path, help="keep the models here, and use what is there")
     results = Path(__file__).parent / "results" / "latency.json"
     parser.add_argument("--json", type=Path, default=results, help="file to write; the plot goes beside it")
@@ -72,12 +81,15 @@ def made_files(name: str, folder: Path, options: argparse.Namespace, say: Any) -
     from latency_files import ENGINES, Network
 
     network = Network(name, MODELS[name], place(folder, name))
-    network.make({k: v for k, v in ENGINES.items() if k != INDUCTOR or options.inductor}, say)
+    compiles = options.inductor is not None and name in (options.inductor or MODELS)
+    network.make({k: v for k, v in ENGINES.items() if k != INDUCTOR or compiles}, say)
     return network.facts
 
 
 def timed(name: str, facts: dict[str, dict[str, Any]], folder: Path, threads: int, rounds: int) -> dict[str, Any]:
     """Times of all engines whose files are there."""
+    for cache in folder.glob("inductor_cache_*"):
+        shutil.rmtree(cache)  # its compiling is measured
     ready = [engine for engine, fact in facts.items() if "refusal" not in fact]
     command = [sys.executable, str(Path(__file__).parent / "latency_run.py"), str(folder), str(threads), str(rounds)]
     done = subprocess.run([*command, *ready], stdout=subprocess.PIPE, text=True, check=False)
@@ -104,6 +116,10 @@ def report(results: list[dict[str, Any]], made: dict[str, dict[str, dict[str, An
     console.print(f"{facts['cpu']}, " + ", ".join(f"{name} {version}" for name, version in facts["versions"].items()))
     for result in results:
         console.print(latency_report.latency_table(result["model"], result["threads"], result["engines"]))
+    for result in results:
+        profile = result["engines"].get(OWN, {}).get("profile")
+        if result["model"] == PRINTED and profile:
+            console.print(latency_report.layer_table(result["model"], result["threads"], profile))
     console.print(latency_report.build_table(made))
     path.parent.mkdir(parents=True, exist_ok=True)
     data = {**facts, "results": results, "building": made}

@@ -44,6 +44,38 @@ def latency_table(model: str, threads: int, rows: dict[str, dict[str, Any]]) -> 
     return table
 
 
+def layer_table(model: str, threads: int, profile: dict[str, Any]) -> Table:
+    """Where our time goes, one row a kernel, the one that loses most against the roofline first."""
+    table = Table(title=f"{model}, {threads} thread{'s' if threads > 1 else ''}: our kernels beside the roofline")
+    for index, title in enumerate(("layer", "µs", "share", "GMAC/s", "GB/s", "bound by", "of roofline", "lost µs")):
+        table.add_column(title, justify="right" if index else "left", no_wrap=True)
+    layers = profile["layers"]
+    for row in sorted(layers, key=lost_us, reverse=True):
+        table.add_row(
+            row["layer"],
+            f"{row['time_us']:.1f}",
+            f"{row['share']:.1%}",
+            f"{row['gmac_per_s']:.0f}",
+            f"{row['gb_per_s']:.0f}",
+            row["bound"],
+            f"{row['of_roofline']:.0%}",
+            f"{lost_us(row):.0f}",
+        )
+    total = sum(row["time_us"] for row in layers) / 1e3
+    least = total - sum(map(lost_us, layers)) / 1e3
+    table.caption = (
+        f"{total:.2f} ms in kernels of {profile['latency_ms']:.2f} ms a run; the roofline of "
+        f"{profile['gmac_per_s']:.0f} GMAC/s and {profile['gb_per_s']:.0f} GB/s allows {least:.2f} ms, "
+        f"{least / total:.0%}"
+    )
+    return table
+
+
+def lost_us(row: dict[str, Any]) -> float:
+    """Microseconds that a layer takes beyond what the roofline allows."""
+    return float(row["time_us"] * (1 - row["of_roofline"]))
+
+
 def build_table(facts: dict[str, dict[str, dict[str, Any]]]) -> Table:
     """What making and opening a model takes, and what is on disk."""
     table = Table(title="building: quantized graph to a library in memory; files on disk")

@@ -21,6 +21,9 @@ from typing import Any
 REPEATS = 5
 #: seconds between two engines: threads of the last one that spin before they sleep would disturb the next
 PAUSE = 0.01
+#: seconds before the kernels are timed one by one, and how often each is
+SETTLE, PROFILED = 0.5, 20
+OWN = "ectoolkit"
 
 Engine = Callable[..., Any]
 
@@ -55,6 +58,9 @@ def main() -> None:
             contender.time(REPEATS)
     for contender in contenders:
         facts[contender.name] |= described(contender, x, expected)
+    if OWN in facts and "refusal" not in facts[OWN]:
+        time.sleep(SETTLE)
+        facts[OWN]["profile"] = profiled(Path(folder), int(threads))
     print(json.dumps(facts))
 
 
@@ -89,6 +95,21 @@ def described(contender: Any, x: Any, expected: Any) -> dict[str, Any]:
         "sqnr_db": float(10 * np.log10((expected**2).sum() / noise)) if noise else None,
         "top1_as_float": float((found.argmax(1) == expected.argmax(1)).mean()),
         "runs": len(contender.wall_s),
+    }
+
+
+def profiled(folder: Path, threads: int) -> dict[str, Any]:
+    """Where the library's time goes: each layer's kernel beside the roofline that the library measures itself."""
+    import ectoolkit as ect
+    from ectoolkit.analysis.profiles import profile_table
+
+    with ect.open_device("cpu", threads=threads) as device:
+        profile = device.profile(ect.load_deployment(folder / "deploy"), runs=PROFILED)
+    return {
+        "gmac_per_s": profile.roofline.macs_per_s / 1e9,
+        "gb_per_s": profile.roofline.bytes_per_s / 1e9,
+        "latency_ms": profile.latency_s * 1e3,
+        "layers": profile_table(profile).to_dict("records"),
     }
 
 

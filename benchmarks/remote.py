@@ -18,7 +18,11 @@ from pathlib import Path
 
 import ectoolkit as ect
 
-_SERVE = "from ectoolkit.cli.main import app; app()"
+#: ends with this process, however that ends
+_SERVE = (
+    "from ectoolkit.devices.rpc.confine import end_with_parent; end_with_parent(); "
+    "from ectoolkit.cli.main import app; app()"
+)
 _RUNS, _WARMUP = 60, 5
 
 

@@ -25,7 +25,8 @@ exclude_patterns = ["_build"]
 
 html_theme = "furo"
 html_title = "ectoolkit"
-html_static_path = ["images"] if (DOCS / "images").is_dir() else []
+html_static_path = ["_static"]
+html_css_files = ["tables.css"]
 html_copy_source = False
 html_show_sphinx = False
 

@@ -154,6 +154,14 @@ class MeraDevice(Device):
             worker.kill()
             raise _device_error(error) from error
 
+    def identity(self) -> Mapping[str, str]:
+        """See `Device.identity`; with the versions and the machine of their environment."""
+        if self._worker is None:
+            return super().identity()
+        facts = self._worker.facts
+        versions = ", ".join(f"{name} {version}" for name, version in sorted(facts["versions"].items()))
+        return {**super().identity(), "MERA": f"{versions} on {facts['host']}, Python {facts['python']}"}
+
     def _wait(self, seconds: float, line: str) -> None:
         """Called while it runs; what is raised ends the worker."""
         if self._closing:

@@ -137,7 +137,7 @@ class Answers:
         self.map.show(found, older)
 
     def _show_photos(self, panel: DevicePanel) -> None:
-        state = (panel.flow.interpret.generation, panel.generation)
+        state = (panel.flow.interpret.generation, panel.generation, panel.stale)
         if self._shown.get("photos") == state:
             return
         self._shown["photos"] = state
@@ -149,6 +149,7 @@ class Answers:
         if top is not None:
             count = top["image"].nunique()
             more = f"and {count - len(seen)} more images: flow.device.top()" if count > len(seen) else ""
-            missing = "" if panel.ready else "the device's column comes with Run and compare"
+            current = panel.ready and not panel.stale
+            missing = "" if current else "the device's column comes with Run and compare"
             self.photos.show(top, seen, "; ".join(filter(None, [more, missing])))
         self._reveal("photos", top is not None)

@@ -181,7 +181,8 @@ class StageCard:
     def _refresh_result(self, stage: Stage[Any]) -> None:
         if stage.generation != self._generation:
             self._generation = stage.generation
-            last = next((step for step in reversed(stage.flow.log) if step.stage == stage.attribute), None)
+            asked = (stage.attribute, "run")
+            last = next((step for step in reversed(stage.flow.log) if (step.stage, step.method) == asked), None)
             if last is not None:
                 self.form.show(last.arguments, last.settings)
             self._show_result(stage)

@@ -72,7 +72,8 @@ def strip_svg(name: str, unit: str, values: np.ndarray) -> str:
 def pictures(panel: DevicePanel) -> list[str]:
     """A ``data:`` address for each of the first images of the last run; empty text where one is no picture."""
     reference = panel.flow.interpret.result
-    shown = min(SHOWN, len(reference.names), panel.result.images if panel.ready else SHOWN)
+    run = panel.result.images if panel.ready and not panel.stale else SHOWN
+    shown = min(SHOWN, len(reference.names), run)
     found = [""] * shown
     seen = reference.pictures
     if seen is None:

@@ -1,6 +1,6 @@
 """Every golden case and every model of the list through the compiled library of each instruction set of x86-64.
 
-    python tests/helpers/isa_matrix.py [golden] [MODEL ...]        (``make test-isa``: all of them)
+    python tests/helpers/isa_matrix.py [--isa ISA ...] [golden] [MODEL ...]        (``make test-isa``: all of them)
 
 What this CPU runs must equal the interpreter in every element; what it cannot run is compiled, and its code must hold
 that set's dot product and nothing of a set above it.  One line for each; ends with status 1 where anything differs.
@@ -9,11 +9,12 @@ The test suite runs a part of this: the host's own set everywhere, the others wh
 
 from __future__ import annotations
 
+import argparse
 import re
 import sys
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,7 +34,7 @@ from ectoolkit.testing.captured import compiled, run_images
 
 CASES = Path(__file__).parents[1] / "golden" / "cases"
 GOLDEN = "golden"
-X86 = [isa for isa in ISAS.values() if isa.host_arch == "x86_64"]
+X86 = {name: isa for name, isa in ISAS.items() if isa.host_arch == "x86_64"}
 #: the dot product of sets that may be out of this CPU's reach, as LLVM writes it, and what must not be there
 CODE = {
     "avx512vnni": (r"\bvpdpbusd\s.*%zmm", r"no such thing"),
@@ -50,8 +51,8 @@ class Case:
 
     Attributes:
         name: of the golden case or the model.
-        graph: of one image.
-        inputs: float32, one array an input; whole runs.
+        graph: of one run.
+        inputs: float32, one array an input; one run, or several of one image.
         expected: the interpreter's outputs.
         float_layers: how many layers run in float, where the last bit may differ.
     """
@@ -90,7 +91,9 @@ def tried(case: Case, isa: Isa) -> tuple[str, bool]:
     with tvm.transform.PassContext(opt_level=3, config={"tirx.disable_assert": True}):
         if missing_features(isa.cpu_features):
             return inspected(case, isa)
-        found = run_images(compiled(case.graph, "NHWC", isa.name), case.inputs)
+        run = compiled(case.graph, "NHWC", isa.name)
+    one_run = len(case.inputs[0]) == case.graph.values[case.graph.inputs[0]].spec.shape[0]
+    found = run(*case.inputs) if one_run else run_images(run, case.inputs)
     apart = sum(int((a != b).sum()) for a, b in zip(found, case.expected, strict=True))
     size = sum(array.size for array in case.expected)
     if case.float_layers:
@@ -111,28 +114,36 @@ def inspected(case: Case, isa: Isa) -> tuple[str, bool]:
     return f"compiled, not run here: {dots} dot products, {'no ' if good else ''}foreign instructions", good
 
 
-def main(chosen: list[str]) -> int:
+def arguments(names: Sequence[str]) -> argparse.Namespace:
+    """What the command line says."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("cases", nargs="*", default=[GOLDEN, *names], help=f"{GOLDEN}, or names of models; all if none")
+    parser.add_argument("--isa", nargs="+", default=list(X86), choices=list(X86), help="instruction sets; all if none")
+    return parser.parse_args()
+
+
+def main() -> int:
     """Try them, print a line each and the sums."""
     warnings.simplefilter("ignore")
     from model_zoo import NAMES
 
-    wanted = chosen or [GOLDEN, *NAMES]
-    bad, counts = [], dict.fromkeys((isa.name for isa in X86), 0)
-    for name in wanted:
+    options = arguments(NAMES)
+    bad, counts = [], dict.fromkeys(options.isa, 0)
+    for name in options.cases:
         for case in golden_cases() if name == GOLDEN else [model_case(name)]:
-            for isa in X86:
+            for isa in options.isa:
                 start = time.process_time()
                 try:
-                    said, good = tried(case, isa)
+                    said, good = tried(case, X86[isa])
                 except EctoolkitError as error:
                     said, good = f"{type(error).__name__}: {error}", False
-                counts[isa.name] += good
-                bad += [] if good else [f"{case.name} on {isa.name}"]
+                counts[isa] += good
+                bad += [] if good else [f"{case.name} on {isa}"]
                 mark = "ok " if good else "BAD"
-                print(f"{mark} {case.name:28} {isa.name:11} {said}  ({time.process_time() - start:.1f} s)", flush=True)
+                print(f"{mark} {case.name:28} {isa:11} {said}  ({time.process_time() - start:.1f} s)", flush=True)
     print(", ".join(f"{isa}: {count} good" for isa, count in counts.items()) + f"; {len(bad)} bad {bad or ''}")
     return bool(bad)
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

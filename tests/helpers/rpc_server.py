@@ -13,7 +13,11 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-_SERVE = "from ectoolkit.cli.main import app; app()"
+#: ends with this process, however that ends
+_SERVE = (
+    "from ectoolkit.devices.rpc.confine import end_with_parent; end_with_parent(); "
+    "from ectoolkit.cli.main import app; app()"
+)
 
 
 @dataclass

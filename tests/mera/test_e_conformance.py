@@ -15,7 +15,6 @@ from ectoolkit.testing.conformance import DeviceConformance
 from ectoolkit.testing.networks import two_ended_graph
 
 pytestmark = [pytest.mark.mera, pytest.mark.timeout(300), pytest.mark.usefixtures("mera")]
-pytestmark += [pytest.mark.filterwarnings("ignore::ectoolkit.errors.PrecisionWarning")]  # what their Simulator would do
 
 
 @cache

@@ -22,7 +22,9 @@ import ectoolkit as ect
 from ectoolkit.core.deployment import Deployment
 from ectoolkit.devices.rpc import handshake as hs
 from ectoolkit.devices.rpc import link as link_module
+from ectoolkit.devices.rpc.address import parse_endpoint
 from ectoolkit.devices.rpc.device import RpcDevice
+from ectoolkit.devices.rpc.server import Server
 from ectoolkit.errors import (
     Cancelled,
     DeviceError,
@@ -157,6 +159,41 @@ def test_a_server_that_does_not_know_the_key() -> None:
         assert message_of(opening(f"rpc://127.0.0.1:{port}"), RemoteUnreachableError) == (
             f"rpc://127.0.0.1:{port}: what answers at 127.0.0.1:{port} does not know the key itself, so it is not your "
             "server. Look which program listens there"
+        )
+
+
+def test_no_session_behind_the_door(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It knows the key, and then says nothing to TVM, which would wait for ever."""
+    monkeypatch.setattr(link_module, "_OPEN_S", 0.5)
+
+    def let_in(connection: socket.socket) -> None:
+        mine = connection.recv(100)[len(hs.GREETING) :]
+        theirs = bytes(hs.NONCE_BYTES)
+        connection.sendall(theirs)
+        connection.recv(100)
+        connection.sendall(hs.WELCOME + hs.proof(KEY, b"server", mine, theirs))
+        connection.recv(100)  # until the client gives up
+
+    with listener(let_in) as port:
+        said = message_of(opening(f"rpc://127.0.0.1:{port}"), RemoteLostError)
+    head, tail = f"rpc://127.0.0.1:{port} is lost: it let this client in, and then opened no session (", "). See what "
+    assert said.startswith(head)
+    assert said.endswith(f"{tail}`ectoolkit device serve` printed there")
+
+
+def test_a_port_in_use(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert message_of(lambda: Server(KEY, port=port, folder=tmp_path), DeviceError) == (
+            f"no server can listen at 127.0.0.1:{port} with folder {tmp_path}: [Errno 98] Address already in use "
+            f"(while attempting to bind on address ('127.0.0.1', {port}))"
+        )
+
+
+def test_no_endpoint() -> None:
+    for text in ("board", "board:x", "board:1/pi", ""):
+        assert message_of(lambda text=text: parse_endpoint(text, "--tracker"), DeviceNotFoundError) == (  # type: ignore[misc]
+            f"--tracker is {text!r}, expected HOST:PORT"
         )
 
 

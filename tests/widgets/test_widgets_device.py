@@ -20,7 +20,7 @@ from traitlets.config import Config
 import ectoolkit as ect
 from ectoolkit.data.preprocess import IMAGENET
 from ectoolkit.devices import DeviceHealth, DeviceInfo, Reading
-from ectoolkit.errors import Cancelled
+from ectoolkit.errors import Cancelled, StageError
 from ectoolkit.testing.faults import Fault, draw
 from ectoolkit.testing.faulty_device import planted
 from ectoolkit.testing.networks import example_input, residual_graph
@@ -231,6 +231,23 @@ def test_old_answers_say_that_they_are_old(panel: DeviceCard) -> None:
     panel.flow.interpret.run(next(iter(example_input(GRAPH, batch=2).values())))  # type: ignore[attr-defined]
     assert panel.answers.ladder.note == "older than the reference or the build: ask again"
     assert list(panel.form.fields["images"].options) == [("all of the reference", 0), ("1", 1)]
+
+
+def test_results_of_other_images_leave_the_photos(panel: DeviceCard) -> None:
+    panel.form.list.value = "interpreter"
+    panel.start()
+    panel.wait(60)
+    stage = panel.flow.device  # type: ignore[attr-defined]
+    assert [way["by"] for way in panel.answers.photos.photos[0]["ways"]] == ["int8", "interpreter"]
+    stage.flow.interpret.run(stage.flow.interpret.result.inputs[:2])
+    assert [[way["by"] for way in photo["ways"]] for photo in panel.answers.photos.photos] == [["int8"], ["int8"]]
+    assert panel.answers.photos.note == "the device's column comes with Run and compare"
+    with pytest.raises(StageError) as error:
+        _ = stage.predictions
+    assert str(error.value) == (
+        "the device's results are older than the reference or the build, so they are of other images or codes; call "
+        "flow.device.run() again"
+    )
 
 
 def test_health_is_read_while_the_page_says_that_it_is_seen(panel: DeviceCard, fault: Fault) -> None:

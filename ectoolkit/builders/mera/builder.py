@@ -112,7 +112,7 @@ def build_mera(
         outputs = interpret(graph, inputs)
         warn_of_cost(graph, inputs, outputs)
         report(1, _STEPS, "TorchScript")
-        source = torchscript_of(graph, torchscript)
+        source = torchscript_of(graph, torchscript, target=target)
         report(2, _STEPS, "compile")
         files = _describe(graph, inputs, outputs)
         with borrowed_worker(place) as worker:

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from ectoolkit._optional import require
+from ectoolkit._optional import require_installed
 from ectoolkit.core.deployment import MANIFEST, Deployment
 from ectoolkit.devices.base import Device, DeviceInfo
 from ectoolkit.devices.profile import Profile
@@ -197,7 +197,7 @@ class RpcDevice(Device):
 
 def _no_tvm() -> str:
     try:
-        require("tvm.rpc", feature="The rpc device")
+        require_installed("tvm", feature="The rpc device")
     except MissingDependencyError as error:
         return str(error)
     return ""

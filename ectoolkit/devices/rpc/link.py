@@ -28,6 +28,8 @@ from ectoolkit.errors import (
 )
 
 _LOOK_MS = 100
+#: how long TVM may take to open a session
+_OPEN_S = 30.0
 #: how long a reason may take to come after the end of a connection
 _REASON_S = 2.0
 #: one at a time, for the connection that TVM opens is found by what is new among this process's sockets
@@ -268,22 +270,46 @@ def _open_session(name: str, control: socket.socket, port: int, ticket: str) -> 
     rpc = require("tvm.rpc", feature="The rpc device")
     host = control.getpeername()[0]
     with _connecting:
-        before = _sockets()
+        before = set(_sockets())
+        # TVM waits for ever for a server that says nothing
+        late = threading.Timer(_OPEN_S, _shut_down_new, (before, port))
+        late.daemon = True
+        late.start()
         try:
             session = rpc.connect(host, port, ticket)
         except Exception as error:
+            said = str(error).strip().splitlines()[-1:] or [repr(error)]
             raise RemoteLostError(
-                f"{name} is lost: it let this client in, and then started no session "
-                f"({str(error).strip().splitlines()[-1]}). See what {SERVE} printed there"
+                f"{name} is lost: it let this client in, and then opened no session ({said[0]}). See what {SERVE} "
+                "printed there"
             ) from error
-        for link, descriptor in _sockets().items():
-            if link not in before:
+        finally:
+            late.cancel()
+            late.join()
+        for data in _new_sockets(before, port):
+            _prepare(data)
+            return session, data
+    raise RemoteError(f"{name}: TVM's connection is not among this process's sockets")
+
+
+def _new_sockets(before: set[str], port: int) -> list[socket.socket]:
+    """Second handles of connections to a port that were not there before."""
+    found = []
+    for link, descriptor in _sockets().items():
+        if link not in before:
+            with suppress(OSError):
                 data = socket.socket(fileno=os.dup(descriptor))
                 if data.family in (socket.AF_INET, socket.AF_INET6) and data.getpeername()[1] == port:
-                    _prepare(data)
-                    return session, data
-                data.close()
-    raise RemoteError(f"{name}: TVM's connection is not among this process's sockets")
+                    found.append(data)
+                else:
+                    data.close()
+    return found
+
+
+def _shut_down_new(before: set[str], port: int) -> None:
+    for data in _new_sockets(before, port):
+        with data, suppress(OSError):
+            data.shutdown(socket.SHUT_RDWR)
 
 
 def _sockets() -> dict[str, int]:

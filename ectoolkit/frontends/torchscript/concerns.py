@@ -30,6 +30,10 @@ class Concern:
     remedy: str
     targets: tuple[str, ...] = ()
 
+    def holds_for(self, target: str) -> bool:
+        """Whether a target of MERA fails at it."""
+        return not self.targets or target in self.targets
+
     def __str__(self) -> str:
         more = f" and {len(self.layers) - 5} more" if len(self.layers) > 5 else ""
         names = f"{', '.join(self.layers[:5])}{more}"

@@ -8,9 +8,23 @@ same trait of a `Selection` where one is given; colour is never the only sign; t
 """
 
 from ectoolkit.widgets.parts.base import Part
+from ectoolkit.widgets.parts.devices import DeviceList
 from ectoolkit.widgets.parts.graph import LayerGraph
 from ectoolkit.widgets.parts.heat_map import HeatMap
 from ectoolkit.widgets.parts.histogram import HistogramView
+from ectoolkit.widgets.parts.ladder import VerdictLadder
+from ectoolkit.widgets.parts.photos import PhotoBars
+from ectoolkit.widgets.parts.strip import StripChart
 from ectoolkit.widgets.parts.table import LayerTable
 
-__all__ = ["HeatMap", "HistogramView", "LayerGraph", "LayerTable", "Part"]
+__all__ = [
+    "DeviceList",
+    "HeatMap",
+    "HistogramView",
+    "LayerGraph",
+    "LayerTable",
+    "Part",
+    "PhotoBars",
+    "StripChart",
+    "VerdictLadder",
+]

@@ -1,6 +1,6 @@
 // Layers as boxes, edges as lines; zoomed and moved by changing what part of the plane is seen.
 const CELL = [74, 44], BOX = [64, 26];  // pixels at full size
-const HEIGHT = 340;
+const LOWEST = 110, HIGHEST = 340;
 
 function render({ model, el }) {
   const box = root(el, "ect-graph");
@@ -168,7 +168,9 @@ function render({ model, el }) {
   }
 
   function frame() {
-    return { width: widthOf(picture, 400), height: HEIGHT };
+    const { width, height } = whole(), room = widthOf(picture, 400);
+    const wanted = height * Math.min(1, room / (width + 10)) + 20;
+    return { width: room, height: Math.min(HIGHEST, Math.max(LOWEST, wanted)) };
   }
 
   function showAll() {
@@ -176,6 +178,7 @@ function render({ model, el }) {
     const scale = Math.min(1, room.width / (width + 10), room.height / (height + 10));
     const seen = { width: room.width / scale, height: room.height / scale };
     moved = false;
+    picture.style.height = `${room.height}px`;
     look({ x: (width - seen.width) / 2, y: (height - seen.height) / 2, ...seen });
   }
 

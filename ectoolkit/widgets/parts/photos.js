@@ -26,7 +26,7 @@ function render({ model, el }) {
       const button = make("button", { type: "button", class: "ect-picture", "aria-label": `choose image ${index}: ${photo.name}` });
       if (photo.picture) button.append(make("img", { src: photo.picture, alt: "" }));
       button.append(make("span", {}, photo.name));
-      button.append(make("span", { class: "ect-agree" }, photo.agree ? "✓ all agree" : "✗ they differ"));
+      if (photo.ways.length > 1) button.append(make("span", { class: "ect-agree" }, photo.agree ? "✓ all agree" : "✗ they differ"));
       button.addEventListener("click", () => choose(model, { image: model.get("image") === index ? -1 : index }));
       card.append(button, ...photo.ways.map(wayOf));
       return card;

@@ -1,7 +1,8 @@
 // A table whose rows are sorted, filtered and chosen.
 const FILTER_FROM = 8;  // fewer rows are seen at a glance
 const ALL = 120;  // up to so many rows all stand in the page; of more only those in sight
-const SPARE = 12;  // rows beyond what is in sight, above and below
+const SPARE = 10;  // rows beyond what is in sight, above and below
+const STEPS = 8;  // shades, as many as table.css has
 
 function cellText(value, numeric) {
   if (value === null) return "";
@@ -117,8 +118,8 @@ function render({ model, el }) {
       if (numeric[position]) cell.className = "ect-number";
       const shade = shadeOf(value, shades[position] ?? []);
       if (shade) {
-        cell.classList.add(shade.warn ? "ect-shade-warn" : "ect-shade-size");
-        cell.style.setProperty("--ect-shade", `${Math.round(shade.strength * 100)}%`);
+        const step = Math.round(shade.strength * STEPS);  // a class each: styles of their own made scrolling slow
+        if (step) cell.classList.add(`ect-${shade.warn ? "warn" : "size"}-${step}`);
       }
       if (texts[index][position].length > 32) cell.title = texts[index][position];
       row.append(cell);
@@ -126,11 +127,19 @@ function render({ model, el }) {
     return row;
   }
 
-  const spacer = (rows) => {
+  // Stands for rows that are out of sight.
+  const spacer = () => {
     const row = make("tr", { "aria-hidden": "true", class: "ect-spacer" });
-    row.append(make("td", { colspan: Math.max(1, model.get("columns").length), style: `height: ${rows * rowHeight}px` }));
+    row.append(make("td"));
     return row;
   };
+  const before = spacer(), after = spacer();
+
+  function resize(row, rows) {
+    row.hidden = !rows;
+    row.firstChild.colSpan = Math.max(1, model.get("columns").length);
+    row.firstChild.style.height = `${rows * rowHeight}px`;
+  }
 
   let filled = [0, 0];
   // The rows in sight, and some more; nothing is done where they stand already.
@@ -142,16 +151,24 @@ function render({ model, el }) {
       first = Math.max(0, begin - SPARE);
       last = Math.min(shown.length, begin + seen + SPARE);
     } else if (!anew) return;
-    filled = [first, last === shown.length ? Infinity : last];
     const focused = body.contains(document.activeElement), chosen = chosenPlace();
-    const rows = [];
-    if (first) rows.push(spacer(first));
-    for (let place = first; place < last; place += 1) rows.push(rowOf(place, chosen));
-    if (last < shown.length) rows.push(spacer(shown.length - last));
-    body.replaceChildren(...rows);
+    if (anew) body.replaceChildren(before, after);
+    const known = new Set();
+    for (const row of body.querySelectorAll("tr[data-place]")) {
+      const place = Number(row.dataset.place);
+      if (place < first || place >= last) row.remove(); else known.add(place);
+    }
+    const above = before.nextSibling;
+    for (let place = first; place < last; place += 1) {
+      if (known.has(place)) continue;
+      body.insertBefore(rowOf(place, chosen), known.size && place < filled[0] ? above : after);
+    }
+    filled = [first, last === shown.length ? Infinity : last];
     const row = body.querySelector("tr[data-place]");
-    if (row && row.offsetHeight && shown.length > ALL) rowHeight = row.offsetHeight;
-    if (focused && active >= 0) rowAt(active)?.focus({ preventScroll: true });
+    if (anew && row?.offsetHeight && shown.length > ALL) rowHeight = row.offsetHeight;
+    resize(before, first);
+    resize(after, shown.length - last);
+    if (focused && active >= 0 && document.activeElement !== rowAt(active)) rowAt(active)?.focus({ preventScroll: true });
   }
 
   const rowAt = (place) => body.querySelector(`tr[data-place="${place}"]`);

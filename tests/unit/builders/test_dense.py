@@ -12,6 +12,7 @@ from ectoolkit.builders.cpu.importer import import_graph
 from ectoolkit.builders.cpu.isa import AVX512VNNI, ISAS
 from ectoolkit.builders.cpu.kernels.frames import Frame
 from ectoolkit.builders.cpu.kernels.tiles import Tile, choose_tile
+from ectoolkit.builders.cpu.lowering.endings import split_of_codes
 from ectoolkit.builders.cpu.lowering.frames import border_of
 from ectoolkit.builders.cpu.lowering.rounding import fixed_point, float_factor
 from ectoolkit.core import arithmetic
@@ -19,6 +20,7 @@ from ectoolkit.core.graph import Graph
 from ectoolkit.core.graph_builder import GraphBuilder
 from ectoolkit.core.host import missing_features
 from ectoolkit.core.interpreter import interpret
+from ectoolkit.core.ops.precise_add import FRACTION
 from ectoolkit.passes.precise_add import PreciseAdds
 from ectoolkit.passes.residual_add import FuseResidualAdd
 from ectoolkit.testing.captured import compiled
@@ -137,6 +139,41 @@ def test_one_shift_for_all_channels(ratio: list[float], bound: int, added: int, 
 def test_usual_layers_have_one_shift() -> None:
     multiplier, shift = arithmetic.requantize_multiplier(np.random.default_rng(0).uniform(8e-4, 6e-3, 512))
     assert fixed_point(multiplier, shift, 3, (0, 255), np.full(512, 2**24)) is not None
+
+
+def test_multipliers_that_lose_bits_are_moved_until_codes_are_right() -> None:
+    """Channels far apart in scale, as pruned ones beside others: the nearest multiplier alone is wrong somewhere."""
+    numbers = np.random.default_rng(5)
+    multiplier, shift = arithmetic.requantize_multiplier(np.geomspace(2e-6, 3e-3, 40) * numbers.uniform(0.9, 1.1, 40))
+    bounds = numbers.integers(4 * 10**5, 6 * 10**5, 40)
+    form = fixed_point(multiplier, shift, 0, (0, 255), bounds)
+    assert form is not None
+    nearest = np.rint(multiplier * 2.0 ** (form.shift - shift))
+    assert 0 < np.abs(form.multiplier - nearest).max() <= 3
+    acc = np.concatenate(
+        [numbers.integers(-bounds[:, None], bounds[:, None] + 1, (40, 20000)), bounds[:, None]], axis=1
+    )
+    made = (acc * form.multiplier[:, None].astype(np.int64) + (1 << (form.shift - 1))) >> form.shift
+    expected = arithmetic.requantize(acc, multiplier[:, None], shift[:, None])
+    assert_array_equal(np.clip(made, 0, 255), np.clip(expected, 0, 255))
+
+
+@given(ratio=st.floats(2e-3, 10.0), zero_point=st.integers(0, 255))
+@settings(SLOW, max_examples=200)
+def test_codes_are_moved_by_a_whole_number_and_a_fraction(ratio: float, zero_point: int) -> None:
+    multiplier, shift = (int(part) for part in arithmetic.requantize_multiplier(ratio * 2.0**FRACTION))
+    moved = split_of_codes(multiplier, shift, zero_point)
+    if ratio >= 8:
+        assert moved is None or moved.settings[0] < 2**15
+    if moved is None:
+        assert multiplier >> shift >= 2**15 or shift > 22
+        return
+    whole, fraction, rest, lost = moved.settings
+    codes = np.arange(256, dtype=np.int64)
+    products = codes * fraction + rest
+    assert max(np.abs(products).max(), np.abs(codes * whole).max()) < 2**31
+    found = codes * whole + (products >> lost) + moved.added
+    assert_array_equal(found, arithmetic.requantize(codes - zero_point, np.int64(multiplier), np.int64(shift)))
 
 
 @given(ratio=st.floats(1e-4, 60.0))

@@ -105,6 +105,9 @@ def test_preflight_names_the_first_thing_that_is_wrong(flow: ect.Flow, deploy: P
     assert repr(bad) == "Preflight(cpu, deployment is wrong)"
     assert list(bad.to_frame()["state"]) == ["✓ ok", "✓ ok", "✗ wrong", "○ not looked at"]
     assert "deploy.params" in bad.checks[2].detail
+    unknown = flow.device.preflight("kpu")
+    assert repr(unknown) == "Preflight(kpu, device is wrong)"
+    assert unknown.checks[1].detail.endswith("Did you mean 'cpu'?")
     missing = flow.device.preflight("xrt:7")
     assert repr(missing) == "Preflight(xrt:7, device is wrong)"
     assert "there is no board 'xrt:7'" in missing.checks[1].detail
@@ -170,6 +173,18 @@ def test_a_report_tells_the_times_too(flow: ect.Flow, tmp_path: Path) -> None:
     page = flow.device.save_report(tmp_path / "verdict.html").read_text(encoding="utf-8")
     assert "interpreter: deploy times" in page
     assert "latency over 2 runs" in page
+
+
+def test_questions_are_in_the_script(flow: ect.Flow, deploy: Path) -> None:
+    flow.device.judge(["interpreter", "cpu"], deployment={"cpu": flow.build.deployment}, localize=False)
+    flow.device.benchmark("interpreter", runs=2, warmup=0, depths=[1, 2])
+    flow.device.error_map("stem", "interpreter", images=1)
+    flow.device.judge("interpreter", deployment=deploy)
+    assert flow.to_script().splitlines()[-3:] == [
+        f"flow.device.judge('interpreter', deployment={str(deploy)!r})",
+        "flow.device.benchmark('interpreter', runs=2, warmup=0, depths=(1, 2))",
+        "flow.device.error_map('stem', 'interpreter', images=1)",
+    ]
 
 
 def test_a_failed_question_leaves_the_last_answer(flow: ect.Flow) -> None:

@@ -16,8 +16,8 @@ BOTH = 2 * LANES
 
 
 def finish_pair(ending, accs, factors, settings, other):
-    """As `endings.finish` for two vectors, where its form is ``"float"``, or ``"high"`` with few bits below the code, or
-    where it is a precise add of none but 32-bit forms.
+    """As `endings.finish` for two vectors, where its form is ``"float"``, or ``"high"`` with few bits below the code,
+    or where it is a precise add without plain forms.
 
     Returns:
         uint8, twice LANES.

@@ -93,8 +93,8 @@ def _form(sums: _Sums, pair: tuple[np.ndarray, np.ndarray], added: int, ends: tu
     """
     multiplier, shift = (np.broadcast_to(array, sums.bias.shape) for array in pair)
     # of the 511 steps of the accelerator's add float32 never makes all
+    reached = sums_reached(sums.weight, sums.bias - sums.zero_point * sums.total)
     if sums.fuses and ends is not None and ends[1] - ends[0] <= 255:
-        reached = sums_reached(sums.weight, sums.bias - sums.zero_point * sums.total)
         few = slice(0, _PROBED)
         first = float_form(multiplier[few], shift[few], added, ends, (reached[0][few], reached[1][few]))
         # most layers that fail do so in their first channels, and soon
@@ -102,7 +102,8 @@ def _form(sums: _Sums, pair: tuple[np.ndarray, np.ndarray], added: int, ends: tu
         if found is not None:
             offset = (MAGIC_BITS + found.steps - added).astype(np.int32)
             return _Form("float", [found.factor, offset], 0, found.shift)
-    fixed = fixed_point(multiplier, shift, added, ends, sums.bound) if sums.apart else None
+    largest = np.maximum(np.abs(reached[0]), np.abs(reached[1]))
+    fixed = fixed_point(multiplier, shift, added, ends, largest) if sums.apart else None
     if fixed is None:
         return _plain(pair, sums.bias.shape)
     return _Form("high" if fixed.shift >= 32 else "low", [fixed.multiplier], fixed.shift)
@@ -217,7 +218,7 @@ def _moved(context: Context, name: str, pair: tuple[np.ndarray, np.ndarray], sum
     value, producer = context.value(name), context.graph.producer(name)
     zero_point = grid(value).zero_point
     if value.spec.dtype == "uint8":
-        found = _split(int(pair[0]), int(pair[1]), zero_point)
+        found = split_of_codes(int(pair[0]), int(pair[1]), zero_point)
         if found is not None:
             return found
     elif sums.apart and producer is not None and producer.op == "conv2d":
@@ -229,7 +230,7 @@ def _moved(context: Context, name: str, pair: tuple[np.ndarray, np.ndarray], sum
     return _Moved("plain", _plain(pair, sums.bias.shape).factors, [zero_point, 0])
 
 
-def _split(multiplier: int, shift: int, zero_point: int) -> _Moved | None:
+def split_of_codes(multiplier: int, shift: int, zero_point: int) -> _Moved | None:
     """R of codes by a whole number and a fraction, each product within 32 bits; None where they would not be.
 
     With ``M = whole · 2^s + fraction``, R(q - z) = (q - z) · whole + (((q - z) · fraction + 2^(s - 1)) >> s) exactly.

@@ -16,6 +16,8 @@ from ectoolkit.core.thresholds import makes_same_steps
 
 #: what products in float32 may reach: kernels take the rounded ones from the lowest 16 bits
 REACH = 2**15 - 256
+#: what is tried on top of multipliers that lost bits
+NUDGES = (0, 1, -1, 2, -2, 3, -3)
 
 
 @dataclass(frozen=True)
@@ -42,39 +44,52 @@ def fixed_point(
         ends: where the result is cut later; None where it isn't, so that multipliers must keep all their bits.
         bound: int64 ``(channels,)``, the largest magnitude of an accumulator.
     """
-    spare = 30 - int(np.ceil(np.log2(multiplier.max() + 1)))
+    spare = 31 - int(np.ceil(np.log2(multiplier.max() + 1)))
     common = min(int(shift.max()), int(shift.min()) + spare)
     common = max(common, min(32, int(shift.min()) + spare))
     up = common - shift
     moved = np.where(up >= 0, multiplier << np.maximum(up, 0), np.rint(multiplier * 2.0 ** np.minimum(up, 0)))
     moved = moved.astype(np.int64)
-    most = bound.astype(np.float64) * moved + (abs(added) + 0.5) * 2.0**common
+    most = bound.astype(np.float64) * (moved + max(NUDGES)) + (abs(added) + 0.5) * 2.0**common
     if (most >= 2.0**62).any() or (most >= 2.0 ** (common + 30)).any():
         return None
-    lossy = up < 0
-    if lossy.any() and (ends is None or not _same(moved, common, multiplier, shift, lossy, added, ends, bound)):
-        return None
+    lossy = np.flatnonzero(up < 0)
+    if lossy.size:
+        own = (
+            None
+            if ends is None
+            else _nudged(moved[lossy], common, multiplier[lossy], shift[lossy], added, ends, bound[lossy])
+        )
+        if own is None:
+            return None
+        moved[lossy] = own
     return FixedPoint(moved.astype(np.int32), common)
 
 
-def _same(
+def _nudged(
     moved: np.ndarray,
     common: int,
     multiplier: np.ndarray,
     shift: np.ndarray,
-    among: np.ndarray,
     added: int,
     ends: tuple[int, int],
     bound: np.ndarray,
-) -> bool:
-    """Whether multipliers that lost bits make the same codes, for the channels that `among` marks."""
-    own, constant = moved[among][:, None], (1 << (common - 1)) + (added << common)
+) -> np.ndarray | None:
+    """Multipliers near those that lost bits which make the same codes; None where a channel has none."""
+    found, constant = moved.copy(), (1 << (common - 1)) + (added << common)
+    left = np.arange(len(moved))
+    for nudge in NUDGES:
+        own = (moved[left] + nudge)[:, None]
 
-    def codes(points: np.ndarray) -> np.ndarray:
-        return np.clip((points * own + constant) >> common, *ends)
+        def codes(points: np.ndarray, own: np.ndarray = own) -> np.ndarray:
+            return np.clip((points * own + constant) >> common, *ends)
 
-    low, high = ends
-    return bool(makes_same_steps(codes, multiplier[among], shift[among], added, low, high, bound[among]).all())
+        good = makes_same_steps(codes, multiplier[left], shift[left], added, *ends, bound[left]) & (own[:, 0] >= 0)
+        found[left[good]] = own[good, 0]
+        left = left[~good]
+        if not left.size:
+            return found
+    return None
 
 
 def float_factor(multiplier: np.ndarray, shift: np.ndarray, bound: int, low: int, high: int) -> np.float32 | None:
