@@ -68,7 +68,7 @@ def test_error_and_cure_by_clicks(open_notebook: OpenNotebook, theme: str) -> No
     notebook.shoot(interpret, f"error-{theme}")
     assert violations(notebook.page, ".ect-card") == []
 
-    quantize.get_by_label("method").select_option("minmax")
+    notebook.field(quantize, "method").select_option("minmax")
     run(quantize)
     run(interpret)
     expect(interpret.get_by_role("alert")).to_have_count(0)
@@ -83,7 +83,7 @@ def test_error_and_cure_by_clicks(open_notebook: OpenNotebook, theme: str) -> No
     shown = [number(text) for text in column(notebook, quantize, place) if text]
     assert shown == pytest.approx(scales, rel=1e-3)
 
-    quantize.get_by_label("method").select_option("mse")
+    notebook.field(quantize, "method").select_option("mse")
     run(quantize)
     expect(interpret.locator(".ect-head")).to_contain_text("↻ stale")
     notebook.shoot(notebook.page, f"cards-{theme}")
@@ -130,7 +130,7 @@ def test_keyboard_alone(open_notebook: OpenNotebook) -> None:
     notebook = open_notebook([FLOW, "flow.quantize"])
     card, page, cells = notebook.card("quantize"), notebook.page, notebook.page.locator(".jp-Notebook .jp-Cell")
     page.keyboard.press("Escape")  # command mode, where "d d" deletes the cell
-    card.get_by_label("method").focus()
+    notebook.field(card, "method").focus()
     page.keyboard.type("min")
     reached = []
     for _ in range(8):

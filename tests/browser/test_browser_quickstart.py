@@ -56,13 +56,13 @@ def test_by_clicks(notebook: NotebookPage, lab: Lab, saved: Path) -> None:
     flow = page.locator(".ect-flow")
     flow.locator(HEADER, has_text="2 · Quantize").click()
     card = flow.locator(".jupyter-widget-Collapse-open .ect-card")
-    card.get_by_label("weights").select_option("per_tensor")
+    notebook.field(card, "weights").select_option("per_tensor")
     card.locator("button.ect-run").click()
     expect(flow.locator(HEADER, has_text="6 · ")).to_contain_text("↻ stale")
     expect(page.locator(".ect-card.ect-interpret .ect-head").first).to_contain_text("↻ stale")
     notebook.shoot(page, "quickstart-flow")
 
-    page.get_by_role("button", name=re.compile("Save")).first.click()
+    notebook.command("docmanager:save")
     page.wait_for_function("() => !window.jupyterapp.shell.currentWidget.context.model.dirty")
     assert saved.stat().st_size < MAX_BYTES
     print(f"executed quickstart notebook: {saved.stat().st_size / 1e6:.2f} MB")

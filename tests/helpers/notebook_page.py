@@ -150,6 +150,10 @@ class NotebookPage:
         expect(card).to_be_visible()
         return card
 
+    def field(self, card: Locator, name: str) -> Locator:
+        """The list of a setting in a card's form; a layer's own settings further down have the same names."""
+        return card.locator(f'.ect-field:has(label:text-is("{name}")) select')
+
     def shoot(self, what: Locator | Page, name: str) -> None:
         """A picture in the folder that $ECTOOLKIT_SCREENSHOTS names; without it, nothing."""
         if os.environ.get(FOLDER):
