@@ -7,7 +7,7 @@ NOTEBOOK ?= notebooks/01_quickstart.ipynb
 TESTS ?= tests
 
 .DEFAULT_GOAL := help
-.PHONY: help install arm demo test test-fast test-isa test-mera lab lint format bench clean
+.PHONY: help install arm demo test test-fast test-isa test-mera pictures lab docs lint format bench clean
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -51,8 +51,15 @@ test-isa: $(STAMP)  ## every golden case and model on every instruction set of x
 test-mera: $(STAMP)  ## install EdgeCortix's compiler and compare with it (CPython 3.10, 4 GB)
 	ECTOOLKIT_TEST_MERA="$(MERA_DIR)" $(BIN)/python -m pytest tests/mera -m mera
 
+pictures: $(STAMP)  ## draw docs/images again: the browser tests take them; Chromium is needed
+	ECTOOLKIT_SCREENSHOTS=docs/images $(BIN)/python -m pytest tests/browser/test_browser_explorer.py tests/browser/test_browser_device.py
+
 lab: $(STAMP)  ## open the first notebook in JupyterLab
 	$(BIN)/ectoolkit lab $(NOTEBOOK) $(if $(filter 0,$(shell id -u)),-- --allow-root)
+
+# Notebooks run once, some minutes; what they gave is kept. ECTOOLKIT_DOCS_EXECUTE=0 shows them without results.
+docs: $(STAMP)  ## make the pages in docs/_build/html, with executed notebooks and the API
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going -q -d docs/_build/doctrees docs docs/_build/html
 
 lint: $(STAMP)  ## style, types, and which room may import which
 	$(BIN)/ruff check .
@@ -72,6 +79,7 @@ bench: $(STAMP)  ## measure against other toolkits, as ratios; theirs: pip insta
 	$(BIN)/python benchmarks/boards.py
 	$(BIN)/python benchmarks/mera.py
 	$(BIN)/python benchmarks/accuracy.py
+	$(BIN)/python benchmarks/browser.py
 
 clean:  ## remove .venv and what tools left behind
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis demo_deploy
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis demo_deploy docs/_build docs/notebooks

@@ -6,6 +6,11 @@ Nothing here is imported when `ectoolkit` is: `require` is called by the functio
 from __future__ import annotations
 
 import importlib
+import importlib.util
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import ModuleType
 
 from ectoolkit.errors import MissingDependencyError
@@ -33,6 +38,19 @@ EXTRAS = {
 }
 
 
+_told = threading.local()
+
+
+@contextmanager
+def telling(listener: Callable[[str], object]) -> Iterator[None]:
+    """Within, `listener` is told the name of each library that this thread has to wait for: torch takes seconds."""
+    before, _told.listener = getattr(_told, "listener", None), listener
+    try:
+        yield
+    finally:
+        _told.listener = before
+
+
 def require(name: str, *, feature: str) -> ModuleType:
     """Import a library that an extra installs.
 
@@ -47,11 +65,32 @@ def require(name: str, *, feature: str) -> ModuleType:
         MissingDependencyError: the library is absent, or present and failing to import.
     """
     root = name.partition(".")[0]
+    listener = getattr(_told, "listener", None)
+    if listener is not None and root not in sys.modules:
+        listener(root)
     try:
         return importlib.import_module(name)
     except ImportError as error:
         absent = isinstance(error, ModuleNotFoundError) and (error.name or "").partition(".")[0] == root
         state = "is not installed" if absent else f"is installed but does not import ({error})"
-        extra = EXTRAS.get(root)
-        cure = f"pip install 'ectoolkit[{extra}]'" if extra else f"pip install {root}"
-        raise MissingDependencyError(f"{feature} needs {root}, which {state}. Install it with: {cure}") from error
+        raise _missing(root, feature, state) from error
+
+
+def require_installed(name: str, *, feature: str) -> None:
+    """Require that a library is there without importing it: for facts that are shown before anybody needs it.
+
+    Args:
+        name: import name without dots.
+        feature: as for `require`.
+
+    Raises:
+        MissingDependencyError: it is absent.
+    """
+    if name not in sys.modules and importlib.util.find_spec(name) is None:
+        raise _missing(name, feature, "is not installed")
+
+
+def _missing(root: str, feature: str, state: str) -> MissingDependencyError:
+    extra = EXTRAS.get(root)
+    cure = f"pip install 'ectoolkit[{extra}]'" if extra else f"pip install {root}"
+    return MissingDependencyError(f"{feature} needs {root}, which {state}. Install it with: {cure}")

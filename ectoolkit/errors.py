@@ -101,6 +101,30 @@ class DeviceTimeoutError(DeviceError):
     """The device did not answer in time."""
 
 
+class UntrustedError(DeviceError):
+    """A deploy directory came from elsewhere, and nobody said that its native code may run."""
+
+
+class RemoteError(DeviceError):
+    """A device on another machine, or the way to it, failed."""
+
+
+class RemoteUnreachableError(RemoteError):
+    """Nothing answers at the address, or not as `ectoolkit device serve` does."""
+
+
+class RemoteRefusedError(RemoteError):
+    """The server knows another key, has no room for one more session, or takes no file so large."""
+
+
+class RemoteLostError(RemoteError):
+    """The server, its session or the connection went away."""
+
+
+class RemoteTransferError(RemoteError):
+    """What arrived at the server is not what was sent."""
+
+
 class XclbinError(DeviceError, ValueError):
     """A file is not a whole xclbin, or lacks what was asked of it; found before XRT saw it."""
 

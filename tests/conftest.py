@@ -3,18 +3,44 @@
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
 from collections.abc import Iterator
+from typing import Any
 
 import hypothesis
 import pytest
+from rpc_server import RpcServer, rpc_server
+from xdist.scheduler import LoadFileScheduling
 
 from ectoolkit.devices.xrt.host import VARIABLE
 from ectoolkit.testing.virtual_u50 import VirtualBoard, missing, virtual_u50
+
+#: where programs keep what they remember between runs
+_STATE = "XDG_STATE_HOME"
+
+
+class _ByFile(LoadFileScheduling):  # type: ignore[misc]
+    """A file each, but all browser tests for one process: JupyterLab, a kernel and Chromium are started once."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        whole = "tests/browser"
+        return whole if nodeid.startswith(f"{whole}/") else super()._split_scope(nodeid)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    return _ByFile(config, log) if config.getoption("dist") == "loadfile" else None
 
 
 def pytest_configure(config: pytest.Config) -> None:
     # torch's C++ code says once a process that quantized tensors will be removed; models made by this flow need them.
     config.addinivalue_line("filterwarnings", "ignore:.*other quantized tensor creation functions.*")
+    # what tests build is not the user's to remember
+    os.environ[_STATE] = tempfile.mkdtemp(prefix="ectoolkit-state-")
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    shutil.rmtree(os.environ.pop(_STATE), ignore_errors=True)
 
 
 # how long an example takes says nothing on a busy machine; pytest's timeout still ends what hangs
@@ -39,3 +65,17 @@ def virtual(virtual_session: VirtualBoard, monkeypatch: pytest.MonkeyPatch) -> I
     monkeypatch.setenv(VARIABLE, str(virtual_session.host_file))
     yield virtual_session
     virtual_session.heal()
+
+
+@pytest.fixture(scope="session")
+def rpc_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RpcServer]:
+    """A server of the rpc device, in a process of its own: importing TVM there takes longer than the tests."""
+    with rpc_server(tmp_path_factory.mktemp("rpc"), "--limit-mb", "20", "--sessions", "3") as server:
+        yield server
+
+
+@pytest.fixture
+def rpc(rpc_session: RpcServer, monkeypatch: pytest.MonkeyPatch) -> RpcServer:
+    """The server, whose key is known to this test."""
+    monkeypatch.setenv("ECTOOLKIT_RPC_KEY", rpc_session.key)
+    return rpc_session

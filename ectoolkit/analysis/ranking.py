@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ectoolkit.analysis.frames import frame
 from ectoolkit.analysis.impact import Impact, measure_impact
 from ectoolkit.analysis.measurement import Measurement, measure
+from ectoolkit.analysis.plots import draw_sensitivity
 from ectoolkit.analysis.suggestions import Suggestion, best, grid_owner, tried, without_corrections
 from ectoolkit.analysis.values import DEFAULT_IMAGES
 from ectoolkit.core.interpreter import Progress
@@ -51,6 +52,10 @@ class Sensitivity:
         layers = dict.fromkeys(one.layer for one in self.trials)
         chosen = (best(one for one in self.trials if one.layer == layer) for layer in layers)
         return sorted((one for one in chosen if one is not None), key=lambda one: -one.gain_db)
+
+    def plot(self, top: int = 20, axes: Any = None) -> Any:
+        """A matplotlib picture of the worst layers; returns its axes."""
+        return draw_sensitivity(self.to_frame(), top, axes)
 
     def to_frame(self) -> pd.DataFrame:
         """One row a layer that rounds anything, the worst first.

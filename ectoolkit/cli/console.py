@@ -5,9 +5,17 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Annotated
 
 import typer
 
+#: of the commands that run a deploy directory
+Trust = Annotated[
+    bool,
+    typer.Option(
+        "--trust", help="Run the native code of a directory that was not built here; remembered for these very files."
+    ),
+]
 #: a last column is not squeezed below this
 _LAST_COLUMN = 24
 

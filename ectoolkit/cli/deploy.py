@@ -2,14 +2,32 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from ectoolkit.cli.console import note, progress_bar, say, shape_text
+from ectoolkit.cli.deploy_options import (
+    ActivationBitsOption,
+    CalibrationOption,
+    HostArchOption,
+    InputShapeOption,
+    IsaName,
+    IsaOption,
+    LayoutName,
+    LayoutOption,
+    MethodOption,
+    ModelArgument,
+    OutArgument,
+    PlatformOption,
+    Quantizing,
+    ReferenceOption,
+    TargetName,
+    TargetOption,
+    WeightsOption,
+    WeightsSchemeOption,
+)
 
 if TYPE_CHECKING:
     from ectoolkit.workflow import Flow
@@ -37,137 +55,21 @@ _SAMPLES = slice(20, 52)
 _SUFFIXES = (".pt", ".pth", ".ts", ".torchscript")
 
 
-class Method(StrEnum):
-    """`QuantConfig.method`, so that ``--help`` shows the choices without loading numpy."""
-
-    MSE = "mse"
-    MINMAX = "minmax"
-    PERCENTILE = "percentile"
-    ENTROPY = "entropy"
-    MOVING_AVERAGE = "moving_average"
-    MEDIAN = "median"
-
-
-class Scheme(StrEnum):
-    """`QuantConfig.weights`."""
-
-    PER_CHANNEL = "per_channel"
-    PER_TENSOR = "per_tensor"
-
-
-class LayoutName(StrEnum):
-    """Of 4-D inputs and outputs."""
-
-    NHWC = "NHWC"
-    NCHW = "NCHW"
-
-
-class IsaName(StrEnum):
-    """Instruction sets of the cpu target."""
-
-    HOST = "host"
-    AVX512VNNI = "avx512vnni"
-    AVXVNNI = "avxvnni"
-    AVX2 = "avx2"
-    GENERIC = "generic"
-    NEON_I8MM = "neoni8mm"
-    NEON_DOT = "neondot"
-    NEON = "neon"
-
-
-class TargetName(StrEnum):
-    """Builders."""
-
-    CPU = "cpu"
-    IP = "mera:IP"
-    INTERPRETER_HW = "mera:InterpreterHw"
-    SIMULATOR = "mera:Simulator"
-    VERILATOR_SIMULATOR = "mera:VerilatorSimulator"
-
-
-class HostArch(StrEnum):
-    """Machines that a directory can be built for."""
-
-    X86 = "x86"
-    ARM = "arm"
-
-
-@dataclass(frozen=True)
-class Quantizing:
-    """What applies to a model by name only; None where the user did not say."""
-
-    weights: str | None
-    calibration: Path | None
-    method: Method | None
-    weights_scheme: Scheme | None
-    activation_bits: int | None
-
-    def given(self) -> list[str]:
-        """The options that the user gave, as written."""
-        return [f"--{name.replace('_', '-')}" for name, value in vars(self).items() if value is not None]
-
-    def config(self) -> dict[str, Any]:
-        """The settings for ``flow.quantize.run``."""
-        asked = {"method": self.method, "weights": self.weights_scheme, "activation_bits": self.activation_bits}
-        return {name: getattr(value, "value", value) for name, value in asked.items() if value is not None}
-
-
 def deploy(
-    model: Annotated[
-        str, typer.Argument(metavar="MODEL", show_default=False, help="A model's name, or a TorchScript file.")
-    ],
-    out: Annotated[Path, typer.Argument(metavar="OUT", show_default=False, help="The deploy directory to write.")],
-    weights: Annotated[
-        str | None,
-        typer.Option(
-            show_default=False,
-            metavar="DEFAULT|PATH|none",
-            help="The published weights, a checkpoint, or random ones.  [default: DEFAULT]",
-        ),
-    ] = None,
-    calibration: Annotated[
-        Path | None,
-        typer.Option(metavar="FOLDER", show_default=False, help="Photos.  [default: 32 sample photos]"),
-    ] = None,
-    method: Annotated[
-        Method | None,
-        typer.Option(show_default=False, help="How the range of an activation is chosen.  [default: mse]"),
-    ] = None,
-    weights_scheme: Annotated[
-        Scheme | None, typer.Option(show_default=False, help="Scales of the weights.  [default: per_channel]")
-    ] = None,
-    activation_bits: Annotated[
-        int | None, typer.Option(metavar="8|7|6|5|4", show_default=False, help="Bits of activations.  [default: 8]")
-    ] = None,
-    input_shape: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="N,C,H,W",
-            show_default=False,
-            help="Of a TorchScript file's input, such as 1,3,224,224. Once for each input.",
-        ),
-    ] = None,
-    reference: Annotated[
-        list[Path] | None,
-        typer.Option(
-            metavar="FILE.npy",
-            show_default=False,
-            help="The input to store, with the interpreter's result for it: float32, preprocessed, N,C,H,W. Once "
-            "for each input.  [default: a calibration photo; random numbers for a TorchScript file]",
-        ),
-    ] = None,
-    layout: Annotated[LayoutName, typer.Option(help="Of the inputs and outputs.")] = LayoutName.NHWC,
-    isa: Annotated[
-        IsaName, typer.Option(help="Instruction set; host: the best that this CPU has, or a common one of --host-arch.")
-    ] = IsaName.HOST,
-    target: Annotated[TargetName, typer.Option(help="What to build for.")] = TargetName.CPU,
-    host_arch: Annotated[
-        HostArch | None,
-        typer.Option(show_default=False, help="The machine it will run on.  [default: that of --isa, or this one]"),
-    ] = None,
-    platform: Annotated[
-        str | None, typer.Option(show_default=False, help="Of EdgeCortix, for mera:….  [default: DNAF200L0003]")
-    ] = None,
+    model: ModelArgument,
+    out: OutArgument,
+    weights: WeightsOption = None,
+    calibration: CalibrationOption = None,
+    method: MethodOption = None,
+    weights_scheme: WeightsSchemeOption = None,
+    activation_bits: ActivationBitsOption = None,
+    input_shape: InputShapeOption = None,
+    reference: ReferenceOption = None,
+    layout: LayoutOption = LayoutName.NHWC,
+    isa: IsaOption = IsaName.HOST,
+    target: TargetOption = TargetName.CPU,
+    host_arch: HostArchOption = None,
+    platform: PlatformOption = None,
 ) -> None:
     """See `HELP`."""
     from ectoolkit.cli.stages import print_files, run_stage

@@ -1,17 +1,33 @@
-"""``ectoolkit device``: look at a board, measure it, or start a virtual one."""
+"""``ectoolkit device``: measure a device, look at a board, start a virtual one, or serve this machine's CPU."""
 
 from __future__ import annotations
 
 import signal
 import subprocess
 import threading
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ectoolkit.cli.console import note, print_table, say
+from ectoolkit.cli import serve
+from ectoolkit.cli.console import Trust, note, print_table, progress_bar, say
 
-HELP = "Look at a board, measure it, or start a virtual one"
+if TYPE_CHECKING:
+    from ectoolkit.devices import Benchmark
+
+HELP = "Measure a device, look at a board, start a virtual one, or serve"
+BENCHMARK_HELP = """Time a deploy directory on a device: latency, throughput, the device's own times, its sensors.
+
+The directory's example runs again and again, after a warm-up. A row a number of requests in flight: times are the
+host's, from request to result, and a device that does one thing at a time lets the others wait. What the device itself
+measured is in columns of its own ("device: ..."), the mean; so is what its sensors told meanwhile.
+
+\b
+Examples:
+  ectoolkit device benchmark cpu demo_deploy
+  ectoolkit device benchmark xrt:0 demo_deploy --in-flight 1 --in-flight 4 --report times.json
+"""
 HEALTH_HELP = """Show a board's temperatures, power, clocks and memory in use.
 
 What the driver does not tell is shown with the reason. Nothing is opened, so a running program is not disturbed.
@@ -34,6 +50,8 @@ Examples:
 
 app = typer.Typer(rich_markup_mode=None, no_args_is_help=True)
 
+app.command(help=serve.HELP)(serve.serve)
+
 _NAME = Annotated[str, typer.Argument(metavar="NAME", help="Of the board, as `ectoolkit devices` lists it.")]
 
 
@@ -44,6 +62,54 @@ def _address(name: str) -> str:
     if kind != "xrt" or not colon:
         raise DeviceNotFoundError(f"{name!r} is no board of XRT; expected a name as xrt:0, from `ectoolkit devices`")
     return address
+
+
+@app.command(help=BENCHMARK_HELP)
+def benchmark(
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="Of the device, as `ectoolkit devices` lists it.", show_default=False)
+    ],
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="The deploy directory.", show_default=False)],
+    runs: Annotated[int, typer.Option(min=1, help="Timed runs of each row.")] = 100,
+    warmup: Annotated[int, typer.Option(min=0, help="Runs before each row that are not timed.")] = 10,
+    in_flight: Annotated[
+        list[int] | None,
+        typer.Option(min=1, show_default=False, help="Requests at a time; once for each row.  [default: 1, 2 and 4]"),
+    ] = None,
+    trust: Trust = False,
+    report: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.json", show_default=False, help="Write the rows and every run's time as JSON."),
+    ] = None,
+) -> None:
+    """See `BENCHMARK_HELP`."""
+    import ectoolkit as ect
+
+    if report is not None and report.suffix != ".json":
+        raise typer.BadParameter(f"--report {report.name} ends in {report.suffix!r}; times are saved as .json")
+    deployment = ect.load_deployment(directory, trust=trust)
+    with ect.open_device(name) as device, progress_bar(f"timing on {name}") as progress:
+        found = device.benchmark(deployment, runs=runs, warmup=warmup, depths=in_flight or [1, 2, 4], progress=progress)
+        identity = device.identity()
+    _print_benchmark(found)
+    if report is not None:
+        note(f"written: {found.save(report, {'deployment manifest': deployment.manifest.manifest_sha256, **identity})}")
+
+
+def _print_benchmark(found: Benchmark) -> None:
+    from ectoolkit.devices.benchmark import HOST_COLUMNS
+
+    table = found.to_frame().drop(columns=["min_ms", "p90_ms", "max_ms"])
+    whole = {"in_flight": "in flight", "runs": "runs"}
+    titles = [whole.get(name, name.replace("_ms", ", ms").replace("_per_s", "/s")) for name in table.columns]
+    rows = []
+    for row in table.to_dict("records"):
+        digits = {name: ".0f" if name in whole else ".3f" if name in HOST_COLUMNS else ".4g" for name in row}
+        rows.append([f"{value:{digits[str(name)]}}" for name, value in row.items()])
+    say(f"{found.device}, {found.deployment}: after {found.warmup} runs to warm up")
+    print_table(titles, rows, right=titles)
+    if found.notice:
+        note(f"note: {found.notice}")
 
 
 @app.command(help=HEALTH_HELP)

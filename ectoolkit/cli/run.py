@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ectoolkit.cli.console import note, print_table, progress_bar, say
+from ectoolkit.cli.console import Trust, note, print_table, progress_bar, say
 from ectoolkit.cli.group import EXIT_DIFFERENT
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from ectoolkit.analysis import Diff
     from ectoolkit.core.deployment import Deployment
-    from ectoolkit.devices import Device, Profile
+    from ectoolkit.devices import Benchmark, Device, Profile
 
 HELP = """Run a deploy directory, and compare with its reference in every element.
 
@@ -38,45 +38,49 @@ Exits with 0 where every element is equal, 1 where one differs, 2 where it could
 _RUNS, _TIMING_SECONDS = 100, 10.0
 
 
+_Runs = Annotated[
+    int | None,
+    typer.Option(min=1, show_default=False, help="Timed runs.  [default: 100, fewer where they would take over 10 s]"),
+]
+_Reference = Annotated[
+    list[Path] | None,
+    typer.Option(
+        metavar="FILE",
+        show_default=False,
+        help="Compare with this instead: .bin (float32, in the stated layout) or .npy. Once for each output.",
+    ),
+]
+_Input = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--input",
+        metavar="FILE",
+        show_default=False,
+        help="Run this instead of the example: .bin (float32, in the stated layout) or .npy. Once for each "
+        "input. Without --reference, the result is compared with the interpreter's.",
+    ),
+]
+
+
 def run(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="The deploy directory.", show_default=False)],
     device: Annotated[str, typer.Option(help="Where to run; `ectoolkit devices` lists them.")] = "cpu",
-    runs: Annotated[
-        int | None,
-        typer.Option(
-            min=1, show_default=False, help="Timed runs.  [default: 100, fewer where they would take over 10 s]"
-        ),
-    ] = None,
+    runs: _Runs = None,
     threads: Annotated[
         int | None, typer.Option(show_default=False, help="CPU threads.  [default: one for each CPU]")
     ] = None,
-    reference: Annotated[
-        list[Path] | None,
-        typer.Option(
-            metavar="FILE",
-            show_default=False,
-            help="Compare with this instead: .bin (float32, in the stated layout) or .npy. Once for each output.",
-        ),
-    ] = None,
-    inputs: Annotated[
-        list[Path] | None,
-        typer.Option(
-            "--input",
-            metavar="FILE",
-            show_default=False,
-            help="Run this instead of the example: .bin (float32, in the stated layout) or .npy. Once for each "
-            "input. Without --reference, the result is compared with the interpreter's.",
-        ),
-    ] = None,
+    reference: _Reference = None,
+    inputs: _Input = None,
     profile: Annotated[
         bool,
         typer.Option("--profile", help="Also print each layer's time, and its share of what the CPU can do at most."),
     ] = False,
+    trust: Trust = False,
 ) -> None:
     """See `HELP`."""
     import ectoolkit as ect
 
-    deployment = ect.load_deployment(directory)
+    deployment = ect.load_deployment(directory, trust=trust)
     options: dict[str, Any] = {} if threads is None else {"threads": threads}
     given = None if not inputs else _read(deployment, inputs, "input")
     expected = None if not reference else _read(deployment, reference, "output")
@@ -89,7 +93,7 @@ def run(
         progress(0, 0, "timing")
         # the first run warms up, so it overstates
         count = runs or max(1, min(_RUNS, int(_TIMING_SECONDS / max(result.latency_s, 1e-6))))
-        latency = opened.benchmark(deployment, runs=count, warmup=min(10, count))
+        times = opened.benchmark(deployment, runs=count, warmup=min(10, count))
         measured = None
         if profile:
             progress(0, 0, "timing each layer")
@@ -97,12 +101,21 @@ def run(
         if expected is None:
             expected = _expected(deployment, given, opened)
     say(f"device: {result.device}")
-    say(str(latency))
+    _print_times(times)
     if measured is not None:
         _print_profile(measured)
     diff = diff_in_layout(deployment, result.outputs, expected)
     say(diff.summary())
     raise typer.Exit(0 if diff else EXIT_DIFFERENT)
+
+
+def _print_times(times: Benchmark) -> None:
+    """The host's; then what the device measured itself, on lines of its own."""
+    say(str(times.latency))
+    for name, values in times.loads[0].own.items():
+        say(f"measured by the device: {name} {sum(values) / len(values):.6g} in the mean")
+    if times.notice:
+        note(f"note: {times.notice}")
 
 
 def _print_profile(profile: Profile) -> None:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ectoolkit.cli.console import note, progress_bar, say
+from ectoolkit.cli.console import Trust, note, progress_bar, say
 from ectoolkit.cli.group import EXIT_DIFFERENT
+from ectoolkit.cli.images import Images, preprocess_named, read_images
 
 if TYPE_CHECKING:
     import numpy as np
 
+    from ectoolkit.analysis.verdict import Verdict
     from ectoolkit.core.deployment import Deployment
+    from ectoolkit.core.interpreter import Progress
     from ectoolkit.data import LoadedModel
 
 HELP = """Say which link from the model to a device is broken, at which layer and element.
@@ -28,6 +32,7 @@ Examples:
   ectoolkit verdict demo_deploy
   ectoolkit verdict demo_deploy --device cpu --device interpreter
   ectoolkit verdict demo_deploy --model mobilenet_v2 --images photos/ --report verdict.html
+  ectoolkit verdict demo_deploy --device xrt:0 --images photos/ --preprocess imagenet --report verdict.json
 
 Exits with 0 where every link holds, 1 where one is broken, 2 where it could not be found out.
 """
@@ -44,9 +49,16 @@ def verdict(
         typer.Option(
             metavar="FOLDER|FILE.npy",
             show_default=False,
-            help="Photos (then --model says how to preprocess them), or a preprocessed float32 array N,C,H,W.  "
-            "[default: the directory's example]",
+            help="Photos (then --model or --preprocess says what is done to them), a folder of .npy files, or one: "
+            "preprocessed float32 N,C,H,W.  [default: the directory's example]",
         ),
+    ] = None,
+    preprocess: Annotated[
+        str | None,
+        typer.Option(metavar="imagenet", show_default=False, help="What is done to photos, where no --model says it."),
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, show_default=False, help="Take no more than this many images of a folder.")
     ] = None,
     model: Annotated[
         str | None,
@@ -60,62 +72,59 @@ def verdict(
         typer.Option(metavar="FILE", show_default=False, help="Write the verdict as a page: .html, or .json."),
     ] = None,
     localize: Annotated[bool, typer.Option(help="Search the layer where a device parts.")] = True,
+    trust: Trust = False,
 ) -> None:
     """See `HELP`."""
-    from contextlib import ExitStack
-
     import ectoolkit as ect
     from ectoolkit.analysis.verdict.certificate import require_suffix
-    from ectoolkit.devices.parameters import graph_of
-    from ectoolkit.workflow.verdicts import judge_devices
 
     if report is not None:
         require_suffix(report)
-    deployment = ect.load_deployment(directory)
+    deployment = ect.load_deployment(directory, trust=trust)
     loaded = None
     if model is not None:
         loaded = ect.load_model(model, weights=None if weights.lower() == "none" else weights)
-    inputs = _images(deployment, images, loaded)
-    with ExitStack() as stack:
-        opened = [stack.enter_context(ect.open_device(name)) for name in device or ["cpu"]]
-        progress = stack.enter_context(progress_bar("judging"))
-        found = judge_devices(
-            graph_of(deployment),
-            inputs,
-            [(one, deployment) for one in opened],
-            float_outputs=None if loaded is None else _float_outputs(loaded, inputs),
-            preprocess=None if loaded is None else loaded.preprocess,
-            localize=localize,
-            progress=progress,
-        )
+    how = preprocess_named(preprocess, deployment)
+    given = read_images(deployment, images, loaded.preprocess if how is None and loaded is not None else how, limit)
+    found = _judge(deployment, device or ["cpu"], given, loaded, localize)
     say(found.summary())
     if report is not None:
         note(f"written: {found.save(report)}")
     raise typer.Exit(0 if found else EXIT_DIFFERENT)
 
 
-def _images(deployment: Deployment, images: Path | None, loaded: LoadedModel | None) -> Any:
-    """float32 in the graph's layout: one array, or one an input."""
+def _judge(
+    deployment: Deployment, names: list[str], given: Images, loaded: LoadedModel | None, localize: bool
+) -> Verdict:
     import ectoolkit as ect
-    from ectoolkit.cli.files import read_npy
-    from ectoolkit.core.deployment import from_layout
+    from ectoolkit.devices.parameters import graph_of
+    from ectoolkit.workflow.verdicts import judge_devices
 
-    if images is None:
-        tensors = deployment.manifest.inputs
-        return [from_layout(a, t.layout) for a, t in zip(deployment.inputs(), tensors, strict=True)]
-    if images.suffix == ".npy":
-        return read_npy(images)
-    if loaded is None:
-        raise typer.BadParameter(
-            "--images is a folder of photos: add --model, whose preprocessing they need, or give a preprocessed .npy"
+    with ExitStack() as stack:
+        opened = [stack.enter_context(ect.open_device(name)) for name in names]
+        progress = stack.enter_context(progress_bar("judging"))
+        return judge_devices(
+            graph_of(deployment),
+            given.arrays,
+            [(one, deployment) for one in opened],
+            float_outputs=None if loaded is None else _float_outputs(loaded, given.arrays, progress),
+            preprocess=given.preprocess if loaded is None else loaded.preprocess,
+            localize=localize,
+            facts={"images": given.source},
+            progress=progress,
         )
-    return ect.image_folder(images, loaded.preprocess).batch()
 
 
-def _float_outputs(loaded: LoadedModel, inputs: Any) -> list[np.ndarray]:
+def _float_outputs(loaded: LoadedModel, inputs: list[np.ndarray], progress: Progress) -> list[np.ndarray]:
+    """Image by image: all of many at once would fill the memory."""
+    import numpy as np
     import torch
 
-    arrays = inputs if isinstance(inputs, list) else [inputs]
-    with torch.inference_mode():
-        found = loaded.module(*(torch.from_numpy(array) for array in arrays))
-    return [tensor.numpy() for tensor in (found if isinstance(found, tuple | list) else [found])]
+    count = len(inputs[0])
+    found = []
+    for number in range(count):
+        progress(number, count, "float")
+        with torch.inference_mode():
+            one = loaded.module(*(torch.from_numpy(array[number : number + 1]) for array in inputs))
+        found.append([tensor.numpy() for tensor in (one if isinstance(one, tuple | list) else [one])])
+    return [np.concatenate(parts) for parts in zip(*found, strict=True)]

@@ -29,6 +29,7 @@ from ectoolkit.core.graph import Graph
 from ectoolkit.core.graph_file import check_format, graph_from_json, load_graph
 from ectoolkit.core.inputs import Inputs, check_inputs, split_batch
 from ectoolkit.core.program import Program, ProgramFile, read_program
+from ectoolkit.core.trust import trust as let_run
 from ectoolkit.core.types import Layout, TensorSpec
 from ectoolkit.errors import DeployFormatError, InputError
 
@@ -264,11 +265,13 @@ def _read_any_manifest(path: Path) -> dict[str, Any] | None:
     return head if isinstance(head, dict) and head.get("format") == FORMAT else None
 
 
-def load_deployment(path: str | os.PathLike[str]) -> Deployment:
+def load_deployment(path: str | os.PathLike[str], *, trust: bool = False) -> Deployment:
     """Open a deploy directory and check every byte of it against its manifest.
 
     Args:
         path: the directory.
+        trust: its native code may run, now and later: asked for where a directory was not built here.  No code runs
+            before a device loads it.
 
     Raises:
         DeployFormatError: a file is missing, truncated, altered or unknown, or the manifest is of another format
@@ -284,7 +287,8 @@ def load_deployment(path: str | os.PathLike[str]) -> Deployment:
             f"{folder / strangers[0]} is not in {MANIFEST}: the directory was changed after it was built. "
             "Remove the file, or build again"
         )
-    return Deployment(folder, manifest)
+    deployment = Deployment(folder, manifest)
+    return let_run(deployment) if trust else deployment
 
 
 def read_manifest(folder: Path) -> Manifest:

@@ -36,7 +36,7 @@ def _figure(images: ImageSet, index: int) -> str:
     if item.label is not None:
         caption += f"<br>{escape(_label_text(item.label))}"
     try:
-        picture = f'<img alt="{escape(item.name)}" src="{_thumbnail(images, index)}">'
+        picture = f'<img alt="{escape(item.name)}" src="{thumbnail(images, index)}">'
     except EctoolkitError as error:
         picture = f"<div>{escape(str(error))}</div>"
     style = f"margin:0;width:{SIDE}px;font-size:11px;line-height:1.3;overflow-wrap:anywhere"
@@ -50,7 +50,12 @@ def _label_text(label: int) -> str:
         return str(label)
 
 
-def _thumbnail(images: ImageSet, index: int) -> str:
+def thumbnail(images: ImageSet, index: int) -> str:
+    """One picture as a ``data:`` address, JPEG, at most `SIDE` pixels a side.
+
+    Raises:
+        InputError: it cannot be read.
+    """
     picture = images.image(index)
     picture.thumbnail((SIDE, SIDE))
     buffer = io.BytesIO()

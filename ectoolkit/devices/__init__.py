@@ -13,31 +13,50 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ectoolkit.devices.base import Device, DeviceInfo, Latency, RunResult
+    from ectoolkit.devices.benchmark import Benchmark, Load
+    from ectoolkit.devices.health import DeviceHealth, health_of, list_health
     from ectoolkit.devices.profile import LayerTime, Profile, Roofline
     from ectoolkit.devices.registry import list_devices, open_device
+    from ectoolkit.devices.sensors import Reading, SensorTrace, sampling
 
 _HOMES = {
+    "Benchmark": "benchmark",
     "Device": "base",
+    "DeviceHealth": "health",
     "DeviceInfo": "base",
     "Latency": "base",
     "LayerTime": "profile",
+    "Load": "benchmark",
     "Profile": "profile",
+    "Reading": "sensors",
     "Roofline": "profile",
     "RunResult": "base",
+    "SensorTrace": "sensors",
+    "health_of": "health",
     "list_devices": "registry",
+    "list_health": "health",
     "open_device": "registry",
+    "sampling": "sensors",
 }
 
 __all__ = [
+    "Benchmark",
     "Device",
+    "DeviceHealth",
     "DeviceInfo",
     "Latency",
     "LayerTime",
+    "Load",
     "Profile",
+    "Reading",
     "Roofline",
     "RunResult",
+    "SensorTrace",
+    "health_of",
     "list_devices",
+    "list_health",
     "open_device",
+    "sampling",
 ]
 
 

@@ -5,17 +5,23 @@ from __future__ import annotations
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
 from ectoolkit.core.deployment import Deployment, from_layout, load_deployment
 from ectoolkit.core.inputs import Inputs
+from ectoolkit.core.interpreter import Progress
+from ectoolkit.core.trust import require_trust
 from ectoolkit.devices.profile import Profile
+from ectoolkit.devices.sensors import Reading
 from ectoolkit.errors import DeployFormatError, DeviceError, DeviceStateError
+
+if TYPE_CHECKING:
+    from ectoolkit.devices.benchmark import Benchmark
 
 
 @dataclass(frozen=True)
@@ -43,7 +49,8 @@ class RunResult:
         outputs: float32, in the graph's layout (NCHW where 4-D).
         latency_s: host seconds of one run, the mean where the images took several.
         device: name of the device.
-        metrics: what the device itself measured, such as simulated cycles; empty for most.
+        metrics: what the device itself measured in the last run, such as simulated cycles, by name with unit; empty
+            for most.
     """
 
     outputs: list[np.ndarray]
@@ -63,12 +70,25 @@ class Latency:
     Attributes:
         runs: how many were timed.
         mean_s, p50_s, p99_s: mean, median, 99th percentile.
+        seconds: each run's, in order; empty where they were not kept.
     """
 
     runs: int
     mean_s: float
     p50_s: float
     p99_s: float
+    seconds: tuple[float, ...] = field(default=(), repr=False)
+
+    @classmethod
+    def of(cls, seconds: Sequence[float]) -> Latency:
+        """Of the times of single runs, at least one."""
+        p50, p99 = np.percentile(seconds, [50, 99])
+        return cls(len(seconds), float(np.mean(seconds)), float(p50), float(p99), tuple(seconds))
+
+    @property
+    def p95_s(self) -> float:
+        """95th percentile; NaN where single runs were not kept."""
+        return float(np.percentile(self.seconds, 95)) if self.seconds else float("nan")
 
     def __str__(self) -> str:
         return (
@@ -86,9 +106,12 @@ class Device(ABC):
         takes_address: whether `open_device` takes ``KIND:ADDRESS`` for it and gives the class the address, as the
             first argument.
         name: what `open_device` takes; of the class, the kind alone, as in the registry.
+        runs_native_code: whether it runs the directory's library, which must then be of known origin; False where the
+            graph alone is interpreted.
     """
 
     takes_address: ClassVar[bool] = False
+    runs_native_code: ClassVar[bool] = True
     name: str
 
     def __init__(self, address: str = "") -> None:
@@ -98,6 +121,9 @@ class Device(ABC):
         self._loaded: Deployment | None = None
         # what is loaded has buffers for one run, and a run must meet what was loaded for it; run calls load
         self._one_at_a_time = threading.RLock()
+        self._closing = False
+        #: a device that measures itself puts here what it measured in a run
+        self._metrics: Mapping[str, float] = {}
 
     @classmethod
     @abstractmethod
@@ -136,13 +162,47 @@ class Device(ABC):
         """
         return None
 
+    def build_options(self) -> Mapping[str, Any]:
+        """What `ectoolkit.builders.build` must be told so that this device can be used for what it builds."""
+        return {}
+
+    def sensors(self) -> tuple[Reading, ...]:
+        """What sensors tell now, quickly and without disturbing a run; open or not.  Empty where there are none.
+
+        Raises:
+            DeviceError: the device is gone.
+        """
+        return ()
+
+    def identity(self) -> Mapping[str, str]:
+        """What a certificate says of the device: by fact, at the least ``"device"``.  Asked while it is open."""
+        known = {"device": self.info().description}
+        return known | ({"note": self.notice} if self.notice else {})
+
+    @property
+    def notice(self) -> str:
+        """What to know before believing sensors and times; empty where nothing."""
+        return ""
+
+    def check(self, deployment: Deployment) -> None:
+        """Ask, without opening or running anything, whether a deployment fits the device.
+
+        Raises:
+            DeviceError: the manifest alone shows that it does not; says what to do.
+        """
+        self._check(deployment)
+
     def _close(self) -> None:
         """Let go of the device."""
 
+    def _interrupt(self) -> None:
+        """End soon what another thread runs, where the device can; it is about to be closed."""
+
     def __enter__(self) -> Self:
-        if not self._opened:
-            self._open()
-            self._opened = True
+        with self._one_at_a_time:
+            if not self._opened:
+                self._open()
+                self._opened = True
         return self
 
     def __exit__(
@@ -151,10 +211,25 @@ class Device(ABC):
         self.close()
 
     def close(self) -> None:
-        """Let go of the device and what is loaded; closing twice is harmless."""
-        if self._opened:
-            self._close()
-        self._opened, self._loaded = False, None
+        """Let go of the device and what is loaded; closing twice is harmless.
+
+        A run of another thread is interrupted where the device can do that, and waited for where it cannot; no further
+        one begins.
+        """
+        self._closing = True
+        try:
+            if not self._one_at_a_time.acquire(blocking=False):
+                self._interrupt()
+                self._one_at_a_time.acquire()
+        except BaseException:
+            self._closing = False
+            raise
+        try:
+            if self._opened:
+                self._close()
+        finally:
+            self._opened, self._loaded, self._closing = False, None, False
+            self._one_at_a_time.release()
 
     def load(self, deployment: Deployment) -> None:
         """Load a deployment, once; its directory is checked again, for it may have changed since it was opened.
@@ -162,10 +237,11 @@ class Device(ABC):
         Raises:
             DeployFormatError: the directory is not the one that was opened.
             DeviceStateError: the device is not open.
+            UntrustedError: it would run native code of unknown origin.
             DeviceError: it cannot run this deployment; says why.
         """
         with self._one_at_a_time:
-            if not self._opened:
+            if not self._opened or self._closing:
                 raise DeviceStateError(
                     f"{self.name} is not open; use it as `with open_device({self.name!r}) as device:`"
                 )
@@ -176,6 +252,8 @@ class Device(ABC):
                         f"{deployment.path} changed since it was opened: its manifest is another one than that of the "
                         "deployment given. Load it again with ect.load_deployment"
                     )
+                if self.runs_native_code:
+                    require_trust(deployment, self.name)
                 self._loaded = None  # where loading fails, nothing is: what was there may be gone
                 self._run = self._load(deployment)
                 self._loaded = deployment
@@ -199,11 +277,12 @@ class Device(ABC):
             start = time.perf_counter()
             results = [self._run(arrays) for arrays in runs]
             elapsed = time.perf_counter() - start
+            metrics = dict(self._metrics)
         outputs = [
             from_layout(np.concatenate(parts), tensor.layout)
             for tensor, parts in zip(deployment.manifest.outputs, zip(*results, strict=True), strict=True)
         ]
-        return RunResult(outputs, elapsed / len(runs), self.name)
+        return RunResult(outputs, elapsed / len(runs), self.name, metrics)
 
     def run_arrays(self, arrays: list[np.ndarray]) -> list[np.ndarray]:
         """Run what is loaded once, arrays in and out in the deployment's layouts, unchecked: for timing.
@@ -212,7 +291,7 @@ class Device(ABC):
             DeviceStateError: nothing is loaded.
         """
         with self._one_at_a_time:
-            if self._loaded is None:
+            if self._loaded is None or self._closing:
                 raise DeviceStateError(f"nothing is loaded on {self.name}; call device.load(deployment) first")
             return self._run(arrays)
 
@@ -228,24 +307,37 @@ class Device(ABC):
         """
         raise DeviceError(f"{self.name} cannot time single layers; use open_device('cpu')")
 
-    def benchmark(self, deployment: Deployment, *, runs: int = 100, warmup: int = 10) -> Latency:
-        """Time the deployment's own example, warm; errors as for `run`.
+    def benchmark(
+        self,
+        deployment: Deployment,
+        *,
+        runs: int = 100,
+        warmup: int = 10,
+        depths: Sequence[int] = (1,),
+        progress: Progress | None = None,
+    ) -> Benchmark:
+        """Time the deployment's own example: latency, throughput, the device's own times, its sensors; errors as `run`.
+
+        Args:
+            deployment: from `load_deployment` or `build`.
+            runs: how many are timed, for each of `depths`.
+            warmup: runs before each of them, not timed.
+            depths: how many requests are in flight at a time, each with a thread of its own.
+            progress: called after each run, its time not counted in latencies; may raise to cancel.
 
         Raises:
-            DeviceError: there would be nothing to time.
+            DeviceError: there would be nothing to time, or a run failed.
         """
-        if runs < 1 or warmup < 0:
-            raise DeviceError(
-                f"runs={runs}, warmup={warmup}: expected at least one run to time, and no less than no warmup"
-            )
-        times = []
-        with self._one_at_a_time:
-            self.load(deployment)
-            arrays = deployment.inputs()
-            for index in range(warmup + runs):
-                start = time.perf_counter()
+        from ectoolkit.devices.benchmark import measure
+
+        self.load(deployment)
+        arrays = deployment.inputs()
+
+        def run() -> Mapping[str, float]:
+            with self._one_at_a_time:
+                if self._loaded is not deployment:
+                    self.load(deployment)  # somebody else's thread has loaded another
                 self._run(arrays)
-                if index >= warmup:
-                    times.append(time.perf_counter() - start)
-        p50, p99 = np.percentile(times, [50, 99])
-        return Latency(runs, float(np.mean(times)), float(p50), float(p99))
+                return self._metrics
+
+        return measure(self, deployment, run, runs=runs, warmup=warmup, depths=depths, progress=progress)

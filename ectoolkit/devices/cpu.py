@@ -11,13 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from ectoolkit._optional import require
+from ectoolkit._optional import require, require_installed
 from ectoolkit.core.deployment import LIBRARY, Deployment
 from ectoolkit.core.host import host_architecture, missing_features
 from ectoolkit.devices.base import Device, DeviceInfo
 from ectoolkit.devices.kernels import Measuring
 from ectoolkit.devices.parameters import load_parameters
 from ectoolkit.devices.profile import Profile
+from ectoolkit.devices.sensors import Reading
 from ectoolkit.errors import DeviceError, DeviceRunError, MissingDependencyError
 
 #: TVM's ThreadGroup::kSpecifyThreadShareAllCore: takes a list of CPUs and lets every thread run on any of them.  Mode
@@ -51,10 +52,14 @@ class CpuDevice(Device):
     @classmethod
     def discover(cls) -> list[DeviceInfo]:
         try:
-            require("tvm.runtime", feature="The cpu device")
+            require_installed("tvm", feature="The cpu device")  # a list of devices must not take TVM's two seconds
         except MissingDependencyError as error:
             return [DeviceInfo(cls.name, "compiled library on this CPU", False, str(error))]
         return [DeviceInfo(cls.name, f"compiled library on this CPU, {len(os.sched_getaffinity(0))} cores", True)]
+
+    def sensors(self) -> tuple[Reading, ...]:
+        """How busy the machine is: times taken beside other work say little."""
+        return (Reading("load", round(os.getloadavg()[0], 2), f"of {len(os.sched_getaffinity(0))} CPUs"),)
 
     def _open(self) -> None:
         self._tvm = require("tvm", feature="The cpu device")

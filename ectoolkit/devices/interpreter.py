@@ -21,6 +21,7 @@ class InterpreterDevice(Device):
     """
 
     name = "interpreter"
+    runs_native_code = False
 
     def __init__(self, engine: str = "auto") -> None:
         super().__init__()

@@ -14,6 +14,7 @@ from ectoolkit.core.inputs import Inputs
 from ectoolkit.devices.base import Device, DeviceInfo, RunResult
 from ectoolkit.devices.mera_board import require_board, require_verilator
 from ectoolkit.errors import (
+    Cancelled,
     DeviceError,
     DeviceNotFoundError,
     DeviceRunError,
@@ -25,7 +26,7 @@ from ectoolkit.mera.names import BOARDS, TARGETS
 from ectoolkit.mera.place import Place, find_place
 from ectoolkit.mera.session import Waiting, Worker, give_worker, take_worker
 
-_LOAD_TIMEOUT_S = 120
+_LOAD_TIMEOUT_S, _UNLOAD_TIMEOUT_S = 120, 10
 
 
 class MeraDevice(Device):
@@ -93,9 +94,10 @@ class MeraDevice(Device):
         if worker is not None:
             try:
                 if worker.alive:
-                    self._ask(worker, "unload")
-            finally:
-                give_worker(worker)
+                    worker.call("unload", timeout_s=_UNLOAD_TIMEOUT_S)
+            except WorkerError:  # nobody waits for what it has, and it is not for the next one either
+                worker.kill()
+            give_worker(worker)
 
     def _check(self, deployment: Deployment) -> None:
         target = deployment.manifest.target
@@ -103,17 +105,21 @@ class MeraDevice(Device):
             raise DeviceError(f"{deployment.path} was built for {target}; {self.name} runs target '{self.name}'")
 
     def _load(self, deployment: Deployment) -> Callable[[list[np.ndarray]], list[np.ndarray]]:
-        self._require_hardware(deployment)
-        self._send(deployment)
+        worker = self._living()
+        try:
+            self._require_hardware(worker, deployment)
+        except WorkerError as error:
+            raise _device_error(error) from error
+        self._send(worker, deployment)
         shapes = [tensor.shape for tensor in deployment.manifest.outputs]
 
         def run(arrays: list[np.ndarray]) -> list[np.ndarray]:
-            assert self._worker is not None
-            if not self._worker.alive:
-                self._worker = self._fresh(self._worker.place)
-                self._send(deployment)
+            worker = self._worker
+            if worker is None or not worker.alive:
+                worker = self._living()
+                self._send(worker, deployment)
             try:
-                outputs, metrics = self._worker.run(arrays, timeout_s=self.timeout_s, waiting=self.waiting)
+                outputs, metrics = worker.run(arrays, timeout_s=self.timeout_s, waiting=self._wait)
             except WorkerError as error:
                 raise _device_error(error) from error
             if [output.shape for output in outputs] != shapes:
@@ -124,27 +130,47 @@ class MeraDevice(Device):
 
         return run
 
-    def _require_hardware(self, deployment: Deployment) -> None:
+    def _living(self) -> Worker:
+        """The worker, or another where it ended; what was loaded is then gone."""
         assert self._worker is not None
-        if self.target == "IP":
-            require_board(self._worker, self.board, deployment.manifest.platform)
-        elif self.target == "VerilatorSimulator":
-            require_verilator(self._worker)
+        if not self._worker.alive:
+            self._worker = self._fresh(self._worker.place)
+        return self._worker
 
-    def _send(self, deployment: Deployment) -> None:
-        assert self._worker is not None
+    def _require_hardware(self, worker: Worker, deployment: Deployment) -> None:
+        if self.target == "IP":
+            require_board(worker, self.board, deployment.manifest.platform)
+        elif self.target == "VerilatorSimulator":
+            require_verilator(worker)
+
+    def _send(self, worker: Worker, deployment: Deployment) -> None:
+        """Load a deployment there; where that fails, the worker has an unknown part of it, and is ended."""
         files = {name: (deployment.path / name).read_bytes() for name in (LIBRARY, PROGRAM, PARAMETERS)}
         try:
-            self._worker.send_files("run", files)
+            worker.send_files("run", files)
+            doing = f"{self.name}, loading {deployment.manifest.name}"
+            worker.call("load", timeout_s=_LOAD_TIMEOUT_S, doing=doing, device_code=BOARDS[self.board])
         except WorkerError as error:
+            worker.kill()
             raise _device_error(error) from error
-        self._ask(self._worker, "load", device_code=BOARDS[self.board])
 
-    def _ask(self, worker: Worker, command: str, **arguments: Any) -> Any:
-        try:
-            return worker.call(command, timeout_s=_LOAD_TIMEOUT_S, doing=f"{self.name}, {command}", **arguments)
-        except WorkerError as error:
-            raise _device_error(error) from error
+    def identity(self) -> Mapping[str, str]:
+        """See `Device.identity`; with the versions and the machine of their environment."""
+        if self._worker is None:
+            return super().identity()
+        facts = self._worker.facts
+        versions = ", ".join(f"{name} {version}" for name, version in sorted(facts["versions"].items()))
+        return {**super().identity(), "MERA": f"{versions} on {facts['host']}, Python {facts['python']}"}
+
+    def _wait(self, seconds: float, line: str) -> None:
+        """Called while it runs; what is raised ends the worker."""
+        if self._closing:
+            raise Cancelled(f"{self.name} was closed {seconds:.0f} s into a run, so its process was ended")
+        if self.waiting is not None:
+            self.waiting(seconds, line)
+
+    def build_options(self) -> Mapping[str, Any]:
+        return {} if self._environment is None else {"environment": self._environment}
 
     def run(self, deployment: Deployment, inputs: Inputs | None = None) -> RunResult:
         """As `Device.run`; `RunResult.metrics` holds what MERA's runtime measured in the last run."""

@@ -7,19 +7,23 @@ to understand (``xrt:0``, ``rpc://host:9090``, ``mera:Simulator``).
 from __future__ import annotations
 
 import difflib
+import os
+import sys
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any
+from typing import Any, cast
 
 from ectoolkit.devices.base import Device, DeviceInfo
 from ectoolkit.errors import DeviceNotFoundError, PluginError
 
 GROUP = "ectoolkit.devices"
+#: the last look: folders with their times, and what was found there
+_seen: dict[str, object] = {}
 
 
 def list_devices() -> list[DeviceInfo]:
     """Facts of every device that is registered, without opening any."""
     found = []
-    for point in sorted(entry_points(group=GROUP), key=lambda p: p.name):
+    for point in sorted(_points(), key=lambda p: p.name):
         try:
             found.extend(_discover(point))
         except PluginError as error:
@@ -42,7 +46,7 @@ def open_device(name: str, **options: Any) -> Device:
         PluginError: its plugin does not load, or does not take these options.
     """
     kind, colon, address = name.partition(":")
-    points = {point.name: point for point in entry_points(group=GROUP)}
+    points = {point.name: point for point in _points()}
     if kind not in points:
         near = difflib.get_close_matches(kind, points, n=1)
         hint = f" Did you mean {near[0]!r}?" if near else ""
@@ -54,6 +58,25 @@ def open_device(name: str, **options: Any) -> Device:
         return device(*[address] if device.takes_address else [], **options)
     except TypeError as error:
         raise PluginError(f"device {name} does not take these options: {error}") from error
+
+
+def _points() -> tuple[EntryPoint, ...]:
+    """The registered devices, looked up again where a package may have come or gone.
+
+    A look reads the metadata of every installed package, which takes 10 ms and more; a panel asks every second.
+    """
+    state = (entry_points, *((folder, _changed_ns(folder)) for folder in sys.path))
+    if _seen.get("state") != state:
+        _seen.update(state=state, points=tuple(entry_points(group=GROUP)))
+    return cast("tuple[EntryPoint, ...]", _seen["points"])
+
+
+def _changed_ns(folder: str) -> int:
+    """When something was put into a folder or taken out; 0 where there is none."""
+    try:
+        return os.stat(folder or ".").st_mtime_ns
+    except OSError:
+        return 0
 
 
 def _discover(point: EntryPoint) -> list[DeviceInfo]:

@@ -27,6 +27,8 @@ Waiting = Callable[[float, str], None]
 _POLL_S = 0.1
 #: files travel in pieces of this size
 _PIECE_BYTES = 8 << 20
+#: for one of them, through a slow network too
+PIECE_TIMEOUT_S = 300
 
 
 class Worker:
@@ -135,20 +137,20 @@ class Worker:
 
     # --- files and arrays ----------------------------------------------------------------------------------------
 
-    def send_files(self, area: str, files: Mapping[str, bytes]) -> None:
-        """Put files into an emptied area of the worker's folder."""
-        self.call("begin", timeout_s=60, area=area)
+    def send_files(self, area: str, files: Mapping[str, bytes], *, timeout_s: float = PIECE_TIMEOUT_S) -> None:
+        """Put files into an emptied area of the worker's folder; `timeout_s` is for each piece."""
+        self.call("begin", timeout_s=timeout_s, doing=f"sending {', '.join(files)}", area=area)
         for name, data in files.items():
             for start in range(0, max(len(data), 1), _PIECE_BYTES):
                 piece = data[start : start + _PIECE_BYTES]
-                self.call("put", timeout_s=300, doing=f"sending {name}", area=area, name=name, data=piece)
+                self.call("put", timeout_s=timeout_s, doing=f"sending {name}", area=area, name=name, data=piece)
 
-    def fetch_file(self, area: str, name: str, size: int) -> bytes:
-        """A file of an area."""
+    def fetch_file(self, area: str, name: str, size: int, *, timeout_s: float = PIECE_TIMEOUT_S) -> bytes:
+        """A file of an area; `timeout_s` is for each piece."""
         pieces = []
         for offset in range(0, size, _PIECE_BYTES):
             arguments: dict[str, Any] = {"area": area, "name": name, "offset": offset, "size": _PIECE_BYTES}
-            pieces.append(self.call("get", timeout_s=300, doing=f"fetching {name}", **arguments))
+            pieces.append(self.call("get", timeout_s=timeout_s, doing=f"fetching {name}", **arguments))
         return b"".join(pieces)
 
     def run(

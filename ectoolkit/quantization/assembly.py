@@ -142,7 +142,7 @@ class _Assembler:
         return self.builder.node("float_function", layer.name, [made], None, settings, dtype="float32")
 
     def _real_constant(self, name: str, array: np.ndarray) -> str:
-        array = np.asarray(array, np.float32)
+        array = np.asarray(array, np.float32).view()  # the graph closes it to writing, and must not the network's own
         return self.builder.constant(name, array, Layout.of_activation(array.ndim), None)
 
     # --- layers on codes -----------------------------------------------------------------------------------------

@@ -78,6 +78,16 @@ class QuantizedModel:
         outputs = result if isinstance(result, tuple | list) else [result]
         return [output.numpy() for output in outputs], calls.found
 
+    def int8_outputs(self, x: np.ndarray) -> list[np.ndarray]:
+        """What torch's own int8 kernels give for float32 ``(N, C, H, W)``; image by image, as the module was traced."""
+        torch = require("torch", feature="Running torch's int8 model")
+        found = []
+        with torch.no_grad(), quiet(*_OBSERVERS), fbgemm_engine(torch):
+            for image in np.ascontiguousarray(x):
+                result = self.traced(torch.from_numpy(image[None]))
+                found.append([output.numpy() for output in (result if isinstance(result, tuple | list) else [result])])
+        return [np.concatenate(parts) for parts in zip(*found, strict=True)]
+
     def __repr__(self) -> str:
         return f"QuantizedModel({self.graph.name!r}, {self.calibration_images} images, {self.config})"
 

@@ -103,12 +103,7 @@ class Predictor:
     def _grid(self, name: str, grid: QuantParams) -> tuple[float, float]:
         key = ("grid", name, grid)
         if key not in self._kept:
-            scale = float(grid.scale)
-            low = scale * (grid.quant_min - grid.zero_point)
-            noise = Distribution.of(self.statistics.tensors[name]).noise(
-                np.array([low]), np.array([scale]), grid.quant_max - grid.quant_min
-            )
-            self._kept[key] = grid, (float(noise[0][0]), float(noise[1][0]))
+            self._kept[key] = grid, grid_noise(self.statistics.tensors[name], grid)
         return self._kept[key][1]
 
     def _weights(self, layer: FloatLayer, weight: WeightScheme) -> float:
@@ -118,6 +113,16 @@ class Predictor:
             noise = weight_noise(layer, weight, source) * _open_share(layer, self.statistics.tensors[layer.name])
             self._kept[key] = weight, noise
         return float(self._kept[key][1])
+
+
+def grid_noise(statistics: TensorStatistics, grid: QuantParams) -> tuple[float, float]:
+    """Mean squares of what rounding to a grid adds, and of what clipping at its ends adds; real units squared."""
+    scale = float(grid.scale)
+    low = scale * (grid.quant_min - grid.zero_point)
+    rounding, clipping = Distribution.of(statistics).noise(
+        np.array([low]), np.array([scale]), grid.quant_max - grid.quant_min
+    )
+    return float(rounding[0]), float(clipping[0])
 
 
 def weight_noise(layer: FloatLayer, weight: WeightScheme, source: TensorStatistics) -> float:

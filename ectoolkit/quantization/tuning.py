@@ -60,6 +60,16 @@ class History(Generic[Result]):
         """The first state and those that led to the current one."""
         return tuple(self._states[: self._position + 1])
 
+    @property
+    def can_undo(self) -> bool:
+        """True where there is a state before the current one."""
+        return self._position > 0
+
+    @property
+    def can_redo(self) -> bool:
+        """True where a step was undone and none made since."""
+        return self._position + 1 < len(self._states)
+
     def changed(self, step: TuningStep) -> QuantConfig:
         """The current settings with one more step; nothing is recorded yet."""
         return self.current.config.tuned(step.layer, **step.changes)
@@ -75,7 +85,7 @@ class History(Generic[Result]):
         Raises:
             QuantizationError: this is the first.
         """
-        if not self._position:
+        if not self.can_undo:
             raise QuantizationError("there is nothing to undo; this is the state of the last run")
         self._position -= 1
         return self.current
@@ -86,7 +96,7 @@ class History(Generic[Result]):
         Raises:
             QuantizationError: nothing was undone since the last step.
         """
-        if self._position + 1 == len(self._states):
+        if not self.can_redo:
             raise QuantizationError("there is nothing to redo; the last step was not undone")
         self._position += 1
         return self.current

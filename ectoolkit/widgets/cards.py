@@ -7,9 +7,10 @@ from weakref import WeakKeyDictionary
 
 from IPython import get_ipython
 
+from ectoolkit.widgets.device_card import DeviceCard
 from ectoolkit.widgets.flow_card import FlowCard
 from ectoolkit.widgets.stage_card import StageCard
-from ectoolkit.workflow import Flow, Stage
+from ectoolkit.workflow import DevicePanel, Flow, Stage
 
 VIEW = "application/vnd.jupyter.widget-view+json"
 _cards: WeakKeyDictionary[Stage[Any] | Flow, StageCard | FlowCard] = WeakKeyDictionary()
@@ -29,10 +30,16 @@ def card_bundle(shown: Any) -> dict[str, Any]:
     return {VIEW: card_of(shown).view._repr_mimebundle_()[VIEW]}
 
 
+def _made(shown: Stage[Any] | Flow) -> StageCard | FlowCard:
+    if isinstance(shown, Flow):
+        return FlowCard(shown, map(card_of, shown.stages))
+    return DeviceCard(shown) if isinstance(shown, DevicePanel) else StageCard(shown)
+
+
 def card_of(shown: Stage[Any] | Flow) -> StageCard | FlowCard:
     """The card of a stage or a flow: made once, and kept as long as what it shows."""
     card = _cards.get(shown)
     if card is None:
-        card = StageCard(shown) if isinstance(shown, Stage) else FlowCard(shown, map(card_of, shown.stages))
+        card = _made(shown)
         _cards[shown] = card
     return card

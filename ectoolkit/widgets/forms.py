@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from html import escape
 from typing import Any, ClassVar
 
@@ -12,7 +13,9 @@ from traitlets import TraitError
 
 from ectoolkit.builders import TARGETS
 from ectoolkit.builders.cpu.isa import ISAS
-from ectoolkit.quantization.config import ACTIVATION_BITS, METHODS, WEIGHTS
+from ectoolkit.quantization.config import ACTIVATION_BITS, METHODS, WEIGHTS, QuantConfig
+from ectoolkit.quantization.doors import DOORS
+from ectoolkit.widgets.parts.devices import DeviceList
 from ectoolkit.workflow import BuildStage, DevicePanel, ImportStage, InterpretStage, QuantizeStage, Stage
 
 _STYLE = {"description_width": "initial"}
@@ -93,14 +96,33 @@ def _short(value: Any) -> str:
 
 
 class QuantizeForm(Form):
-    """Method, weights, bits."""
+    """Method, weights, bits, and the way there."""
 
     def _fields(self, stage: Stage[Any]) -> dict[str, ipywidgets.ValueWidget]:
         return {
             "method": choice("method", METHODS, "how the range of an activation is chosen"),
             "weights": choice("weights", WEIGHTS, "one scale for each output channel, or one for all"),
             "activation_bits": choice("activation bits", ACTIVATION_BITS, "7 is the U50 guide's setting"),
+            "door": choice("door", DOORS, "export: any module, with statistics to tune by; eager: the U50 guide's way"),
         }
+
+    def call(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        arguments, settings = super().call()
+        if settings["door"] == "auto":  # as in a script that leaves it out
+            del settings["door"]
+        return arguments, settings
+
+    def show(self, arguments: Sequence[Any], settings: Mapping[str, Any]) -> None:
+        config = arguments[0] if arguments else settings.get("config")
+        if isinstance(config, QuantConfig):  # as if its fields had been given, so that another run keeps them
+            given = {one.name: getattr(config, one.name) for one in fields(QuantConfig)}
+            changed = {
+                name: value
+                for name, value in given.items()
+                if name in self.fields or value != getattr(QuantConfig(), name)
+            }
+            settings = changed | {name: value for name, value in settings.items() if name != "config"}
+        super().show((), settings)
 
 
 class InterpretForm(Form):
@@ -162,21 +184,36 @@ class BuildForm(Form):
 
 
 class DeviceForm(Form):
-    """Device, threads, timed runs."""
+    """Device, deployment, images, threads, timed runs."""
 
     positional = ("device", "runs")
 
     def _fields(self, stage: Stage[Any]) -> dict[str, ipywidgets.ValueWidget]:
         assert isinstance(stage, DevicePanel)
-        known = [(info.name if info.available else f"{info.name} (not here)", info.name) for info in stage.devices]
         cpus = len(os.sched_getaffinity(0))
+        self.list = DeviceList(value="cpu")
+        self.list.show(stage.health)
         fields = {
-            "device": choice("device", known),
+            "device": self.list,
+            "deployment": ipywidgets.Combobox(
+                description="deployment", placeholder="the one just built", style=_STYLE, layout={"width": "26em"}
+            ),
+            "images": choice("images", [("all of the reference", 0)], "the first so many"),
             "threads": choice("threads", [("all", 0), *((str(n), n) for n in range(1, cpus + 1))]),
             "runs": number("timed runs", 20, 1, 10_000),
         }
-        fields["device"].observe(lambda change: self._limit(fields["threads"], change["new"]), names="value")
+        self.list.observe(lambda change: self._limit(fields["threads"], change["new"]), names="value")
         return fields
+
+    def offer(self, stage: DevicePanel) -> None:
+        """Offer the deployments and the numbers of images that there are now."""
+        self.fields["deployment"].options = [str(path) for path in stage.deployments]
+        count = len(stage.flow.interpret.result.names) if stage.flow.interpret.ready else 0
+        chosen, field = self.fields["images"].value, self.fields["images"]
+        options = [("all of the reference", 0), *((str(n), n) for n in range(1, count))]
+        if list(field.options) != options:
+            field.options = options
+            field.value = chosen if chosen < count else 0
 
     def _limit(self, threads: ipywidgets.Dropdown, device: str) -> None:
         """Threads are a setting of the cpu alone."""
@@ -184,9 +221,16 @@ class DeviceForm(Form):
 
     def call(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
         arguments, settings = super().call()
-        if self.fields["threads"].disabled or not settings["threads"]:
-            del settings["threads"]
-        return arguments, settings
+        settings["deployment"] = str(settings["deployment"]).strip()
+        unset = {name for name in ("deployment", "images", "threads") if not settings[name]}
+        if self.fields["threads"].disabled:
+            unset.add("threads")
+        return arguments, {name: value for name, value in settings.items() if name not in unset}
+
+    def _set(self, name: str, value: Any) -> bool:
+        if name == "deployment" and value is not None:
+            return super()._set(name, str(getattr(value, "path", value)))
+        return super()._set(name, value)
 
 
 FORMS: dict[type[Stage[Any]], type[Form]] = {

@@ -5,14 +5,18 @@ from __future__ import annotations
 import threading
 import time
 import weakref
+from collections.abc import Callable
 from html import escape
 from typing import Any
 
 import ipywidgets
 
 from ectoolkit.errors import EctoolkitError, StageError
+from ectoolkit.widgets.details import detail_of
 from ectoolkit.widgets.forms import form_of
-from ectoolkit.widgets.table import LayerTable
+from ectoolkit.widgets.parts import LayerTable
+from ectoolkit.widgets.parts.keys import Keys
+from ectoolkit.widgets.selection import selection_of
 from ectoolkit.workflow import Stage, StageEvent, StageState
 from ectoolkit.workflow.html import ICONS, error_html
 
@@ -31,6 +35,8 @@ class StageCard:
     Attributes:
         view: the widget to display.
         form: the settings; see `ectoolkit.widgets.forms.Form`.
+        selection: what is chosen in the card; the layer is that of all cards of the flow.
+        detail: what this kind of stage has below the table; None for most.
         run_button, cancel_button, bar, label, head, summary, error, table: what the view is made of.
     """
 
@@ -47,7 +53,9 @@ class StageCard:
         )
         self.cancel_button = ipywidgets.Button(description="Cancel", icon="stop", disabled=True)
         self.bar = ipywidgets.IntProgress(0, 0, 1)
-        self.table = LayerTable()
+        self.selection = selection_of(stage.flow)
+        self.table = LayerTable(selection=self.selection)
+        self.detail = detail_of(stage, self.selection)
         self.view = self._layout(stage)
         self.run_button.on_click(lambda _: self.start())
         self.cancel_button.on_click(lambda _: self.cancel())
@@ -63,7 +71,9 @@ class StageCard:
         self.bar.layout = {"width": "14em", "margin": "2px 8px"}
         settings = ipywidgets.HBox(self.form.widgets, layout=_ROW)
         actions = ipywidgets.HBox([self.run_button, self.cancel_button, self.bar, self.label], layout=_ROW)
-        parts = [self.head, settings, actions, self.summary, self.error, self.table]
+        parts = [self.head, settings, actions, self.summary, self.error, self.table, Keys()]
+        if self.detail is not None:
+            parts.insert(-1, self.detail.view)
         view = ipywidgets.VBox(parts if self.form.widgets else [part for part in parts if part is not settings])
         for widget, name in (
             (view, "ect-card"),
@@ -82,12 +92,17 @@ class StageCard:
 
     def start(self) -> None:
         """Run the stage with the form's settings, in a thread."""
+        self._launch(self._run)
+
+    def _launch(self, act: Callable[[Any], Any]) -> None:
         stage = self._stage()
         if stage is None:
             self._show_error(StageError("this session is gone; run the cell that makes it again"))
             return
         self.run_button.disabled = True  # until the stage's own event says the same
-        self._worker = threading.Thread(target=self._work, args=(stage,), name=f"ect-{stage.attribute}", daemon=True)
+        self._worker = threading.Thread(
+            target=self._work, args=(stage, act), name=f"ect-{stage.attribute}", daemon=True
+        )
         self._worker.start()
 
     def wait(self, timeout: float | None = None) -> None:
@@ -103,10 +118,13 @@ class StageCard:
             stage.cancel()
             self.label.value = "stopping at the next step…"
 
-    def _work(self, stage: Stage[Any]) -> None:
+    def _run(self, stage: Stage[Any]) -> None:
+        arguments, settings = self.form.call()
+        stage.run(*arguments, **settings)
+
+    def _work(self, stage: Stage[Any], act: Callable[[Any], Any]) -> None:
         try:
-            arguments, settings = self.form.call()
-            stage.run(*arguments, **settings)
+            act(stage)
         except Exception as error:
             self._refresh(stage)  # an error from before the run began brought no event
             self._show_error(error)
@@ -125,6 +143,9 @@ class StageCard:
             self._refresh_head(stage)
 
     def _report(self, event: StageEvent) -> None:
+        if not event.total:  # a library loads
+            self.label.value = escape(event.label)
+            return
         now, last = time.monotonic(), event.done >= event.total
         if now - self._reported < INTERVAL and not last:
             return
@@ -160,7 +181,8 @@ class StageCard:
     def _refresh_result(self, stage: Stage[Any]) -> None:
         if stage.generation != self._generation:
             self._generation = stage.generation
-            last = next((step for step in reversed(stage.flow.log) if step.stage == stage.attribute), None)
+            asked = (stage.attribute, "run")
+            last = next((step for step in reversed(stage.flow.log) if (step.stage, step.method) == asked), None)
             if last is not None:
                 self.form.show(last.arguments, last.settings)
             self._show_result(stage)

@@ -33,6 +33,8 @@ def stage_html(stage: Stage[Any]) -> str:
         parts.append(error_html(stage.error))
     if stage.ready:
         parts.append(table_html(stage))
+        parts.append(pictures_html(stage))
+    parts.append(stage.answers_html())
     return f'<div style="{_BOX}">{"".join(parts)}</div>'
 
 
@@ -65,6 +67,15 @@ def table_html(stage: Stage[Any]) -> str:
     html = shown.to_html(index=False, border=0, na_rep="", float_format=lambda number: f"{number:.4g}")
     opened = " open" if len(table) <= OPEN_ROWS else ""
     return f'<details{opened}><summary>{note}</summary><div style="overflow-x:auto">{html}</div></details>'
+
+
+def pictures_html(stage: Stage[Any]) -> str:
+    """The stage's pictures, each folded until somebody opens it."""
+    try:
+        pictures = stage.pictures()
+    except Exception as error:
+        return error_html(error)
+    return "".join(f"<details><summary>{escape(title)}</summary>{html}</details>" for title, html in pictures)
 
 
 def flow_html(flow: Flow) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ectoolkit.analysis.diffs import compare
 from ectoolkit.analysis.frames import frame
 from ectoolkit.builders import build
-from ectoolkit.builders.mera.builder import SETTINGS
+from ectoolkit.builders.mera.options import SETTINGS
 from ectoolkit.core.deployment import LIBRARY, PARAMETERS, from_layout
 from ectoolkit.core.graph import Graph
 from ectoolkit.core.inputs import Inputs

@@ -16,21 +16,22 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Step:
-    """One run: the stage's name in the flow and what it was given."""
+    """One run, or another question: the stage's name in the flow, what it was given, and the method that took it."""
 
     stage: str
     arguments: tuple[Any, ...]
     settings: dict[str, Any]
+    method: str = "run"
 
 
 def script(flow: Flow) -> str:
-    """The last good run of each stage, in the order of the stages.
+    """The last good run of each stage and the last of each other question, in the order of the stages.
 
     What cannot be written down (a module of one's own, arrays) becomes a line with ``...`` and a comment that says what
     belongs there.
     """
     writer = _Writer(getattr(flow.source, "preprocess", None))
-    last = {step.stage: step for step in flow.log}
+    last = {(step.stage, step.method): step for step in flow.log}
     lines = ["import ectoolkit as ect", "", *writer.definition("model", flow.source)]
     arguments = ["model"]
     if flow.calibration is not None:
@@ -39,8 +40,8 @@ def script(flow: Flow) -> str:
     arguments += [f"{key}={value!r}" for key, value in flow.given.items() if value is not None]
     lines.append(f"flow = ect.Flow({', '.join(arguments)})")
     for stage in flow.stages:
-        if stage.attribute in last:
-            lines += writer.call(last[stage.attribute])
+        for step in (found for (name, _), found in last.items() if name == stage.attribute):
+            lines += writer.call(step)
     return "\n".join(lines) + "\n"
 
 
@@ -52,14 +53,16 @@ class _Writer:
 
     def call(self, step: Step) -> list[str]:
         given, before = [], []
-        named = [(f"{step.stage}_{position}", "", value) for position, value in enumerate(step.arguments)]
+        named: list[tuple[str, str, Any]] = [
+            (f"{step.stage}_{position}", "", value) for position, value in enumerate(step.arguments)
+        ]
         named += [(f"{step.stage}_{key}", f"{key}=", value) for key, value in step.settings.items()]
         for name, keyword, value in named:
             text = self.inline(value)
             if not text:
                 before += self.definition(name, value)
             given.append(keyword + (text or name))
-        return [*before, f"flow.{step.stage}.run({', '.join(given)})"]
+        return [*before, f"flow.{step.stage}.{step.method}({', '.join(given)})"]
 
     def inline(self, value: Any) -> str:
         """Source text of a simple value, empty for others."""

@@ -7,10 +7,12 @@ import threading
 import time
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar
 
+from ectoolkit._optional import telling
 from ectoolkit.core.interpreter import Progress
 from ectoolkit.errors import Cancelled, EctoolkitWarning, StageError
 from ectoolkit.workflow.views import render
@@ -41,7 +43,7 @@ class StageEvent:
     Attributes:
         stage: whose event it is.
         kind: ``"state"`` or ``"progress"``.
-        done, total: steps, for ``"progress"``.
+        done, total: steps, for ``"progress"``; 0 of 0 while a library loads, before there is a step.
         label: of the step at hand.
     """
 
@@ -117,28 +119,35 @@ class Stage(ABC, Generic[Result]):
             Cancelled: `cancel` was called.
             EctoolkitError: whatever went wrong; the last good result stays.
         """
+        with self._at_work(progress) as report:
+            start = time.perf_counter()
+            # before the work: a stage that runs again meanwhile, in another thread, must make this result stale
+            before = {stage.attribute: stage.generation for stage in self.flow.stages}
+            result = self._run(report, *arguments, **settings)
+            self._based_on = {stage.attribute: before[stage.attribute] for stage in self.upstream}
+            self._result, self.settings = result, settings
+            self.seconds = time.perf_counter() - start
+            self.generation += 1
+            self.flow.record(self, arguments, settings)
+        return self
+
+    @contextmanager
+    def _at_work(self, progress: Progress | None) -> Iterator[Progress]:
+        """Hold the stage while something runs: one thing at a time, cancelled by `cancel`, told to listeners."""
         if not self._running.acquire(blocking=False):
             raise StageError(f"{self.title} is running already; wait for it, or call .cancel()")
         try:
             self._cancel.clear()
             self.error = None
             self._tell(StageEvent(self, "state"))
-            start = time.perf_counter()
-            # before the work: a stage that runs again meanwhile, in another thread, must make this result stale
-            before = {stage.attribute: stage.generation for stage in self.flow.stages}
-            result = self._run(self._reporter(progress), *arguments, **settings)
-            self._based_on = {stage.attribute: before[stage.attribute] for stage in self.upstream}
-            self._result, self.settings = result, settings
-            self.seconds = time.perf_counter() - start
-            self.generation += 1
-            self.flow.record(self, arguments, settings)
+            with telling(self._wait_for):
+                yield self._reporter(progress)
         except BaseException as error:
             self.error = error
             raise
         finally:
             self._running.release()
             self._tell(StageEvent(self, "state"))
-        return self
 
     def _adopt(self, result: Result, arguments: tuple[Any, ...], settings: dict[str, Any]) -> Self:
         """Take a result that was made before, as if the stage had run with these arguments."""
@@ -157,6 +166,9 @@ class Stage(ABC, Generic[Result]):
     def cancel(self) -> None:
         """Ask a running stage to stop at its next step; harmless where none runs."""
         self._cancel.set()
+
+    def _wait_for(self, library: str) -> None:
+        self._tell(StageEvent(self, "progress", label=f"loading {library}…"))
 
     def _reporter(self, progress: Progress | None) -> Progress:
         def report(done: int, total: int, label: str) -> None:
@@ -231,10 +243,18 @@ class Stage(ABC, Generic[Result]):
             except Exception as error:  # who watches must not break what is watched
                 warnings.warn(f"a listener of {self.title} failed: {error!r}", EctoolkitWarning, stacklevel=3)
 
+    def pictures(self) -> Sequence[tuple[str, str]]:
+        """Static pictures of the result: a title and HTML each."""
+        return ()
+
     # --- display -------------------------------------------------------------------------------------------------
 
     def summary(self) -> str:
         """One line about the result."""
+        return ""
+
+    def answers_html(self) -> str:
+        """What the stage was asked besides its run, as HTML; empty for most."""
         return ""
 
     def __repr__(self) -> str:

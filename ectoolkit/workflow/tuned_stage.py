@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import Any, Self
 
 from ectoolkit.core.interpreter import Progress
@@ -10,7 +11,7 @@ from ectoolkit.quantization.config import QuantConfig
 from ectoolkit.quantization.eager import QuantizedModel
 from ectoolkit.quantization.exported import ExportedModel
 from ectoolkit.quantization.tuning import History, State, TuningStep
-from ectoolkit.workflow.stage import Stage
+from ectoolkit.workflow.stage import Stage, StageEvent
 
 Quantized = QuantizedModel | ExportedModel
 
@@ -23,6 +24,10 @@ class TunedStage(Stage[Quantized]):
     def _begin(self, config: QuantConfig, result: Quantized) -> None:
         """A run gave a first state; what was tuned before is forgotten."""
         self._history = History(config, result)
+
+    @abstractmethod
+    def source_of(self, layer: str) -> str:
+        """The name by which settings know a row of `table`."""
 
     def tune(self, layer: str | None = None, *, progress: Progress | None = None, **changes: Any) -> Self:
         """Change some settings, of one layer or of the network; only what they touch is made anew.
@@ -39,11 +44,13 @@ class TunedStage(Stage[Quantized]):
             QuantizationError: there is no such layer or setting, or the value is none of those allowed.
             StageError: the stage has not run.
         """
-        history, step = self._tuned(), TuningStep(layer, changes)
+        history = self._tuned()
+        step = TuningStep(None if layer is None else self.source_of(layer), changes)
         config = history.changed(step)
         self.run(config, door="export", progress=progress)
         history.add(step, config, self.result)
         self._history = history
+        self._tell(StageEvent(self, "state"))  # whoever shows the log heard of the run before the step was in it
         return self
 
     def undo(self) -> Self:
@@ -66,6 +73,21 @@ class TunedStage(Stage[Quantized]):
     def states(self) -> tuple[State[Quantized], ...]:
         """Where the tuning stood: the last run, then every step up to now."""
         return self._tuned().states
+
+    @property
+    def is_tunable(self) -> bool:
+        """True where there is a state to tune from."""
+        return self._history is not None
+
+    @property
+    def can_undo(self) -> bool:
+        """True where `undo` has a step to take back."""
+        return self._history is not None and self._history.can_undo
+
+    @property
+    def can_redo(self) -> bool:
+        """True where `redo` has a step to make again."""
+        return self._history is not None and self._history.can_redo
 
     @property
     def log(self) -> list[str]:

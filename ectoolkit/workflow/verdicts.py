@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import platform
 import tempfile
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ectoolkit import __version__
 from ectoolkit.analysis.verdict import (
     InputFacts,
     InputProof,
@@ -21,20 +23,27 @@ from ectoolkit.analysis.verdict import (
     explain_input,
     facts_of,
     judge,
+    layer_by_cutting,
     locate_by_cutting,
     locate_by_taps,
 )
 from ectoolkit.builders import build
+from ectoolkit.builders.mera.options import options_of
 from ectoolkit.core.deployment import Deployment
 from ectoolkit.core.graph import Graph
-from ectoolkit.core.inputs import Inputs, check_inputs
+from ectoolkit.core.inputs import Inputs, check_inputs, split_batch
 from ectoolkit.core.interpreter import Progress, Trace
 from ectoolkit.core.ops.base import grid
+from ectoolkit.core.types import TensorSpec
 from ectoolkit.devices import Device
-from ectoolkit.interpreters import trace
+from ectoolkit.errors import InputError
+from ectoolkit.interpreters import interpret, trace
 
 if TYPE_CHECKING:
     from ectoolkit.data import Preprocess
+
+#: images that a search runs on, at most: each of its truncated graphs runs on all of them
+_SEARCHED = 8
 
 
 def judge_devices(
@@ -46,6 +55,7 @@ def judge_devices(
     int8_outputs: Sequence[np.ndarray] | None = None,
     preprocess: Preprocess | None = None,
     localize: bool = True,
+    facts: Mapping[str, str] | None = None,
     progress: Progress | None = None,
 ) -> Verdict:
     """Judge float → int8 → interpreter → each device in turn, up to the first broken link.
@@ -58,7 +68,9 @@ def judge_devices(
         int8_outputs: of torch's own int8 model, for graphs that come from one; close, for torch is not the reference
             of an accelerator.
         preprocess: the model's, so that a second normalization can be recognised.
-        localize: find the layer where a device parts from the interpreter; takes some more builds and runs.
+        localize: find the layer where a device parts from the interpreter; takes some more builds and runs, on those
+            images whose results differ, eight at most.
+        facts: more of them for the certificate, such as where the images come from.
         progress: called as the members run; may raise to cancel.
 
     Raises:
@@ -67,23 +79,25 @@ def judge_devices(
     """
     specs = {name: graph.values[name].spec for name in graph.inputs}
     inputs = check_inputs(graph.name, specs, images)
-    reference = trace(graph, inputs, progress=progress)
+    reference = interpret(graph, inputs, progress=progress)
     members = [
         *([Member("float", lambda: list(float_outputs))] if float_outputs is not None else []),
         *([Member("int8", lambda: list(int8_outputs), Must.CLOSE)] if int8_outputs is not None else []),
-        Member("interpreter", lambda: reference.outputs, Must.CLOSE),
-        *(_member(reference, inputs, device, deployment, preprocess, localize) for device, deployment in devices),
+        Member("interpreter", lambda: reference, Must.CLOSE),
+        *(_Judged(graph, inputs, reference, *pair, preprocess, progress).member(localize) for pair in devices),
     ]
     count = next(iter(inputs.values())).shape[0]
     facts = {
         "model": graph.name,
         "graph sha256": graph.sha256,
         "quantization sha256": graph.quantization_sha256,
-        "host": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
+        "judged": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC by ectoolkit {__version__}",
+        "host": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}, numpy {np.__version__}",
+        **(facts or {}),
     }
     for device, deployment in devices:
         facts |= _identity(device, deployment)
-    proof = input_proof(inputs, [deployment for _, deployment in devices])
+    proof = input_proof(inputs, list({deployment.path: deployment for _, deployment in devices}.values()))
     return judge(members, proof, count, names=graph.outputs, facts=facts, progress=progress)
 
 
@@ -99,20 +113,57 @@ def input_proof(inputs: dict[str, np.ndarray], deployments: Sequence[Deployment]
     return InputProof(tuple(facts))
 
 
-def _member(
-    reference: Trace,
-    inputs: dict[str, np.ndarray],
-    device: Device,
-    deployment: Deployment,
-    preprocess: Preprocess | None,
-    localize: bool,
-) -> Member:
-    return Member(
-        device.name,
-        lambda: device.run(deployment, inputs).outputs,
-        Must.EQUAL,
-        (lambda: locate(reference, inputs, device, deployment, preprocess)) if localize else None,
-    )
+@dataclass
+class _Judged:
+    """A device in the chain: what it gave is kept, so that only images that differ are searched."""
+
+    graph: Graph
+    inputs: dict[str, np.ndarray]
+    reference: list[np.ndarray]
+    device: Device
+    deployment: Deployment
+    preprocess: Preprocess | None
+    progress: Progress | None
+    found: list[np.ndarray] = field(default_factory=list)
+
+    def member(self, localize: bool) -> Member:
+        """What the chain asks."""
+        return Member(self.device.name, self.outputs, Must.EQUAL, self.locate if localize else None)
+
+    def outputs(self) -> list[np.ndarray]:
+        """Run by run, so that progress can be told and a cancel is heard."""
+        parts = list(split_batch(self._specs, self.inputs))
+        runs = []
+        for number, part in enumerate(parts):
+            if self.progress is not None:
+                self.progress(number, len(parts), f"{self.device.name}: run {number + 1}")
+            runs.append(self.device.run(self.deployment, part).outputs)
+        self.found = [np.concatenate(arrays) for arrays in zip(*runs, strict=True)]
+        return self.found
+
+    def locate(self) -> Location | None:
+        """Search on the runs that differ: a trace of all of many images would fill the memory."""
+        parts = list(split_batch(self._specs, self.inputs))
+        batch = next(iter(self._specs.values())).shape[0]
+        chosen = self._differing(len(parts))[: max(1, _SEARCHED // batch)]
+        inputs = {name: np.concatenate([parts[run][name] for run in chosen]) for name in self._specs}
+        reference = trace(self.graph, inputs, progress=self.progress)
+        found = locate(reference, inputs, self.device, self.deployment, self.preprocess, self.progress)
+        if found is None or len(chosen) == len(parts):
+            return found
+        return replace(found, images=tuple(run * batch + image for run in chosen for image in range(batch)))
+
+    @property
+    def _specs(self) -> dict[str, TensorSpec]:
+        return {name: self.graph.values[name].spec for name in self.graph.inputs}
+
+    def _differing(self, runs: int) -> list[int]:
+        """Runs in which an element differs."""
+        differs = np.zeros(runs, bool)
+        for found, expected in zip(self.found, self.reference, strict=True):
+            different = (found != expected) & ~(np.isnan(found) & np.isnan(expected))
+            differs |= different.reshape(runs, -1).any(axis=1)
+        return np.flatnonzero(differs).tolist()
 
 
 def locate(
@@ -144,6 +195,36 @@ def locate(
     return found and _explained(reference, found, preprocess)
 
 
+def layer_of(
+    reference: Trace,
+    inputs: Inputs,
+    device: Device,
+    deployment: Deployment,
+    layer: str,
+    progress: Progress | None = None,
+) -> np.ndarray:
+    """What a device has after one layer: from its taps where it has some, else from a graph that ends there.
+
+    Args:
+        reference, inputs, device, deployment: as for `locate`.
+        layer: its name.
+        progress: called before the device runs; may raise to cancel.
+
+    Raises:
+        InputError: the device does not show this layer.
+        GraphError: there is no such layer.
+    """
+    reference.graph.node(layer)
+    if progress is not None:
+        progress(0, 1, f"{layer} on {device.name}")
+    taps = device.taps(deployment, inputs)
+    if taps is None:
+        return layer_by_cutting(reference, inputs, _Rebuilt(device, deployment).run, layer)
+    if layer not in taps:
+        raise InputError(f"{device.name} does not show {layer}; it shows {', '.join(taps)}")
+    return np.asarray(taps[layer])
+
+
 def _explained(reference: Trace, found: Location, preprocess: Preprocess | None) -> Location:
     """Where a graph's input is quantized, name what was done to the input."""
     node = reference.graph.node(found.layer)
@@ -165,7 +246,8 @@ class _Rebuilt:
         manifest = self.deployment.manifest
         specs = {name: graph.values[name].spec for name in graph.inputs}
         first = {name: a[: specs[name].shape[0]] for name, a in check_inputs(graph.name, specs, inputs).items()}
-        own = {"platform": manifest.platform} if manifest.platform else {"isa": manifest.isa}
+        theirs = manifest.target.startswith("mera:")
+        own = options_of(self.deployment) if theirs else {"isa": manifest.isa}
         with tempfile.TemporaryDirectory(prefix="ectoolkit-") as folder:
             built = build(
                 graph,
@@ -174,6 +256,7 @@ class _Rebuilt:
                 reference_input=first,
                 layout=str(manifest.inputs[0].layout),
                 **own,
+                **self.device.build_options(),
             )
             return self.device.run(built, inputs).outputs
 
@@ -182,7 +265,7 @@ def _identity(device: Device, deployment: Deployment) -> dict[str, str]:
     manifest = deployment.manifest
     tools = ", ".join(f"{name} {version}" for name, version in sorted(manifest.tools.items()))
     return {
-        f"{device.name}: device": device.info().description,
+        **{f"{device.name}: {what}": value for what, value in device.identity().items()},
         f"{device.name}: deployment": f"{manifest.name} for {manifest.target} {manifest.isa or manifest.platform}",
         f"{device.name}: manifest sha256": manifest.manifest_sha256,
         f"{device.name}: tools": tools,

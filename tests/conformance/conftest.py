@@ -1,67 +1,48 @@
-"""Deployments that every device must run, and every device that runs here."""
+"""A small deployment for the tests of single devices, and a third party's package with a device."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import partial
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from ectoolkit.builders import build
-from ectoolkit.core.deployment import Deployment
-from ectoolkit.core.graph import Graph
-from ectoolkit.testing.networks import example_input, island_graph, residual_graph, two_ended_graph
+pytest.register_assert_rewrite("ectoolkit.testing.conformance")
 
-STAND_IN = Path(__file__).parents[1] / "helpers" / "stand_in"
-#: a board of XRT is the virtual one; once through XRT's C library, once through a stand-in for pyxrt
-DEVICES = ["cpu", "interpreter", "xrt:0", "xrt:0 through pyxrt"]
-BUILDS = [
-    ("residual", "NHWC"),
-    ("residual", "NCHW"),
-    ("batch of two", "NHWC"),
-    ("two ends", "NHWC"),
-    ("two ends", "NCHW"),
-    ("island", "NHWC"),
-    ("island", "NCHW"),
-]
+from ectoolkit.builders import build  # noqa: E402  (the suite's assertions are rewritten where it is first imported)
+from ectoolkit.testing.conformance import Built  # noqa: E402
+from ectoolkit.testing.networks import example_input, residual_graph  # noqa: E402
 
-
-@dataclass(frozen=True)
-class Built:
-    """A deployment with what it was made from."""
-
-    deployment: Deployment
-    graph: Graph
-    x: dict[str, np.ndarray]
-
-
-def make(name: str, layout: str, factory: pytest.TempPathFactory) -> Built:
-    graphs = {"residual": residual_graph, "batch of two": partial(residual_graph, 2), "two ends": two_ended_graph}
-    graph = {**graphs, "island": island_graph}[name]()
-    x = example_input(graph)
-    out = factory.mktemp("built") / "deploy"
-    return Built(build(graph, out, reference_input=x, layout=layout), graph, x)
-
-
-@pytest.fixture(scope="session", params=BUILDS, ids=lambda p: f"{p[0]} {p[1]}")
-def built(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Built:
-    return make(*request.param, tmp_path_factory)
+PLUGIN = Path(__file__).parents[1] / "helpers" / "plugin"
 
 
 @pytest.fixture(scope="session")
 def residual(tmp_path_factory: pytest.TempPathFactory) -> Built:
-    return make("residual", "NHWC", tmp_path_factory)
+    """The residual network for the cpu, in NHWC."""
+    graph = residual_graph()
+    x = example_input(graph)
+    return Built(build(graph, tmp_path_factory.mktemp("built") / "deploy", reference_input=x), graph, x)
 
 
-@pytest.fixture(params=DEVICES)
-def name(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Of a device."""
-    device, _, way = str(request.param).partition(" through ")
-    if device.startswith("xrt"):
-        request.getfixturevalue("virtual")
-    if way:
-        monkeypatch.syspath_prepend(str(STAND_IN))
-        monkeypatch.setenv("ECTOOLKIT_PYXRT_API", "2.23")
-    return device
+@pytest.fixture(scope="session")
+def plugin_site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder into which pip has installed the package; nothing is downloaded."""
+    source = shutil.copytree(PLUGIN, tmp_path_factory.mktemp("source") / "plugin")  # setuptools writes beside it
+    target = tmp_path_factory.mktemp("site")
+    options = ["--quiet", "--no-index", "--no-deps", "--no-build-isolation", "--disable-pip-version-check"]
+    command = [sys.executable, "-m", "pip", "install", *options, "--target", str(target), str(source)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    return target
+
+
+@pytest.fixture
+def plugin(plugin_site: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """This process finds the package during a test, and forgets it."""
+    monkeypatch.syspath_prepend(str(plugin_site))
+    yield plugin_site
+    for module in [name for name in sys.modules if name.startswith("ectoolkit_mirror")]:
+        del sys.modules[module]

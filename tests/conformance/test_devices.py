@@ -142,7 +142,8 @@ def test_cpu_without_tvm(monkeypatch: pytest.MonkeyPatch) -> None:
     def refusing(name: str, *, feature: str) -> Any:
         raise MissingDependencyError(text)
 
-    monkeypatch.setattr("ectoolkit.devices.cpu.require", refusing)
+    for name in ("require", "require_installed"):
+        monkeypatch.setattr(f"ectoolkit.devices.cpu.{name}", refusing)
     [info] = CpuDevice.discover()
     assert (info.available, info.reason) == (False, text)
     with pytest.raises(MissingDependencyError, match="The cpu device needs tvm"):

@@ -15,6 +15,7 @@ from ectoolkit.mera.place import find_place
 from ectoolkit.mera.session import borrowed_worker
 
 SHAPE = (1, 3, 12, 12)
+FORCED_TIMEOUT_S = 60
 FBGEMM = tq.get_default_qconfig("fbgemm")
 FULL_RANGE = tq.QConfig(
     activation=tq.HistogramObserver.with_args(reduce_range=False), weight=tq.default_per_channel_weight_observer
@@ -57,7 +58,7 @@ def forced(script: Any, x: np.ndarray, target: str) -> np.ndarray:
         worker.send_files("build", {"model.pt": script.save_to_buffer()})
         built = worker.call(
             "compile",
-            timeout_s=60,
+            timeout_s=FORCED_TIMEOUT_S,
             inputs=[["input0", list(image.shape), "float32"]],
             target=target,
             platform_name="DNAF200L0003",
@@ -67,8 +68,8 @@ def forced(script: Any, x: np.ndarray, target: str) -> np.ndarray:
         worker.send_files(
             "run", {name: worker.fetch_file("build", name, size) for name, size in built["sizes"].items()}
         )
-        worker.call("load", timeout_s=60, device_code=2)
-        return worker.run([image], timeout_s=60)[0][0]
+        worker.call("load", timeout_s=FORCED_TIMEOUT_S, device_code=2)
+        return worker.run([image], timeout_s=FORCED_TIMEOUT_S)[0][0]
 
 
 def conv(i: int, o: int, **more: Any) -> nn.Conv2d:

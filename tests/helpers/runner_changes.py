@@ -9,16 +9,18 @@ from typing import Any
 
 import msgspec
 
-from ectoolkit.core.deployment import FileRecord, read_manifest, sha256_of
+from ectoolkit.core.deployment import Deployment, FileRecord, read_manifest, sha256_of
+from ectoolkit.core.trust import trust
 
 #: runs the program with arguments
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 def change_manifest(folder: Path, **changes: Any) -> None:
-    """Replaces fields and seals the manifest again, as a builder would have written it."""
-    manifest = msgspec.structs.replace(read_manifest(folder), **changes)
-    (folder / "manifest.json").write_bytes(manifest.sealed().to_json())
+    """Replaces fields and seals the manifest again, as a builder would have written it; trusted as what is built."""
+    manifest = msgspec.structs.replace(read_manifest(folder), **changes).sealed()
+    (folder / "manifest.json").write_bytes(manifest.to_json())
+    trust(Deployment(folder, manifest))
 
 
 def replace_file(folder: Path, name: str, data: bytes) -> None:

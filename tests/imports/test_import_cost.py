@@ -63,3 +63,13 @@ def test_takes_little_time() -> None:
         if tries[-1] < 0.2:
             break
     assert min(tries) < 0.2
+
+
+def test_cards_load_what_they_show_and_nothing_that_runs() -> None:
+    code = (
+        "import ectoolkit as ect, json, sys\n"
+        "from ectoolkit.widgets.cards import card_of\n"
+        "card_of(ect.Flow(object()))\n"
+        f"print(json.dumps([name for name in {HEAVY} if name in sys.modules]))"
+    )
+    assert set(json.loads(python("-c", code).stdout)) <= {"ipywidgets", "anywidget", "IPython"}

@@ -18,6 +18,8 @@ import pytest
 from ectoolkit.mera.place import launcher
 from ectoolkit.mera.session import close_idle_workers
 
+pytest.register_assert_rewrite("ectoolkit.testing.conformance")
+
 #: when the first attempt to install is killed, in seconds after its start
 KILLED_BETWEEN = (5, 40)
 CLI = (sys.executable, "-c", "from ectoolkit.cli.main import app; app()")

@@ -16,10 +16,11 @@ from model_zoo import RANDOM, calm
 from numpy.testing import assert_array_equal
 
 import ectoolkit as ect
-from ectoolkit.builders.mera.builder import LOG, SETTINGS
+from ectoolkit.builders.mera.builder import LOG
+from ectoolkit.builders.mera.options import SETTINGS
 from ectoolkit.core.graph import Graph
 from ectoolkit.data.random_weights import random_module
-from ectoolkit.errors import PrecisionWarning
+from ectoolkit.errors import BuildError, PrecisionWarning
 from ectoolkit.quantization.calibrated import calibrate
 from ectoolkit.quantization.eager import quantize_eager
 
@@ -84,6 +85,8 @@ CASES: dict[str, Callable[[], Case]] = {
     "googlenet": _googlenet,
     "efficientnet_lite0": lambda: _exported(ect.load_model("efficientnet_lite0")),
 }
+#: what their Simulator would get wrong: it builds for the accelerator nevertheless
+REFUSED = {"googlenet": "not only convolutions use them: inception3a.cat"}
 #: those that the Simulator runs too; it takes seconds an image
 SIMULATED = {"mobilenet_v2": IMAGES, "efficientnet_lite0": 1}
 
@@ -97,13 +100,14 @@ def test_model(name: str, mera: Any, table: list[str], tmp_path: Path) -> None:
     for target in ("InterpreterHw", "Simulator", "IP"):
         if target == "Simulator" and name not in SIMULATED:
             continue
-        deployment = ect.build(
-            case.graph,
-            tmp_path / target,
-            f"mera:{target}",
-            reference_input=case.images[:1],
-            torchscript=case.traced,
-        )
+        given = {"reference_input": case.images[:1], "torchscript": case.traced}
+        if name in REFUSED and target != "InterpreterHw":
+            with pytest.raises(BuildError, match=REFUSED[name]):
+                ect.build(case.graph, tmp_path / target, f"mera:{target}", **given)
+            with pytest.warns(PrecisionWarning, match=REFUSED[name]):
+                deployment = ect.build(case.graph, tmp_path / target, f"mera:{target}", preflight=False, **given)
+        else:
+            deployment = ect.build(case.graph, tmp_path / target, f"mera:{target}", **given)
         facts = json.loads((deployment.path / SETTINGS).read_text())
         assert facts["torchscript"] == ("written from the graph" if case.traced is None else "as given")
         assert "Compilation finished successfully" in (deployment.path / LOG).read_text()

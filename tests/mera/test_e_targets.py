@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import threading
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +29,11 @@ from ectoolkit.errors import (
     DeviceTimeoutError,
     PrecisionWarning,
 )
+from ectoolkit.interpreters import trace
 from ectoolkit.mera.place import launcher
-from ectoolkit.mera.session import close_idle_workers
+from ectoolkit.mera.session import Worker, close_idle_workers
 from ectoolkit.quantization.calibrated import calibrate
+from ectoolkit.workflow.verdicts import locate
 
 pytestmark = [pytest.mark.mera, pytest.mark.timeout(300)]
 
@@ -103,6 +107,57 @@ def test_a_device_whose_process_dies(small: tuple[Graph, np.ndarray], mera: Any,
         assert_array_equal(device.run(deployment).outputs[0], first[0])
 
 
+def test_closing_ends_a_run(small: tuple[Graph, np.ndarray], mera: Any, tmp_path: Path) -> None:
+    """The notebook's other thread gets an error at once, not after the simulation's minutes."""
+    graph, x = small
+    deployment = ect.build(graph, tmp_path / "out", "mera:InterpreterHw", reference_input=x)
+    device = ect.open_device("mera:InterpreterHw")
+    with ThreadPoolExecutor(1) as pool:
+        device.__enter__()
+        device.load(deployment)
+        assert re.fullmatch(r"mera [\d.]+.* on .+, Python 3\.10\.\d+.*", device.identity()["MERA"])
+        os.kill(device._worker.pid, signal.SIGSTOP)  # type: ignore[attr-defined]
+        run = pool.submit(device.run, deployment)
+        while device._one_at_a_time.acquire(blocking=False):  # until the run has it
+            device._one_at_a_time.release()
+        device.close()
+        with pytest.raises(
+            Cancelled, match=r"^mera:InterpreterHw was closed \d+ s into a run, so its process was ended$"
+        ):
+            run.result(30)
+    with device:
+        assert ect.compare(device.run(deployment).outputs, ect.interpret(graph, x))
+
+
+def test_a_device_that_could_not_load(
+    small: tuple[Graph, np.ndarray], mera: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever went wrong while files were sent, the next run starts anew; and closing never raises."""
+    graph, x = small
+    deployment = ect.build(graph, tmp_path / "out", "mera:InterpreterHw", reference_input=x)
+    expected = ect.interpret(graph, x)
+
+    def half(worker: Worker, area: str, files: Any) -> None:
+        worker.call("begin", timeout_s=9, area=area)
+
+    with ect.open_device("mera:InterpreterHw") as device:
+        for loaded in (False, True):  # when it loads first, and when it loads again into a fresh worker
+            if loaded:
+                os.kill(device._worker.pid, signal.SIGKILL)  # type: ignore[attr-defined]
+                with pytest.raises(DeviceRunError, match="SIGKILL"):
+                    device.run(deployment)
+            with monkeypatch.context() as patch:
+                patch.setattr(Worker, "send_files", half)
+                with pytest.raises(DeviceRunError, match=r"loading Net failed: FileNotFoundError: .*deploy.json"):
+                    device.run(deployment)
+            assert ect.compare(device.run(deployment).outputs, expected)
+        pid = device._worker.pid  # type: ignore[attr-defined]
+        monkeypatch.setattr("ectoolkit.devices.mera._UNLOAD_TIMEOUT_S", 0.5)
+        os.kill(pid, signal.SIGSTOP)
+    assert not Path(f"/proc/{pid}").exists()
+    well()
+
+
 class Padded(nn.Module):
     """A pad that a pool reads: EdgeCortix's compiler pads with code 0 instead of the zero point."""
 
@@ -114,14 +169,20 @@ class Padded(nn.Module):
         return self.last(nn.functional.max_pool2d(nn.functional.pad(self.first(x), (1, 1, 1, 1)), 2))
 
 
-def test_the_first_differing_layer(mera: Any, table: list[str]) -> None:
+def _padded() -> tuple[Graph, np.ndarray]:
     torch.manual_seed(0)
     images = np.random.default_rng(0).standard_normal((4, *SHAPE[1:])).astype(np.float32)
     # convolutions that give nothing positive near the edge, so that a frame of zeros shows in the maximum
     net = Padded().eval()
     with torch.no_grad():
         net.first.bias.fill_(-3.0)  # type: ignore[union-attr]
-    graph = calibrate(net, images, name="padded").quantize(ect.QuantConfig(method="minmax", hardware="dna")).graph
+    return calibrate(net, images, name="padded").quantize(
+        ect.QuantConfig(method="minmax", hardware="dna")
+    ).graph, images
+
+
+def test_the_first_differing_layer(mera: Any, table: list[str]) -> None:
+    graph, images = _padded()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", PrecisionWarning)
         with pytest.raises(BuildError, match="silently pads with code 0 instead of the zero point: pad"):
@@ -131,6 +192,24 @@ def test_the_first_differing_layer(mera: Any, table: list[str]) -> None:
     assert not found
     assert found.location is not None
     assert found.location.layer == "pad"
+
+
+def test_a_verdict_builds_where_its_device_is(mera: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Truncated graphs go to the device's own environment, with the options of what it runs."""
+    graph, images = _padded()
+    place = os.environ["MERA_PYTHON"]
+    monkeypatch.delenv("MERA_PYTHON")
+    x = images[:1]
+    out = tmp_path / "out"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", PrecisionWarning)
+        deployment = ect.build(
+            graph, out, "mera:InterpreterHw", reference_input=x, environment=place, preflight=False, workers=2
+        )
+        with ect.open_device("mera:InterpreterHw", environment=place) as device:
+            location = locate(trace(graph, x), x, device, deployment)
+    assert location is not None
+    assert location.layer == "pad"
 
 
 def test_platforms(small: tuple[Graph, np.ndarray], mera: Any, table: list[str]) -> None:
@@ -148,9 +227,7 @@ def test_several_inputs_and_images(mera: Any) -> None:
 
     graph = two_ended_graph()
     x = example_input(graph, batch=3)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", PrecisionWarning)
-        assert ect.cross_check(graph, "mera:InterpreterHw", x)
+    assert ect.cross_check(graph, "mera:InterpreterHw", x)
 
 
 def test_the_simulator_and_high_zero_points(mera: Any, table: list[str], tmp_path: Path) -> None:

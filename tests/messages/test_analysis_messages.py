@@ -11,10 +11,14 @@ from plain_numpy import IMAGES, small
 from ectoolkit.analysis import (
     Budget,
     channel_table,
+    error_map,
+    histogram,
+    image_errors,
     image_table,
     layer_table,
     measure,
     measure_impact,
+    preview,
     warn_of_collapse,
 )
 from ectoolkit.errors import EctoolkitError, GraphError, InputError, PrecisionWarning, QuantizationError
@@ -39,6 +43,43 @@ def test_no_such_layer(calibrated: Calibrated) -> None:
     expected = "Small has no layer 'third'; names are those in the first column of the layer table"
     assert message_of(lambda: channel_table(model, "third"), GraphError) == expected
     assert message_of(lambda: measure_impact(model, IMAGES, ["third"]), GraphError) == expected
+
+
+def test_nothing_to_look_at(calibrated: Calibrated) -> None:
+    model = calibrated.quantize()
+    measurement = measure(model, IMAGES[:2])
+    unknown = "Small has no layer 'third'; names are those in the first column of the layer table"
+    for call in (
+        lambda: histogram(model, "third"),
+        lambda: preview(model, "third", clip=(0, 1)),
+        lambda: error_map(measurement, "third", 0),
+    ):
+        assert message_of(call, GraphError) == unknown
+    assert message_of(lambda: histogram(model, "second", "bias"), GraphError) == (
+        "of is 'bias', expected 'activation' or 'weight'"
+    )
+    assert message_of(lambda: histogram(model, "pool", "weight"), GraphError) == (
+        "layer pool has no weights; ask for of='activation'"
+    )
+    assert message_of(lambda: preview(model, "pool", clip=(0, 1)), GraphError) == (
+        "layer pool has no grid of its own: it runs in float, or keeps that of a layer before it"
+    )
+    assert message_of(lambda: preview(model, "second", weight_bits=4), QuantizationError) == (
+        "weight_bits has no preview, which is of a layer's output; use flow.quantize.tune(...)"
+    )
+    assert message_of(lambda: error_map(measurement, "second", 2), InputError) == (
+        "there is no image 2; 2 were measured, counted from 0"
+    )
+    kinds = "kind is 'whole', expected 'cumulative' or 'isolated'"
+    assert message_of(lambda: image_errors(measurement, "whole"), InputError) == kinds
+    assert message_of(lambda: error_map(measurement, "second", 0, "whole"), InputError) == kinds
+
+
+def test_no_statistics_to_look_at(calibrated: Calibrated) -> None:
+    model = calibrated.quantize()
+    assert message_of(lambda: histogram(model, "pool"), GraphError) == (
+        "calibration did not look at layer pool, whose values lie on the grid of add; look there"
+    )
 
 
 def test_another_quantization(calibrated: Calibrated) -> None:

@@ -233,7 +233,21 @@ class Many(nn.Module):
         return torch.cat([part + part for part in x.split(1, 1)] * 2 + list(x[:, :, 1:].split(1, 1)), 2)
 
 
+class AddsToJoined(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Conv2d(3, 6, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = torch.relu(x)
+        return torch.relu(self.layer(x) + torch.cat([x, x], 1))
+
+
 COMPILER = "EdgeCortix's compiler (MERA 1.6.0)"
+UNEVEN = (
+    "in its Simulator target where parts of other than 64, 128, ... channels are joined and not only convolutions "
+    "use them"
+)
 
 
 @pytest.mark.parametrize(
@@ -277,16 +291,27 @@ COMPILER = "EdgeCortix's compiler (MERA 1.6.0)"
             [
                 f"net: {COMPILER} counts in NHWC order and silently takes other elements: split, split_2, split_3, "
                 "slice, split_4 and 2 more. Pool to 1×1 before flattening, or keep this model off the accelerator",
-                f"net: {COMPILER} is silently wrong, or fails, in its Simulator target where a concatenation is an "
-                "output: cat. Let a convolution follow it, make each part an output of its own, or use its "
-                "InterpreterHw target",
+                f"net: {COMPILER} is silently wrong, or fails, {UNEVEN}: cat. Let a convolution follow the "
+                "concatenation, or use its InterpreterHw target",
+            ],
+        ),
+        (
+            AddsToJoined(),
+            -1,
+            [
+                f"net: {COMPILER} adds to a concatenation by a rule of its InterpreterHw alone (docs/numerics.md): "
+                "add. Let a convolution follow the concatenation, before the add",
+                f"net: {COMPILER} ends its process in its Simulator target where a concatenation is added: add. Let a "
+                "convolution follow the concatenation, before the add",
+                f"net: {COMPILER} is silently wrong, or fails, {UNEVEN}: cat. Let a convolution follow the "
+                "concatenation, or use its InterpreterHw target",
             ],
         ),
     ],
-    ids=["zero point", "grouped", "flatten", "pad", "many"],
+    ids=["zero point", "grouped", "flatten", "pad", "many", "adds"],
 )
 def test_concerns(net: nn.Module, low: float, expected: list[str]) -> None:
     torch.manual_seed(0)
     images = np.random.default_rng(0).uniform(low, 2, (4, 3, 4, 4)).astype(np.float32)
-    config = ect.QuantConfig(method="minmax", hardware="dna" if isinstance(net, Many) else "")
+    config = ect.QuantConfig(method="minmax", hardware="dna" if isinstance(net, Many | AddsToJoined) else "")
     assert warnings_of(calibrate(net.eval(), images, name="net").quantize(config).graph) == expected

@@ -3,6 +3,7 @@ board can inject, and what is refused before XRT sees it."""
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,6 +22,7 @@ from ectoolkit.testing.virtual_u50.facts import PLATFORM
 from ectoolkit.testing.virtual_u50.kernels import KERNELS
 from ectoolkit.testing.virtual_u50.xclbin_file import KernelSpec, Parameter, write_xclbin
 
+STAND_IN = Path(__file__).parents[1] / "helpers" / "stand_in"
 BDF = "0000:e0:00.1"
 LOAD = "xrt:0 could not load virtual_u50.xclbin"
 
@@ -111,6 +113,44 @@ def test_refused_load(virtual: VirtualBoard, fault: Fault, kind: type[Exception]
         assert str(caught.value) == text
         assert log in caught.value.log  # type: ignore[attr-defined]
         board.load(virtual.xclbin)  # it is none the worse for it
+
+
+def test_refused_load_through_pyxrt(virtual: VirtualBoard, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its exceptions are more generic still, and the cause stands in the log alone."""
+    monkeypatch.syspath_prepend(str(STAND_IN))
+    monkeypatch.setenv("ECTOOLKIT_PYXRT_API", "2.13")
+    with Board("0", backend="pyxrt") as board:
+        for fault, kind, text, log in REFUSED:
+            virtual.inject(fault)
+            with pytest.raises(kind) as caught:
+                board.load(virtual.xclbin)
+            assert type(caught.value) is kind
+            assert str(caught.value) == re.sub(r"XRT: failed to load xclbin: [^)]*", "XRT: failed to load xclbin", text)
+            assert log in caught.value.log
+        board.load(virtual.xclbin)
+
+
+def test_files_as_xrt_takes_them(virtual: VirtualBoard, tmp_path: Path) -> None:
+    """Past our own reader: what XRT says of files that are none; beyond the end of a truncated one it reads on."""
+    whole = Path(virtual.xclbin).read_bytes()
+    path = tmp_path / "x.xclbin"
+    lost = died("SIGSEGV", "load it")
+    for content, said in (
+        (None, (f"XRT says: Failed to open file '{path}' for reading.",)),
+        (b"no xclbin" * 100, ("XRT says: Invalid xclbin.",)),
+        (
+            whole[: len(whole) // 2],
+            ("XRT says: failed to load xclbin: Invalid argument.", "(XRT: std::bad_alloc).", lost),
+        ),
+        (whole[:600], ("XRT says: failed to load xclbin: Invalid argument.", "(XRT: std::bad_alloc).", lost)),
+    ):
+        if content is not None:
+            path.write_bytes(content)
+        with Board("0", backend="ctypes") as board, pytest.raises(errors.BoardError) as caught:
+            board._ask(messages.LoadXclbin(str(path)), "load it")
+        assert any(text in str(caught.value) for text in said), str(caught.value)
+    with Board("0", backend="ctypes") as board:
+        board.load(virtual.xclbin)
 
 
 def test_no_memory(virtual: VirtualBoard, board: Board) -> None:

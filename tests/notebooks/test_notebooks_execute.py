@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 
@@ -49,15 +48,3 @@ def test_runs_clean_equal_and_small(executed: NotebookNode) -> None:
     assert found["diff"][0].text.splitlines() == ["max abs diff: 0", "mean abs diff: 0", "correct ratio: 1"]
     assert "equals the interpreter in every element" in found["device"][-1].data["text/html"]
     assert len(nbformat.writes(executed).encode()) < MAX_BYTES
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_is_kept_without_outputs_and_with_names_for_its_cells(name: str) -> None:
-    notebook = read(name)
-    nbformat.validate(notebook)
-    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
-    assert not any(cell.outputs or cell.execution_count for cell in code)
-    assert all(cell.id.replace("-", "").isalnum() for cell in notebook.cells)
-    assert [cell.id for cell in code if "parameters" in cell.metadata.get("tags", [])] == ["parameters"]
-    assert notebook.metadata.kernelspec.name == "python3"
-    assert "/home/" not in json.dumps(notebook)

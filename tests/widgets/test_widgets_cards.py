@@ -15,7 +15,7 @@ import pytest
 import ectoolkit as ect
 from ectoolkit.errors import Cancelled, InputError
 from ectoolkit.widgets.cards import VIEW, card_bundle, card_of
-from ectoolkit.workflow import Stage, StageState
+from ectoolkit.workflow import Stage, StageEvent, StageState
 
 Press = Callable[[Any], Any]
 
@@ -107,6 +107,14 @@ def test_progress_and_cancel(make_flow: Callable[..., ect.Flow], images: np.ndar
     assert "alert" not in card.error.value
     assert not card.run_button.disabled
     assert card.bar.layout.visibility == "hidden"
+
+
+def test_a_library_that_loads_is_named(flow: ect.Flow) -> None:
+    card = card_of(flow.quantize)
+    heard = []
+    card.label.observe(lambda change: heard.append(change["new"]), "value")
+    flow.quantize._tell(StageEvent(flow.quantize, "progress", label="loading torch…"))
+    assert heard == ["loading torch…"]
 
 
 def test_a_run_by_a_cell_cannot_be_cancelled_by_the_button(flow: ect.Flow) -> None:

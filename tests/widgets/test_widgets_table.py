@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ectoolkit.widgets.table import MAX_ROWS, LayerTable
+from ectoolkit.widgets.parts import LayerTable
+from ectoolkit.widgets.parts.table import MAX_ROWS
 
 
 def test_values_become_what_json_carries() -> None:
@@ -66,5 +67,5 @@ def test_unknown_keywords_are_refused() -> None:
 
 def test_the_script_and_style_fetch_nothing() -> None:
     for source in (LayerTable._esm, LayerTable._css):
-        text = source.read_text(encoding="utf-8") if hasattr(source, "read_text") else str(source)
+        text = source.replace("http://www.w3.org/2000/svg", "")  # a name, which nobody opens
         assert not any(word in text for word in ("http:", "https:", "import ", "@import", "fetch(", "url("))

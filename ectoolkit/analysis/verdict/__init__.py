@@ -6,10 +6,12 @@ reads was seen to be equal.  Must never run on a device by itself: it is given f
 """
 
 from ectoolkit.analysis.verdict.chain import Member, Verdict, judge
+from ectoolkit.analysis.verdict.ladder import Rung, Standing
 from ectoolkit.analysis.verdict.links import Link, Must
 from ectoolkit.analysis.verdict.location import Location
+from ectoolkit.analysis.verdict.neighbourhood import Neighbourhood
 from ectoolkit.analysis.verdict.proof import InputFacts, InputProof, facts_of
-from ectoolkit.analysis.verdict.search import locate_by_cutting, locate_by_taps
+from ectoolkit.analysis.verdict.search import layer_by_cutting, locate_by_cutting, locate_by_taps
 from ectoolkit.analysis.verdict.suspects import explain_input
 
 __all__ = [
@@ -19,10 +21,14 @@ __all__ = [
     "Location",
     "Member",
     "Must",
+    "Neighbourhood",
+    "Rung",
+    "Standing",
     "Verdict",
     "explain_input",
     "facts_of",
     "judge",
+    "layer_by_cutting",
     "locate_by_cutting",
     "locate_by_taps",
 ]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from ectoolkit.analysis.verdict.ladder import neighbourhood_html
 from ectoolkit.core.atomic import replacing_file
 from ectoolkit.errors import InputError
 
@@ -58,8 +59,10 @@ def as_dict(verdict: Verdict) -> dict[str, Any]:
     location = verdict.location
     where = None
     if location is not None:
-        where = {key: value for key, value in asdict(location).items() if key != "found"}
+        where = {key: value for key, value in asdict(location).items() if key not in ("found", "expected")}
         where["steps"] = {str(key): value for key, value in location.steps.items()}
+        near = location.neighbourhood()
+        where["around"] = [] if near is None else [_plain(row) for row in near.to_frame().to_dict("records")]
     return {
         "format": FORMAT,
         "format_version": VERSION,
@@ -92,6 +95,9 @@ def as_html(verdict: Verdict) -> str:
     ]
     if verdict.location is not None:
         parts += ["<h2>First difference</h2>", _table(verdict.location.to_frame().to_dict("records"))]
+        near = verdict.location.neighbourhood()
+        if near is not None:
+            parts += ["<h2>Around it</h2>", neighbourhood_html(near)]
         if verdict.location.steps:
             parts += [
                 "<h2>Differences in steps of the grid</h2>",

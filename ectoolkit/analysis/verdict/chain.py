@@ -12,7 +12,8 @@ import numpy as np
 
 from ectoolkit.analysis.diffs import compare
 from ectoolkit.analysis.frames import frame
-from ectoolkit.analysis.verdict.links import LEAST_SQNR_DB, Link, Must, link
+from ectoolkit.analysis.verdict.ladder import Rung, ladder_html, rungs
+from ectoolkit.analysis.verdict.links import LEAST_SQNR_DB, Link, Must, link, link_name
 from ectoolkit.analysis.verdict.location import Location
 from ectoolkit.analysis.verdict.proof import InputProof
 from ectoolkit.core.interpreter import Progress
@@ -54,6 +55,7 @@ class Verdict:
         images: how many were looked at.
         facts: hashes, versions and identities, for the certificate.
         note: why nobody can tell where it parts; empty where that was not tried, or went well.
+        skipped: links behind the broken one by name, with what they must be.
     """
 
     proof: InputProof
@@ -62,6 +64,7 @@ class Verdict:
     images: int
     facts: Mapping[str, str] = field(default_factory=dict)
     note: str = ""
+    skipped: tuple[tuple[str, Must], ...] = ()
 
     def __bool__(self) -> bool:
         return bool(self.proof) and all(found.ok for found in self.links)
@@ -73,7 +76,7 @@ class Verdict:
 
     def summary(self) -> str:
         """In words: each link, then what is broken, where, and what that usually means."""
-        lines = [f"input: {'✓ the same numbers at every stage' if self.proof else '✗ ' + self._input_trouble()}"]
+        lines = [f"input: {'✓ the same numbers at every stage' if self.proof else '✗ ' + self.input_trouble}"]
         lines += [str(found) for found in self.links]
         if self.broken is not None:
             if self.location is not None:
@@ -84,9 +87,12 @@ class Verdict:
             lines.append(f"Every link holds on {self.images} image(s)")
         return "\n".join(lines)
 
-    def _input_trouble(self) -> str:
+    @property
+    def input_trouble(self) -> str:
+        """Which stage takes other numbers, and how they differ; empty where all take the same."""
         odd = self.proof.first_odd
-        assert odd is not None
+        if odd is None:
+            return ""
         first = next(facts for facts in self.proof.facts if facts.input == odd.input)
         return (
             f"{odd.stage} takes other numbers as {odd.input} than {first.stage}: {odd.dtype} from {odd.minimum:.4g} to "
@@ -96,6 +102,14 @@ class Verdict:
     def __repr__(self) -> str:
         state = "holds" if self else f"broken: {self.broken.name if self.broken else 'input'}"
         return f"Verdict({len(self.links)} link(s), {state})"
+
+    @property
+    def rungs(self) -> tuple[Rung, ...]:
+        """The ladder from the input up, with those links that were not reached."""
+        return rungs(self)
+
+    def _repr_html_(self) -> str:
+        return ladder_html(self)
 
     def to_frame(self) -> pd.DataFrame:
         """One row a link.
@@ -175,4 +189,6 @@ def judge(
                     note = f"Where it begins could not be searched: {error}"
                 break
             before = found
-    return Verdict(proof, tuple(links), location, images, dict(facts or {}), note)
+    behind = itertools.islice(itertools.pairwise(members), len(links), None)
+    skipped = tuple((link_name(first.name, second.name), second.must) for first, second in behind)
+    return Verdict(proof, tuple(links), location, images, dict(facts or {}), note, skipped)

@@ -67,7 +67,7 @@ class Link:
     @property
     def name(self) -> str:
         """As people write it."""
-        return f"{self.source} → {self.target}"
+        return link_name(self.source, self.target)
 
     @property
     def meaning(self) -> str:
@@ -78,16 +78,23 @@ class Link:
             return _CLOSE_MEANS
         return _EQUAL_MEANS.get(self.target.partition(":")[0], _EQUAL_ELSE)
 
-    def __str__(self) -> str:
+    @property
+    def result(self) -> str:
+        """What was found, in words."""
         if self.must is Must.CLOSE:
-            result = f"{self.sqnr_db:.1f} dB"
-            if not np.isnan(self.top1_agreement):
-                result += f", top-1 agrees for {self.top1_agreement:.0%}"
-        elif self.ok:
-            result = f"{sum(tensor.elements for tensor in self.diff.tensors)} elements equal"
-        else:
-            result = self.diff.summary().splitlines()[-1]
-        return f"{'✓' if self.ok else '✗'} {self.name}: must be {self.must}; {result}"
+            agrees = "" if np.isnan(self.top1_agreement) else f", top-1 agrees for {self.top1_agreement:.0%}"
+            return f"{self.sqnr_db:.1f} dB{agrees}"
+        if self.ok:
+            return f"{sum(tensor.elements for tensor in self.diff.tensors)} elements equal"
+        return self.diff.summary().splitlines()[-1]
+
+    def __str__(self) -> str:
+        return f"{'✓' if self.ok else '✗'} {self.name}: must be {self.must}; {self.result}"
+
+
+def link_name(source: str, target: str) -> str:
+    """A link as people write it."""
+    return f"{source} → {target}"
 
 
 def link(

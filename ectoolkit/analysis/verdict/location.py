@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ectoolkit.analysis.frames import frame
+from ectoolkit.analysis.verdict.neighbourhood import Neighbourhood, around
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,7 +32,9 @@ class Location:
             has no accumulator, or the layer was seen on another grid than its own.
         how: ``"taps"``, or how many truncated graphs were run.
         found: the device's codes (or real numbers) of the whole layer.
+        expected: those of the reference.
         note: what the search had to change, and what the numbers point to.
+        images: positions of the images that were searched, which the first number of `index` counts; empty for all.
     """
 
     layer: str
@@ -46,12 +49,21 @@ class Location:
     how: str = "taps"
     found: np.ndarray | None = field(default=None, repr=False)
     note: str = ""
+    expected: np.ndarray | None = field(default=None, repr=False)
+    images: tuple[int, ...] = ()
+
+    @property
+    def image(self) -> int:
+        """Position of the image with the first difference."""
+        return self.images[self.index[0]] if self.images else self.index[0]
 
     def __str__(self) -> str:
         text = (
             f"{self.layer} ({self.op}) is the first layer that differs: {self.mismatches} of {self.elements} elements, "
             f"first at {self.index}: {self.candidate:g}, expected {self.reference:g}"
         )
+        if self.images:
+            text += f" (of image {self.image}; searched on images {', '.join(map(str, self.images))})"
         return f"{text}. {self.note}" if self.note else text
 
     def to_frame(self) -> pd.DataFrame:
@@ -61,7 +73,13 @@ class Location:
         and ``reference`` there; ``mismatches`` of ``elements``; ``ties``; ``how``; ``note``.
         """
         row = {name: getattr(self, name) for name in COLUMNS if hasattr(self, name)}
-        return frame([row | {"image": self.index[0], "index": str(self.index)}], COLUMNS)
+        return frame([row | {"image": self.image, "index": str(self.index)}], COLUMNS)
+
+    def neighbourhood(self) -> Neighbourhood | None:
+        """What stands around the first differing element; None where the layer was not kept."""
+        if self.found is None or self.expected is None:
+            return None
+        return around(self.found, self.expected, self.index, self.image)
 
     def histogram(self) -> pd.DataFrame:
         """Columns: ``lsb`` candidate - reference in steps of the output's grid, ``elements`` with that difference."""

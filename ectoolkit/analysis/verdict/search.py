@@ -71,6 +71,36 @@ def locate_by_cutting(
     return _Search(reference, inputs, run, progress).location()
 
 
+def layer_by_cutting(reference: Trace, inputs: Inputs, run: RunGraph, layer: str) -> np.ndarray:
+    """One layer's codes, or real numbers, of a device that gives outputs only: from a graph that ends there.
+
+    Args:
+        reference, inputs, run: as for `locate_by_cutting`.
+        layer: its name.
+
+    Raises:
+        InputError: the layer hands raw sums to an add, so no graph can end there.
+    """
+    graph = reference.graph
+    positions = [position for position in clean_positions(graph) if layer in crossing(graph, position)]
+    if not positions or graph.values[layer].spec.dtype == "int32":
+        user = graph.users[layer][0] if graph.users[layer] else layer
+        raise InputError(f"{layer} hands raw sums to {user}, so no graph can end there; look at {user}")
+    cut = Cut(positions[0])(graph) if positions[0] < len(graph.nodes) else graph
+    for name, array in zip(cut.outputs, run(cut, inputs), strict=True):
+        node = cut.node(name)
+        if name == layer:
+            return np.asarray(array)
+        if node.inputs[0] == layer and node.op == "dequantize":
+            return as_codes(np.asarray(array), grid(cut.values[layer]))
+    raise InputError(f"{layer} is no output of a graph cut behind it")  # pragma: no cover - the cut promises it
+
+
+def as_codes(real: np.ndarray, quant: QuantParams) -> np.ndarray:
+    """Codes of real numbers that lie on a grid, int64."""
+    return np.rint(real / quant.scalar).astype(np.int64) + quant.zero_point
+
+
 @dataclass(frozen=True, eq=False)
 class _Probe:
     """What the device gave for a graph cut at a position."""
@@ -160,8 +190,7 @@ class _Search:
         if name in self.graph.values and node.op != "dequantize":
             return name, candidate, reference
         quant = grid(cut.values[node.inputs[0]])
-        codes = [np.rint(array / quant.scalar).astype(np.int64) + quant.zero_point for array in (candidate, reference)]
-        return node.inputs[0], codes[0], codes[1]
+        return node.inputs[0], as_codes(candidate, quant), as_codes(reference, quant)
 
     def _grids(self, positions: Sequence[int]) -> dict[str, QuantParams]:
         """For each raw accumulator that crosses one of these cuts, eight bits over the range it has here."""
@@ -197,4 +226,5 @@ def _location(
         how,
         candidate,
         note,
+        expected,
     )

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from ectoolkit.builders.mera.lost_relus import warn_of_cost
-from ectoolkit.builders.mera.options import MeraOptions
+from ectoolkit.builders.mera.options import SETTINGS, MeraOptions
 from ectoolkit.builders.mera.preflight import refuse
 from ectoolkit.builders.mera.source import torchscript_of
 from ectoolkit.core.atomic import replacing_folder
@@ -44,9 +44,9 @@ from ectoolkit.core.types import Layout
 from ectoolkit.errors import BuildError, InputError, WorkerError
 from ectoolkit.interpreters import interpret
 from ectoolkit.mera.place import Place, find_place
-from ectoolkit.mera.session import Worker, borrowed_worker
+from ectoolkit.mera.session import PIECE_TIMEOUT_S, Worker, borrowed_worker
 
-LOG, SETTINGS = "compile.log", "compile.json"
+LOG = "compile.log"
 _HOSTS = {"x86": "x86_64", "arm": "aarch64"}
 _STEPS = 5
 
@@ -112,7 +112,7 @@ def build_mera(
         outputs = interpret(graph, inputs)
         warn_of_cost(graph, inputs, outputs)
         report(1, _STEPS, "TorchScript")
-        source = torchscript_of(graph, torchscript)
+        source = torchscript_of(graph, torchscript, target=target)
         report(2, _STEPS, "compile")
         files = _describe(graph, inputs, outputs)
         with borrowed_worker(place) as worker:
@@ -120,6 +120,7 @@ def build_mera(
             versions = worker.facts["versions"]
         report(4, _STEPS, "write")
         known = {**facts, **asdict(options), "torchscript": source.origin, "remedies": source.remedies}
+        known["preflight"] = preflight
         (folder / SETTINGS).write_text(json.dumps(known, indent=1) + "\n", encoding="utf-8")
         save_graph(graph, folder / GRAPH)
         for tensor, array in zip((*files[0], *files[1]), (*inputs.values(), *outputs), strict=True):
@@ -127,7 +128,7 @@ def build_mera(
         manifest = _manifest(graph, options, versions, *files, folder=folder, calibration=calibration_sha256)
         (folder / MANIFEST).write_bytes(manifest.sealed().to_json())
         report(_STEPS, _STEPS, "done")
-    return load_deployment(out)
+    return load_deployment(out, trust=True)  # built here, so it will run without a word
 
 
 def _one_run(graph: Graph, reference_input: Inputs) -> dict[str, np.ndarray]:
@@ -166,7 +167,8 @@ def _compile(
         report(2, _STEPS, f"compile, {seconds:.0f} s: {line}")
 
     try:
-        worker.send_files("build", {"model.pt": source})
+        each = min(timeout_s, PIECE_TIMEOUT_S)
+        worker.send_files("build", {"model.pt": source}, timeout_s=each)
         facts: dict[str, Any] = worker.call(
             "compile",
             timeout_s=timeout_s,
@@ -181,7 +183,7 @@ def _compile(
         (folder / LOG).write_text(worker.printed, encoding="utf-8")
         report(3, _STEPS, "fetch")
         for name in (LIBRARY, PROGRAM, PARAMETERS):  # not what the worker would call them
-            (folder / name).write_bytes(worker.fetch_file("build", name, facts["sizes"][name]))
+            (folder / name).write_bytes(worker.fetch_file("build", name, facts["sizes"][name], timeout_s=each))
     except WorkerError as error:
         raise BuildError(str(error), command=f"EdgeCortix MERA, {what}", stderr=error.output) from error
     return facts

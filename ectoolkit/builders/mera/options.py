@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
+from ectoolkit.core.deployment import Deployment
 from ectoolkit.errors import BuildError
 from ectoolkit.mera.names import DEFAULT_PLATFORM, HOST_ARCHS, PLATFORMS
 
+#: of a deploy directory: what it was built with, and what the compiler measured
+SETTINGS = "compile.json"
 SCHEDULERS: Mapping[str, str] = {"fast": "Fast", "slow": "Slow"}
 
 
@@ -51,6 +55,13 @@ class MeraOptions:
         if self.frequency_mhz is not None:
             config["sim_freq_mhz"] = self.frequency_mhz
         return config
+
+
+def options_of(deployment: Deployment) -> dict[str, Any]:
+    """What `build_mera` was told when it built a deployment, for another build like it."""
+    known = json.loads((deployment.path / SETTINGS).read_text(encoding="utf-8"))
+    names = [field.name for field in fields(MeraOptions) if field.name != "target"]
+    return {name: known[name] for name in (*names, "preflight") if name in known}
 
 
 def _one_of(name: str, value: str, known: Any) -> None:

@@ -25,7 +25,7 @@ def refuse(graph: Graph, target: str) -> None:
     Raises:
         BuildError: names the layers, what would happen and the remedy.
     """
-    found = [concern for concern in concerns(plain(graph)) if not concern.targets or target in concern.targets]
+    found = [concern for concern in concerns(plain(graph)) if concern.holds_for(target)]
     if found:
         raise BuildError(
             f"mera:{target} would not give this model's results. " + "\n".join(map(str, found)) + "\n"

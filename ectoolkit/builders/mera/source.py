@@ -29,19 +29,20 @@ class Source:
     remedies: tuple[str, ...] = ()
 
 
-def torchscript_of(graph: Graph, given: str | os.PathLike[str] | Any = None) -> Source:
+def torchscript_of(graph: Graph, given: str | os.PathLike[str] | Any = None, *, target: str) -> Source:
     """The TorchScript for a graph.
 
     Args:
         graph: to be built.
         given: the traced module or file that the graph was read from, None where it was not.
+        target: of MERA.
 
     Raises:
         BuildError: what was given is another network than the graph.
         UnsupportedOpError, QuantizationError, GraphError: the graph cannot be written.
     """
     if given is None:
-        return Source(to_torchscript(graph).save_to_buffer(), "written from the graph")
+        return Source(to_torchscript(graph, target).save_to_buffer(), "written from the graph")
     script, _ = load_script(given)
     shapes = [graph.values[name].spec.shape for name in graph.inputs]
     difference = first_difference(graph, import_torchscript(script, shapes, name=graph.name))
@@ -52,5 +53,5 @@ def torchscript_of(graph: Graph, given: str | os.PathLike[str] | Any = None) -> 
         )
     found = tuple(obstacles(script))
     if found:
-        return Source(to_torchscript(graph).save_to_buffer(), "written from the graph", found)
+        return Source(to_torchscript(graph, target).save_to_buffer(), "written from the graph", found)
     return Source(script.save_to_buffer(), "as given")

@@ -175,9 +175,9 @@ class Board:
 
     def close(self) -> None:
         """Let go of the board and all that was made on it; twice is harmless."""
-        if self._process is not None:
-            self._process.close()
-        self._process, self._xclbin, self._kernels = None, None, {}
+        process, self._process, self._xclbin, self._kernels = self._process, None, None, {}
+        if process is not None:
+            process.close()
 
     def cancel(self) -> None:
         """End a call that waits in another thread; the board is closed with it."""
@@ -355,9 +355,10 @@ class Board:
 
     def _ask(self, request: m.Message, doing: str, timeout_s: float = _CALL_S) -> Any:
         """Ask the child; its refusal becomes an exception."""
-        if self._process is None or not self._process.alive:
+        process = self._process  # another thread may close the board meanwhile
+        if process is None or not process.alive:
             raise DeviceStateError(f"{self.name} is not open; use it as `with Board({self.address!r}) as board:`")
-        reply = self._process.ask(request, doing, timeout_s)
+        reply = process.ask(request, doing, timeout_s)
         if isinstance(reply, m.Failure):
             raise explain(doing, self.name, self.facts.bdf, reply.raised, reply.log)
         return reply

@@ -7,15 +7,17 @@ real card EdgeCortix's own design runs deployments: that is the device ``mera:IP
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
 from ectoolkit.core.deployment import Deployment, from_layout, to_layout
 from ectoolkit.devices.base import Device, DeviceInfo
 from ectoolkit.devices.parameters import graph_of
+from ectoolkit.devices.sensors import Reading
 from ectoolkit.devices.xrt.board import Board, Buffer
 from ectoolkit.devices.xrt.discovery import BoardFacts, absence, find_board, find_boards
+from ectoolkit.devices.xrt.health import read_health, read_sensors
 from ectoolkit.devices.xrt.host import current_host
 from ectoolkit.devices.xrt.programs import encode_program
 from ectoolkit.errors import BoardLostError, Cancelled, DeviceError, DeviceNotFoundError, DeviceTimeoutError
@@ -32,10 +34,14 @@ class XrtDevice(Device):
         xclbin: file with the kernel `KERNEL`; the virtual board's own where None.
         backend: ``"pyxrt"``, ``"ctypes"`` or ``"auto"``.
         timeout_s: how long one run may take.
+
+    `RunResult.metrics` holds ``kernel_us``: the kernel without the copies, from its start to the notice of its end,
+    timed beside XRT.
     """
 
     takes_address = True
     name = "xrt"
+    runs_native_code = False
 
     def __init__(
         self,
@@ -67,6 +73,24 @@ class XrtDevice(Device):
         except DeviceNotFoundError as error:
             return DeviceInfo(self.name, "an FPGA board through XRT", False, str(error))
 
+    def sensors(self) -> tuple[Reading, ...]:
+        """Power and temperatures, from the driver's files; a run is not disturbed."""
+        return read_sensors(self.board.address)
+
+    @property
+    def notice(self) -> str:
+        return current_host().notice
+
+    def identity(self) -> Mapping[str, str]:
+        health = read_health(self.board.address)
+        xrt = f"{health.library_version or 'not known'}, driver {health.driver_version or 'not known'}"
+        design = self.board.xclbin
+        return {
+            **super().identity(),
+            "XRT": f"{xrt}, through {self.board.backend}",
+            "xclbin": f"{design.path.name}, uuid {design.uuid}",
+        }
+
     def _open(self) -> None:
         xclbin = self._xclbin or current_host().xclbin
         if not xclbin:
@@ -84,6 +108,9 @@ class XrtDevice(Device):
 
     def _close(self) -> None:
         self._buffers = []
+        self.board.close()
+
+    def _interrupt(self) -> None:
         self.board.close()
 
     def _load(self, deployment: Deployment) -> Callable[[list[np.ndarray]], list[np.ndarray]]:
@@ -105,12 +132,14 @@ class XrtDevice(Device):
             try:
                 x.write(np.concatenate(given))
                 x.to_device()
-                self.board.run(KERNEL, program, x, y, data.size, in_bytes, out_bytes, timeout_s=self._timeout_s)
+                sizes = (data.size, in_bytes, out_bytes)
+                kernel_s = self.board.run(KERNEL, program, x, y, *sizes, timeout_s=self._timeout_s)
                 y.from_device()
                 numbers = y.read("<f4", out_bytes // _FLOAT_BYTES)
             except (DeviceTimeoutError, BoardLostError, Cancelled):
                 self.close()
                 raise
+            self._metrics = {"kernel_us": kernel_s * 1e6}
             outputs, at = [], 0
             for tensor in manifest.outputs:
                 spec = tensor.graph_spec

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from ectoolkit.devices.sensors import Reading
 from ectoolkit.devices.xrt.discovery import find_board
 from ectoolkit.devices.xrt.host import Host, current_host
 from ectoolkit.devices.xrt.libraries import library_version
@@ -24,20 +25,6 @@ _SENSORS = (
     ("PCIe lanes", "", "link_width", 1.0, ""),
 )
 _CLOCKS = ("data clock", "kernel clock", "memory clock")
-
-
-@dataclass(frozen=True)
-class Reading:
-    """One value; where it is missing, `value` is None and `reason` says why."""
-
-    name: str
-    value: float | None
-    unit: str
-    reason: str = ""
-
-    def __str__(self) -> str:
-        shown = f"not known: {self.reason}" if self.value is None else f"{self.value:g} {self.unit}".rstrip()
-        return f"{self.name}: {shown}"
 
 
 @dataclass(frozen=True)
@@ -91,6 +78,22 @@ def read_health(address: str, host: Host | None = None) -> Health:
     return Health(
         board.bdf, tuple(readings), board.platform, board.driver_version, library_version(), loaded, host.notice
     )
+
+
+def read_sensors(address: str, host: Host | None = None) -> tuple[Reading, ...]:
+    """Power and temperatures alone, for sampling during a run and for a panel.
+
+    Raises:
+        DeviceNotFoundError: there is no such board.
+    """
+    host = host or current_host()
+    folder = subdevice(host.path(f"/sys/bus/pci/devices/{find_board(address, host).bdf}"), "xmc")
+    found = []
+    for name, part, file, factor, unit in _SENSORS:
+        if part == "xmc" and unit in ("W", "°C"):
+            value, reason = read_number(folder, file, factor)
+            found.append(Reading(name, value, unit, reason))
+    return tuple(found)
 
 
 def read_power_w(bdf: str, host: Host) -> float | None:

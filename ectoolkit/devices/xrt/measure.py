@@ -93,11 +93,10 @@ def measure_kernel(
     host = current_host()
     with _sampling(board.facts.bdf, host) as watts:
         times = board.run_many(kernel, arguments, runs, depth=depth, timeout_s=timeout_s)
-    p50, p99 = np.percentile(times.seconds, [50, 99])
     known = [value for value in watts if value is not None]
     reason = "" if known else "the driver shows no power sensor" if watts else "the runs ended before a first sample"
     power = float(np.mean(known)) if known else None
-    latency = Latency(runs, float(np.mean(times.seconds)), float(p50), float(p99))
+    latency = Latency.of(times.seconds)
     return KernelTimes(latency, depth, runs / times.elapsed_s, power, len(known), reason, host.notice)
 
 

@@ -11,7 +11,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from ectoolkit.devices.xrt.health import Health, Reading
+from ectoolkit.devices.sensors import Reading
+from ectoolkit.devices.xrt.health import Health
 
 #: XRT's names of places and rails -> the names in `Health`
 _PLACES = {"fpga0": "FPGA temperature", "pcb_top_front": "board temperature", "hbm_0": "HBM temperature"}

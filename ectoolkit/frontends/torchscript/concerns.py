@@ -30,6 +30,10 @@ class Concern:
     remedy: str
     targets: tuple[str, ...] = ()
 
+    def holds_for(self, target: str) -> bool:
+        """Whether a target of MERA fails at it."""
+        return not self.targets or target in self.targets
+
     def __str__(self) -> str:
         more = f" and {len(self.layers) - 5} more" if len(self.layers) > 5 else ""
         names = f"{', '.join(self.layers[:5])}{more}"
@@ -77,16 +81,42 @@ def _frames(graph: Graph, node: Node) -> bool:
 
 
 def _adds_joined(graph: Graph, node: Node) -> bool:
-    producers = [graph.producer(name) for name in node.inputs] if node.op == "add" else []
-    return any(producer is not None and producer.op == "concat" for producer in producers)
+    """Any operand of an add is a concatenation."""
+    return node.op == "add" and any(_is_joined(graph, name) for name in node.inputs)
 
 
-def _joined_output(graph: Graph, node: Node) -> bool:
+def _adds_to_joined(graph: Graph, node: Node) -> bool:
+    """The operand that their add takes from memory is one; the other may be."""
+    return node.op == "add" and _is_joined(graph, node.inputs[1])
+
+
+def _is_joined(graph: Graph, name: str) -> bool:
+    producer = graph.producer(name)
+    return producer is not None and producer.op == "concat"
+
+
+def _joined_unevenly(graph: Graph, node: Node) -> bool:
+    """Parts that do not fill vectors lie apart in the accelerator's memory, and only convolutions know that."""
     if node.op != "concat":
         return False
-    return any(graph.node(user).op == "dequantize" for user in graph.users[node.name] if user != "<output>")
+    shapes = [graph.values[name].spec.shape for name in node.inputs]
+    if node.attributes["axis"] == 1 and all(shape[1] % _VECTOR == 0 for shape in shapes):
+        return False
+    return not _only_convolved(graph, node.name)
 
 
+def _only_convolved(graph: Graph, name: str) -> bool:
+    for user in graph.users[name]:
+        op = "" if user == "<output>" else graph.node(user).op
+        if op != "conv2d" and not (op in _PASSED_ON and _only_convolved(graph, user)):
+            return False
+    return True
+
+
+#: channels of a vector of the accelerator
+_VECTOR = 64
+#: operations that leave a concatenation as it lies
+_PASSED_ON = ("concat", "upsample_nearest", "upsample_bilinear")
 _Kind = tuple[Callable[[Graph, Node], bool], str, str, tuple[str, ...]]
 _KINDS: tuple[_Kind, ...] = (
     (
@@ -114,10 +144,16 @@ _KINDS: tuple[_Kind, ...] = (
         (),
     ),
     (
+        _adds_to_joined,
+        "adds to a concatenation by a rule of its InterpreterHw alone (docs/numerics.md)",
+        "Let a convolution follow the concatenation, before the add",
+        ("InterpreterHw",),
+    ),
+    (
         _adds_joined,
-        "adds a concatenation on the host, by a rule that is not settled (docs/numerics.md)",
-        "Put an operation between the two, or compare with a tolerance",
-        (),
+        "ends its process in its Simulator target where a concatenation is added",
+        "Let a convolution follow the concatenation, before the add",
+        HARDWARE,
     ),
     (
         _frames,
@@ -126,9 +162,10 @@ _KINDS: tuple[_Kind, ...] = (
         (),
     ),
     (
-        _joined_output,
-        "is silently wrong, or fails, in its Simulator target where a concatenation is an output",
-        "Let a convolution follow it, make each part an output of its own, or use its InterpreterHw target",
+        _joined_unevenly,
+        "is silently wrong, or fails, in its Simulator target where parts of other than 64, 128, ... channels are "
+        "joined and not only convolutions use them",
+        "Let a convolution follow the concatenation, or use its InterpreterHw target",
         HARDWARE,
     ),
 )

@@ -57,7 +57,7 @@ def save_torchscript(graph: Graph, path: str | os.PathLike[str]) -> Path:
     return Path(path).expanduser()
 
 
-def to_torchscript(graph: Graph) -> Any:
+def to_torchscript(graph: Graph, target: str = "") -> Any:
     """A graph as a traced, quantized module.
 
     `import_torchscript` makes of it a graph with the same results, bit for bit; that is checked here.  Layers keep
@@ -65,6 +65,7 @@ def to_torchscript(graph: Graph) -> Any:
 
     Args:
         graph: in hardware form.
+        target: of EdgeCortix's compiler, where it is for one: what only others of its targets do is then not said.
 
     Returns:
         ``torch.jit.ScriptModule``: float32 inputs of the graph's shapes to its float32 outputs.
@@ -78,12 +79,12 @@ def to_torchscript(graph: Graph) -> Any:
         PrecisionWarning: torch rounds a function's codes differently, or EdgeCortix's compiler is known to make
             something else of a layer.
     """
-    script, cautions = _write(require("torch", feature="Writing TorchScript"), graph)
+    script, cautions = _write(require("torch", feature="Writing TorchScript"), graph, target)
     _warn(cautions)
     return script
 
 
-def _write(torch: Any, graph: Graph) -> tuple[Any, list[str]]:
+def _write(torch: Any, graph: Graph, target: str = "") -> tuple[Any, list[str]]:
     """The script module, and what its user should know."""
     verify(graph)
     written = plain(graph)
@@ -103,7 +104,8 @@ def _write(torch: Any, graph: Graph) -> tuple[Any, list[str]]:
         warnings.simplefilter("ignore", PrecisionWarning)
         read = import_torchscript(script, [tuple(example.shape) for example in examples])
     _require_same(written, read)
-    return script, [*_rounding(written, exporter.rounded), *map(str, concerns(written))]
+    found = [str(concern) for concern in concerns(written) if not target or concern.holds_for(target)]
+    return script, [*_rounding(written, exporter.rounded), *found]
 
 
 def _require_hardware_form(graph: Graph, node: Node) -> None:

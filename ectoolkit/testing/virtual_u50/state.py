@@ -144,11 +144,12 @@ class BoardState:
                 client.exclusive.add(unit)
 
     def summary(self) -> dict[str, object]:
-        """For tests: who is connected, what is allocated, which kernels ran."""
+        """For tests: who is connected, what is allocated, which kernels ran, which faults still wait."""
         with self.lock:
             return {
                 "clients": len(self.clients),
                 "used_bytes": self.memory.used_bytes(),
                 "runs": dict(self.runs),
                 "loaded": str(self.loaded or ""),
+                "faults": sorted(fault.value for fault in self._faults.elements()),
             }

@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from ectoolkit.analysis.diffs import Diff, compare
-from ectoolkit.analysis.verdict import Verdict
+from ectoolkit.analysis.predictions import top_table
 from ectoolkit.core.interpreter import Progress
-from ectoolkit.devices import DeviceInfo, Latency, RunResult, list_devices, open_device
+from ectoolkit.devices import (
+    DeviceHealth,
+    DeviceInfo,
+    Latency,
+    RunResult,
+    list_devices,
+    list_health,
+    open_device,
+)
 from ectoolkit.errors import StageError
+from ectoolkit.workflow.deployments import find_deployments
+from ectoolkit.workflow.device_html import answers_html, photos_html
 from ectoolkit.workflow.stage import Stage
-from ectoolkit.workflow.verdicts import judge_devices
+from ectoolkit.workflow.stages.device_questions import DeviceQuestions, Given
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,51 +39,82 @@ class DeviceRun:
         run: outputs for the reference's images.
         diff: against the interpreter, element by element.
         latency: of the deployment's own example.
+        images: how many of the reference's images were run.
     """
 
     run: RunResult
     diff: Diff
     latency: Latency
+    images: int = 0
 
 
-class DevicePanel(Stage[DeviceRun]):
+class DevicePanel(DeviceQuestions[DeviceRun]):
     """Runs the reference's images on a device and compares.
 
-    ``run(device="cpu", runs=20, **options)``: `runs` are timed; options are the device's, such as ``threads=2``.
+    ``run(device="cpu", runs=20, deployment=None, images=None, **options)``: `runs` are timed; `deployment` is the one
+    that was built, or a directory; `images` are the reference's first so many; options are the device's, such as
+    ``threads=2``.
+
+    The other questions, `preflight`, `benchmark`, `judge`, `localize` and `error_map`, take the same; each keeps its
+    last answer in `found`, by its own name, and is cancelled by `cancel`.
     """
 
     number = 6
     title = "Device"
     attribute = "device"
+    #: whether the last run took the deployment that the flow built
+    _used_build = True
 
     @property
     def upstream(self) -> tuple[Stage[Any], ...]:
-        return (self.flow.interpret, self.flow.build)
+        return (self.flow.interpret, self.flow.build) if self._used_build else (self.flow.interpret,)
+
+    # --- what there is -------------------------------------------------------------------------------------------
 
     @property
     def devices(self) -> list[DeviceInfo]:
         """Every device that is known, with its state."""
         return list_devices()
 
-    def _run(self, progress: Progress, device: str = "cpu", runs: int = 20, **options: Any) -> DeviceRun:
-        for stage in self.upstream:
-            if stage.stale:
-                raise StageError(
-                    f"{stage.title} is older than what it was made from, so a difference would mean nothing; call "
-                    f"flow.{stage.attribute}.run() again first"
-                )
-        deployment, reference = self.flow.build.deployment, self.flow.interpret.result
+    @property
+    def health(self) -> list[DeviceHealth]:
+        """Every device with what its sensors tell; nothing is opened."""
+        return list_health()
+
+    @property
+    def deployments(self) -> list[Path]:
+        """Directories of the reference's graph: the one that was built, those beside it, and in the working folder."""
+        built = [self.flow.build.deployment.path] if self.flow.build.ready else []
+        if not self.flow.interpret.ready:
+            return built
+        graph = self.flow.interpret.trace.graph
+        folders = [*(path.parent for path in built), Path.cwd()]
+        return list(dict.fromkeys([*built, *find_deployments(graph.sha256, folders)]))
+
+    # --- run and diff --------------------------------------------------------------------------------------------
+
+    def _run(
+        self,
+        progress: Progress,
+        device: str = "cpu",
+        runs: int = 20,
+        deployment: Given | None = None,
+        images: int | None = None,
+        **options: Any,
+    ) -> DeviceRun:
+        reference, found = self._reference(images), self._deployment(deployment)
+        self._used_build = deployment is None
         with open_device(device, **options) as opened:
             progress(0, 3, "load")
-            opened.load(deployment)
+            opened.load(found)
             progress(1, 3, "run")
-            result = opened.run(deployment, reference.inputs)
+            result = opened.run(found, reference.inputs)
             progress(2, 3, "time")
-            latency = opened.benchmark(deployment, runs=runs, warmup=min(runs, 10))
-        names = list(deployment.manifest.outputs)
-        diff = compare(result.outputs, reference.trace.outputs, [tensor.name for tensor in names])
+            latency = opened.benchmark(found, runs=runs, warmup=min(runs, 10)).latency
+        names = [tensor.name for tensor in found.manifest.outputs]
+        diff = compare(result.outputs, reference.trace.outputs, names)
         progress(3, 3, "compare")
-        return DeviceRun(result, diff, latency)
+        return DeviceRun(result, diff, latency, len(reference.names))
 
     @property
     def diff(self) -> Diff:
@@ -83,34 +128,67 @@ class DevicePanel(Stage[DeviceRun]):
             return f"{self.result.run.device} equals the interpreter in every element"
         return self.diff.summary().splitlines()[-1]
 
-    def judge(self, device: str = "cpu", *, localize: bool = True, **options: Any) -> Verdict:
-        """The whole chain for the reference's images: float → interpreter → device, and where the first link breaks.
-
-        Args:
-            device: name, as for `run`; options are the device's.
-            localize: search the layer where the device parts from the interpreter.
-
-        Raises:
-            StageError: a stage before this one has not run.
-        """
-        deployment, reference = self.flow.build.deployment, self.flow.interpret.result
-        with open_device(device, **options) as opened:
-            return judge_devices(
-                reference.trace.graph,
-                reference.inputs,
-                [(opened, deployment)],
-                float_outputs=reference.float_outputs,
-                preprocess=getattr(self.flow.source, "preprocess", None),
-                localize=localize,
-            )
+    # --- what was found ------------------------------------------------------------------------------------------
 
     @property
     def predictions(self) -> pd.DataFrame:
-        """One row an image: float, int8 and device; see `ectoolkit.analysis.predictions.prediction_table`."""
-        return self.flow.interpret.prediction_table({self.result.run.device: self.result.run.outputs[0]})
+        """One row an image: float, int8 and device; see `ectoolkit.analysis.predictions.prediction_table`.
+
+        Raises:
+            StageError: the model is no classifier with known class names, or the reference has run again since.
+        """
+        if self.stale:
+            raise StageError(
+                "the device's results are older than the reference or the build, so they are of other images or codes; "
+                "call flow.device.run() again"
+            )
+        return self.flow.interpret.prediction_table(self._scores(), self.result.images)
+
+    def top(self, count: int = 5) -> pd.DataFrame:
+        """The best classes of each image by float, int8 and device; see `ectoolkit.analysis.predictions.top_table`.
+
+        The device's are there after `run`, until a stage before it runs again.
+
+        Raises:
+            StageError: the model is no classifier with known class names, or the reference has not run.
+        """
+        reference = self.flow.interpret.result
+        current = self.ready and not self.stale
+        images = self.result.images if current else None
+        scores = self.flow.interpret.scores(self._scores() if current else {}, images)
+        return top_table(scores, self.flow.class_names, reference.first(images).names, count)
+
+    def _scores(self) -> dict[str, np.ndarray]:
+        return {self.result.run.device: self.result.run.outputs[0]}
+
+    def save_report(self, path: str | os.PathLike[str]) -> Path:
+        """Write the last verdict as a certificate, ``.html`` or ``.json``, with the last times.
+
+        Raises:
+            StageError: nothing was judged yet.
+            InputError: the name ends in neither.
+        """
+        verdict = self.found.get("judge")
+        if verdict is None:
+            raise StageError("there is no verdict to write; call flow.device.judge() first")
+        times = self.found.get("benchmark")
+        if times is not None:
+            facts = {f"{times.device}: {times.deployment} times": str(times.latency)}
+            if times.notice:
+                facts[f"{times.device}: sensors and times"] = times.notice
+            verdict = replace(verdict, facts={**verdict.facts, **facts})
+        return verdict.save(path)
 
     def _table(self, result: DeviceRun) -> pd.DataFrame:
         return result.diff.to_frame()
 
     def summary(self) -> str:
         return f"{self.verdict}; {self.result.latency}"
+
+    def pictures(self) -> list[tuple[str, str]]:
+        """The photos, with the best classes by float, int8 and device; none where the model is no classifier."""
+        html = photos_html(self)
+        return [("photos: float, int8 and device side by side", html)] if html else []
+
+    def answers_html(self) -> str:
+        return answers_html(self)

@@ -13,6 +13,7 @@ from ectoolkit.core import metrics
 from ectoolkit.core.graph import Graph
 from ectoolkit.core.interpreter import Progress, Trace
 from ectoolkit.data import ImageSet
+from ectoolkit.data.thumbnails import SHOWN
 from ectoolkit.errors import InputError, StageError
 from ectoolkit.interpreters import trace
 from ectoolkit.workflow.cross_check import CrossCheck, cross_check
@@ -33,6 +34,7 @@ class Reference:
         trace: every layer of the integer graph.
         float_outputs: of the float model, None where there is none.
         float_layers: of the float model, by layer.
+        pictures: the images to look at, the first at least; None where they are none.
     """
 
     inputs: np.ndarray
@@ -41,6 +43,31 @@ class Reference:
     trace: Trace
     float_outputs: list[np.ndarray] | None
     float_layers: dict[str, np.ndarray]
+    pictures: ImageSet | None = None
+
+    def first(self, images: int | None) -> Reference:
+        """The same of the first images alone; itself for None or all.
+
+        Raises:
+            InputError: there are not so many, or the graph's batch does not divide them.
+        """
+        count = len(self.names)
+        if images is None or images == count:
+            return self
+        graph = self.trace.graph
+        batch = graph.values[graph.inputs[0]].spec.shape[0]
+        if not 1 <= images <= count or images % batch:
+            multiple = f", a multiple of the batch {batch}" if batch > 1 else ""
+            raise InputError(f"images is {images}, expected 1 to {count}, as the reference has{multiple}")
+        return Reference(
+            self.inputs[:images],
+            self.names[:images],
+            self.labels[:images],
+            Trace(graph, {name: array[:images] for name, array in self.trace.arrays.items()}),
+            None if self.float_outputs is None else [array[:images] for array in self.float_outputs],
+            {name: array[:images] for name, array in self.float_layers.items()},
+            None if self.pictures is None else self.pictures[:images],
+        )
 
 
 class InterpretStage(Stage[Reference]):
@@ -65,27 +92,29 @@ class InterpretStage(Stage[Reference]):
                 f"{graph.name} takes {len(graph.inputs)} inputs, and a flow gives one. Use "
                 "ect.interpret(graph, [a, b]) and ect.build(graph, out, reference_input=[a, b])"
             )
-        inputs, names, labels = self._images(images)
+        inputs, names, labels, pictures = self._images(images)
         found = trace(
             graph, inputs, engine=engine, progress=progress
         )  # checks the inputs, which the float model would not
         if isinstance(self.flow.source, Graph):
-            return Reference(inputs, names, labels, found, None, {})
+            return Reference(inputs, names, labels, found, None, {}, pictures)
         outputs, layers = self.flow.quantize.result.float_layers(inputs, [node.name for node in graph.nodes])
-        return Reference(inputs, names, labels, found, outputs, layers)
+        return Reference(inputs, names, labels, found, outputs, layers, pictures)
 
-    def _images(self, images: Any) -> tuple[np.ndarray, list[str], list[int | None]]:
+    def _images(self, images: Any) -> tuple[np.ndarray, list[str], list[int | None], ImageSet | None]:
         if images is None:
             if not isinstance(self.flow.calibration, ImageSet):
                 raise StageError("give the images to run: flow.interpret.run(images), float32 (N, C, H, W)")
             images = self.flow.calibration[:4]
         images = self.flow.preprocessed(images)
         if isinstance(images, ImageSet):
-            return images.batch(), images.names, images.labels
+            return images.batch(), images.names, images.labels, images
         array = np.asarray(images)
         if array.ndim < 2 or not array.shape[0]:
             raise InputError(f"images has shape {array.shape}, expected a batch: float32 (N, C, H, W)")
-        return array, [f"image {index}" for index in range(len(array))], [None] * len(array)
+        names = [f"image {index}" for index in range(len(array))]
+        seen = array.dtype == np.float32 and array.ndim == 4 and array.shape[1] == 3 and bool(np.isfinite(array).all())
+        return array, names, [None] * len(array), ImageSet.from_arrays(array[:SHOWN], names[:SHOWN]) if seen else None
 
     @property
     def outputs(self) -> list[np.ndarray]:
@@ -117,18 +146,28 @@ class InterpretStage(Stage[Reference]):
         """
         return self.prediction_table({})
 
-    def prediction_table(self, more: dict[str, np.ndarray]) -> pd.DataFrame:
-        """The predictions, with a column for each further score, for example a device's."""
-        scores = self.outputs[0]
+    def prediction_table(self, more: dict[str, np.ndarray], images: int | None = None) -> pd.DataFrame:
+        """The predictions of the first images, with a column for each further score, for example a device's."""
+        reference = self.result.first(images)
+        return prediction_table(self.scores(more, images), self.flow.class_names, reference.names, reference.labels)
+
+    def scores(self, more: dict[str, np.ndarray], images: int | None = None) -> dict[str, np.ndarray]:
+        """``(images, classes)`` of the float model, the interpreter, and whatever is given, by name.
+
+        Raises:
+            StageError: the model is no classifier with known class names.
+        """
+        reference = self.result.first(images)
+        scores = reference.trace.outputs[0]
         if scores.ndim != 2 or scores.shape[1] != len(self.flow.class_names):
             raise StageError(
                 f"{self.flow.name} gives {scores.shape} and {len(self.flow.class_names)} class names are known; "
                 "predictions need a classifier and its names: ect.Flow(..., class_names=[...])"
             )
         columns = {"int8": scores} | more
-        if self.result.float_outputs is not None:
-            columns = {"float": self.result.float_outputs[0]} | columns
-        return prediction_table(columns, self.flow.class_names, self.result.names, self.result.labels)
+        if reference.float_outputs is not None:
+            columns = {"float": reference.float_outputs[0]} | columns
+        return columns
 
     def _table(self, result: Reference) -> pd.DataFrame:
         return error_table(result.trace, result.float_layers)

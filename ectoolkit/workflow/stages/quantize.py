@@ -9,10 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 from ectoolkit.analysis.channels import channel_table
 from ectoolkit.analysis.collapse import warn_of_collapse
+from ectoolkit.analysis.columns import describe
+from ectoolkit.analysis.error_maps import error_map, image_errors
+from ectoolkit.analysis.histograms import Histogram, histogram
 from ectoolkit.analysis.images import image_table
 from ectoolkit.analysis.impact import Impact, measure_impact
 from ectoolkit.analysis.layers import layer_table
+from ectoolkit.analysis.layouts import GraphLayout, layout
 from ectoolkit.analysis.measurement import Measurement, measure
+from ectoolkit.analysis.plots import draw_layers
+from ectoolkit.analysis.previews import Preview, preview
 from ectoolkit.analysis.ranking import Sensitivity, sensitivity
 from ectoolkit.analysis.search import AutoResult, Budget, auto
 from ectoolkit.analysis.states import compare_states
@@ -30,9 +36,11 @@ from ectoolkit.quantization.statistics import Statistics
 from ectoolkit.quantization.statistics_file import load_statistics, save_statistics
 from ectoolkit.workflow.collapse_check import LOOKED_AT, warn_of_collapsed_eager
 from ectoolkit.workflow.image_check import warn_of_odd_images
+from ectoolkit.workflow.pictures import graph_svg, histogram_svg
 from ectoolkit.workflow.tuned_stage import Quantized, TunedStage
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
 
 
@@ -52,21 +60,21 @@ class QuantizeStage(TunedStage):
     shown = (
         "layer",
         "op",
-        "kind",
-        "output",
+        "cumulative_sqnr_db",
+        "isolated_sqnr_db",
+        "predicted_sqnr_db",
+        "impact_sqnr_db",
         "bits",
+        "method",
+        "clip",
+        "saturated_high",
+        "output",
         "macs",
         "scale",
         "zero_point",
         "range_min",
         "range_max",
-        "method",
-        "clip",
-        "predicted_sqnr_db",
-        "isolated_sqnr_db",
-        "cumulative_sqnr_db",
-        "impact_sqnr_db",
-        "saturated_high",
+        "kind",
         "note",
     )
 
@@ -202,9 +210,38 @@ class QuantizeStage(TunedStage):
             self.tune(step.layer, progress=progress, **change)
         return found
 
+    def source_of(self, layer: str) -> str:
+        """The layer or input of the float network that a row of `table` is about: of ``quantize`` the input."""
+        node = self.graph.producer(layer)
+        return node.inputs[0] if node is not None and node.op == "quantize" else layer
+
     def channels(self, layer: str) -> pd.DataFrame:
         """One row an output channel of a layer; see `ectoolkit.analysis.channel_table`."""
-        return channel_table(self._exported(), layer, self.measure())
+        return channel_table(self._exported(), self.source_of(layer), self.measure())
+
+    def histogram(self, layer: str, of: str = "activation") -> Histogram:
+        """The distribution of a layer's values or weights beside its grid; see `ectoolkit.analysis.histogram`."""
+        return histogram(self._exported(), self.source_of(layer), of)
+
+    def preview(self, layer: str, **changes: Any) -> Preview:
+        """What ``tune(layer, **changes)`` would give, from statistics alone; see `ectoolkit.analysis.preview`."""
+        return preview(self._exported(), self.source_of(layer), **changes)
+
+    def image_errors(self, kind: str = "cumulative") -> pd.DataFrame:
+        """Every layer's SQNR for every measured image; see `ectoolkit.analysis.image_errors`."""
+        return image_errors(self.measure(), kind)
+
+    def error_map(self, layer: str, image: int, kind: str = "cumulative") -> np.ndarray:
+        """Where in a layer's value an image's error lies; see `ectoolkit.analysis.error_map`."""
+        return error_map(self.measure(), self.source_of(layer), image, kind)
+
+    def layout(self) -> GraphLayout:
+        """Places for the graph's layers on paper; see `ectoolkit.analysis.layout`."""
+        return layout(self.graph)
+
+    def plot(self, columns: list[str] | None = None, axes: Any = None) -> Any:
+        """A matplotlib picture of the layers' SQNR; see `ectoolkit.analysis.plots.draw_layers`."""
+        return draw_layers(self.table, columns, axes)
 
     def image_table(self, images: Any = None, *, progress: Progress | None = None) -> pd.DataFrame:
         """One row an image: which flip, and the layer that explains it; see `ectoolkit.analysis.image_table`.
@@ -289,6 +326,20 @@ class QuantizeStage(TunedStage):
         if self._impact is not None:
             self._impact = self._impact.update(result)
         return layer_table(result, self._measurement, self._impact, result.predictions)
+
+    def pictures(self) -> list[tuple[str, str]]:
+        """The graph, shaded by how far each layer is from the float model, and the layer whose grid costs it most."""
+        table = self.table
+        column = next(name for name in ("cumulative_sqnr_db", "macs") if name in table)
+        known = dict(zip(table["layer"], table[column].tolist(), strict=True))
+        found, what = self.layout(), describe(column)
+        values = [known.get(name) for name in found.names]
+        title = " ".join(filter(None, (f"graph by {what.label}", what.unit)))
+        shown = [(title, graph_svg(found, values, what.better or "", what.unit))]
+        if "predicted_sqnr_db" in table and table["predicted_sqnr_db"].notna().any():
+            worst = str(table["layer"][int(table["predicted_sqnr_db"].argmin())])
+            shown.append((f"distribution of {worst}", histogram_svg(self.histogram(worst))))
+        return shown
 
     def summary(self) -> str:
         graph, table = self.graph, self.table

@@ -86,20 +86,20 @@ def test_grouped() -> None:
 def test_mended(net: nn.Module, qconfig: Any, remedy: str) -> None:
     script, _ = traced(net, *([qconfig] if qconfig else []))
     graph = ect.import_torchscript(script, SHAPE)
-    source = torchscript_of(graph, script)
+    source = torchscript_of(graph, script, target="InterpreterHw")
     assert (source.origin, source.remedies) == ("written from the graph", (remedy,))
 
 
 def test_as_given(tmp_path: Path) -> None:
     script, x = traced(Net(conv(3, 8)))
     graph = ect.import_torchscript(script, SHAPE)
-    source = torchscript_of(graph, script)
+    source = torchscript_of(graph, script, target="InterpreterHw")
     assert (source.origin, source.remedies) == ("as given", ())
     (tmp_path / "given.pt").write_bytes(source.data)
     assert_array_equal(ect.interpret(ect.import_torchscript(tmp_path / "given.pt", SHAPE), x), ect.interpret(graph, x))
     other, _ = traced(Net(conv(3, 9)))
     with pytest.raises(BuildError, match=r"^the TorchScript given is not the network of .*: layers\.0\.weight is int8"):
-        torchscript_of(graph, other)
+        torchscript_of(graph, other, target="InterpreterHw")
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 
 from ectoolkit.builders import TARGETS
 from ectoolkit.builders.cpu.isa import ISAS
-from ectoolkit.cli import deploy
+from ectoolkit.cli import deploy_options
 from ectoolkit.core.deployment import load_deployment
 from ectoolkit.core.types import Layout
 from ectoolkit.quantization import config
@@ -42,11 +42,11 @@ def test_options(call: Any, case: Path, tmp_path: Path) -> None:
 
 
 def test_choices_are_those_of_the_toolkit() -> None:
-    assert [choice.value for choice in deploy.Method] == list(config.METHODS)
-    assert [choice.value for choice in deploy.Scheme] == list(config.WEIGHTS)
-    assert {choice.value for choice in deploy.IsaName} == {"host", *ISAS}
-    assert {choice.value for choice in deploy.TargetName} == set(TARGETS)
-    assert {choice.value for choice in deploy.LayoutName} <= {layout.value for layout in Layout}
+    assert [choice.value for choice in deploy_options.Method] == list(config.METHODS)
+    assert [choice.value for choice in deploy_options.Scheme] == list(config.WEIGHTS)
+    assert {choice.value for choice in deploy_options.IsaName} == {"host", *ISAS}
+    assert {choice.value for choice in deploy_options.TargetName} == set(TARGETS)
+    assert {choice.value for choice in deploy_options.LayoutName} <= {layout.value for layout in Layout}
 
 
 @pytest.fixture

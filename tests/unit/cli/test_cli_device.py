@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -34,6 +35,36 @@ def test_banks(call: Any, virtual: VirtualBoard) -> None:
     assert header == "bank     to device, GB/s  from device, GB/s"
     assert [row.split()[0] for row in rows] == [f"HBM[{index}]" for index in range(32)]
     assert result.stderr == "note: on a virtual board these are copies in this machine's memory\n"
+
+
+def test_benchmark(call: Any, virtual: VirtualBoard, deployment: Path, tmp_path: Path) -> None:
+    report = tmp_path / "times.json"
+    options = ("--runs", "4", "--warmup", "1", "--in-flight", "1", "--in-flight", "3", "--report", report)
+    result = call("device", "benchmark", "xrt:0", deployment, *options)
+    assert result.exit_code == 0, result.output
+    title, header, one, three = result.stdout.splitlines()
+    assert title == "xrt:0, deploy: after 1 runs to warm up"
+    assert [cell for cell in header.split("  ") if cell][:6] == [
+        "in flight",
+        "runs",
+        "mean, ms",
+        "p50, ms",
+        "p95, ms",
+        "p99, ms",
+    ]
+    assert "runs/s" in header
+    assert "device: kernel_us" in header
+    assert "power, W" in header
+    assert (one.split()[:2], three.split()[:2]) == (["1", "4"], ["3", "4"])
+    assert result.stderr == f"note: virtual board: sensor values are invented\nwritten: {report}\n"
+    saved = json.loads(report.read_text(encoding="utf-8"))
+    assert [len(load["seconds"]) for load in saved["loads"]] == [4, 4]
+    assert [row["in_flight"] for row in saved["rows"]] == [1, 3]
+    assert saved["facts"]["xclbin"].startswith("virtual_u50.xclbin, uuid ")
+    assert len(saved["facts"]["deployment manifest"]) == 64
+    result = call("device", "benchmark", "xrt:0", deployment, "--report", tmp_path / "times.csv")
+    assert result.exit_code == 2
+    assert "--report times.csv ends in '.csv'; times are saved as .json" in result.stderr
 
 
 def test_names_that_are_no_boards(call: Any, virtual: VirtualBoard) -> None:

@@ -188,3 +188,15 @@ def test_no_directory(call: Any, tmp_path: Path) -> None:
     assert result.stderr == (
         f"error: {tmp_path / 'none'} does not exist; expected a deploy directory made by ectoolkit.build\n"
     )
+
+
+def test_what_the_device_measures_stands_apart(call: Any, deployment: Path, virtual: Any) -> None:
+    """The kernel's time is no latency, and a virtual board's says nothing of a card."""
+    result = call("run", deployment, "--device", "xrt:0", "--runs", "3")
+    assert result.exit_code == 0, result.output
+    lines = result.stdout.splitlines()
+    assert lines[1] == "device: xrt:0"
+    assert lines[2].startswith("latency over 3 runs: mean ")
+    assert re.fullmatch(r"measured by the device: kernel_us [\d.]+ in the mean", lines[3])
+    assert lines[4:] == ["max abs diff: 0", "mean abs diff: 0", "correct ratio: 1"]
+    assert result.stderr == "note: virtual board: sensor values are invented\n"

@@ -109,6 +109,7 @@ def busy_threads(device: ect.Device, arrays: list[np.ndarray]) -> int:
     return sum(after[task] - before.get(task, 0) > 0.1 for task in after)
 
 
+@pytest.mark.alone
 @pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="needs two CPUs")
 def test_two_open_devices_keep_as_many_threads_busy_as_each_was_told(deployment: ect.Deployment) -> None:
     arrays = deployment.inputs()

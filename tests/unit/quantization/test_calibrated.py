@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from plain_numpy import small
 from torch import nn
 
 import ectoolkit as ect
@@ -17,6 +18,7 @@ from ectoolkit.frontends.exported import FloatNetwork
 from ectoolkit.frontends.exported.execution import run_network
 from ectoolkit.quantization.calibrated import Calibrated, argument_names, calibrate
 from ectoolkit.quantization.collection import Collector
+from ectoolkit.quantization.config import QuantConfig
 from ectoolkit.quantization.prediction import Predictor
 from ectoolkit.quantization.simulation import Simulator
 from ectoolkit.quantization.statistics import Statistics, TensorStatistics
@@ -183,3 +185,16 @@ def test_forward_decides_how_many_inputs_there_are() -> None:
             return left + right * scale
 
     assert argument_names(Two()) == ("left", "right")
+
+
+def test_a_graph_closes_its_own_arrays_only() -> None:
+    """torch warns of arrays that nobody may write to."""
+    model = small().quantize(QuantConfig().tuned("second", keep_float=True))
+    constants = model.graph.constants
+    assert not any(array.flags.writeable for array in constants.values())
+    layer = next(layer for layer in model.network.layers if layer.name == "second")
+    assert layer.weight is not None
+    assert layer.bias is not None
+    assert any(np.shares_memory(array, layer.weight) for array in constants.values())
+    assert layer.weight.flags.writeable
+    assert layer.bias.flags.writeable

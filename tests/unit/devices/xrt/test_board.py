@@ -288,3 +288,18 @@ def test_a_run_on_the_device_is_a_run_of_the_kernel(virtual: VirtualBoard, deplo
         assert diff.first is not None
         assert diff.first.mismatches == 1
     assert virtual.summary()["runs"]["ectoolkit_graph"] == before + 2
+
+
+def test_a_device_tells_kernel_times_and_power(virtual: VirtualBoard, deployment: Deployment) -> None:
+    """The kernel alone, timed beside XRT: less than the host waits; and the board's sensors meanwhile."""
+    virtual.delay(0.02)
+    with ect.open_device("xrt:0", backend="ctypes") as device:
+        assert set(device.run(deployment).metrics) == {"kernel_us"}
+        found = device.benchmark(deployment, runs=6, warmup=1, depths=(1, 2))
+    assert found.notice == "virtual board: sensor values are invented"
+    for load in found.loads:
+        assert len(load.own["kernel_us"]) == 6
+        assert min(load.own["kernel_us"]) >= 20e3
+        assert sum(load.own["kernel_us"]) / 1e6 < sum(load.latency.seconds)
+        assert 12 < load.sensor_means()["power, W"] <= 31
+    assert {"device: kernel_us", "power, W"} <= set(found.to_frame().columns)

@@ -9,6 +9,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -146,6 +147,26 @@ def test_a_device_whose_board_hangs_is_closed(virtual: VirtualBoard, deployment:
             device.run(deployment)
         with pytest.raises(DeviceStateError, match=r"^xrt:0 is not open; use it as "):
             device.run(deployment)
+    with device:
+        assert ect.compare(device.run(deployment).outputs, deployment.references())
+
+
+def test_closing_a_device_ends_a_hung_run(virtual: VirtualBoard, deployment: Deployment) -> None:
+    """The notebook's other thread gets an error at once, not after the run's minute."""
+    device = ect.open_device("xrt:0", timeout_s=60, backend="ctypes")
+    with ThreadPoolExecutor(1) as pool:
+        device.__enter__()
+        device.load(deployment)
+        virtual.inject(Fault.HANG)
+        run = pool.submit(device.run, deployment)
+        while virtual.summary()["faults"]:  # the kernel has not begun to hang
+            time.sleep(0.01)
+        device.close()
+        with pytest.raises(Cancelled) as caught:
+            run.result(30)
+    assert str(caught.value) == (
+        "cancelled while the board was to run kernel ectoolkit_graph; the board is closed, open it again"
+    )
     with device:
         assert ect.compare(device.run(deployment).outputs, deployment.references())
 

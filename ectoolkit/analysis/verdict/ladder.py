@@ -1,0 +1,109 @@
+"""A verdict as rungs: one for the input, one a link, those that were not reached included; and as HTML."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from html import escape
+from typing import TYPE_CHECKING
+
+from ectoolkit.analysis.verdict.neighbourhood import Neighbourhood
+
+if TYPE_CHECKING:
+    from ectoolkit.analysis.verdict.chain import Verdict
+    from ectoolkit.analysis.verdict.location import Location
+
+
+class Standing(enum.StrEnum):
+    """Of a rung."""
+
+    HOLDS = "holds"
+    BROKEN = "broken"
+    NOT_REACHED = "not reached"
+
+
+#: beside the word, never instead of it
+ICONS = {Standing.HOLDS: "✓", Standing.BROKEN: "✗", Standing.NOT_REACHED: "○"}
+
+
+@dataclass(frozen=True)
+class Rung:
+    """One line of the ladder.
+
+    Attributes:
+        name: ``"input"``, or the link: ``"interpreter → cpu"``.
+        must: what its ends must be: ``"the same"``, ``"close"``, ``"equal"``.
+        standing: whether it holds.
+        result: what was found, in words.
+        meaning: what a break here usually means; empty where it holds.
+    """
+
+    name: str
+    must: str
+    standing: Standing
+    result: str
+    meaning: str = ""
+
+
+def rungs(verdict: Verdict) -> tuple[Rung, ...]:
+    """The ladder, from the input up."""
+    proof = verdict.proof
+    found = "the same numbers at every stage" if proof else verdict.input_trouble
+    meaning = "" if proof else "another preprocessing, layout or file went in there; no layer is at fault yet"
+    lines = [Rung("input", "the same", Standing.HOLDS if proof else Standing.BROKEN, found, meaning)]
+    for link in verdict.links:
+        standing = Standing.HOLDS if link.ok else Standing.BROKEN
+        lines.append(Rung(link.name, str(link.must), standing, link.result, link.meaning))
+    for name, must in verdict.skipped:
+        lines.append(Rung(name, str(must), Standing.NOT_REACHED, "the chain ended before"))
+    return tuple(lines)
+
+
+def ladder_html(verdict: Verdict) -> str:
+    """The ladder, and where it breaks, as HTML that needs no style sheet and takes the page's text colour."""
+    head = "".join(f'<th style="text-align:left">{name}</th>' for name in ("link", "must be", "state", "result"))
+    body = "".join(_row(rung) for rung in rungs(verdict))
+    parts = [f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"]
+    parts += [
+        f"<p>{escape(rung.name)} usually breaks because: {escape(rung.meaning)}</p>"
+        for rung in rungs(verdict)
+        if rung.meaning
+    ]
+    if verdict.location is not None:
+        parts.append(location_html(verdict.location))
+    elif verdict.note:
+        parts.append(f"<p>{escape(verdict.note)}</p>")
+    return "".join(parts)
+
+
+def location_html(location: Location) -> str:
+    """The layer in words, and the codes around its first differing element."""
+    near = location.neighbourhood()
+    text = f"<p>{escape(str(location))}</p>"
+    return text if near is None else text + neighbourhood_html(near)
+
+
+def neighbourhood_html(near: Neighbourhood) -> str:
+    """Both sides' numbers; where they differ both are shown, and the cell has a frame."""
+    caption = f"{near.place}: candidate (expected)"
+    head = "".join(f'<th scope="col">{near.axes[1]} {column}</th>' for column in near.columns)
+    rows = []
+    for row, found, expected in zip(near.rows, near.candidate, near.reference, strict=True):
+        cells = "".join(_cell(a, b) for a, b in zip(found.tolist(), expected.tolist(), strict=True))
+        rows.append(f'<tr><th scope="row">{near.axes[0]} {row}</th>{cells}</tr>')
+    return (
+        f'<div style="overflow-x:auto"><table><caption style="text-align:left">{escape(caption)}</caption>'
+        f"<thead><tr><td></td>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
+    )
+
+
+def _cell(found: float, expected: float) -> str:
+    if found == expected or (found != found and expected != expected):
+        return f'<td style="text-align:right">{found:.6g}</td>'
+    return f'<td style="text-align:right;outline:2px solid #c0392b"><b>{found:.6g}</b> ({expected:.6g})</td>'
+
+
+def _row(rung: Rung) -> str:
+    state = f"{ICONS[rung.standing]} {rung.standing}"
+    cells = (f'<td style="text-align:left">{escape(text)}</td>' for text in (rung.name, rung.must, state, rung.result))
+    return f"<tr>{''.join(cells)}</tr>"

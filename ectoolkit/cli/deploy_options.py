@@ -1,0 +1,142 @@
+"""The options of ``ectoolkit deploy``: their choices, and what is said of each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+
+class Method(StrEnum):
+    """`QuantConfig.method`, so that ``--help`` shows the choices without loading numpy."""
+
+    MSE = "mse"
+    MINMAX = "minmax"
+    PERCENTILE = "percentile"
+    ENTROPY = "entropy"
+    MOVING_AVERAGE = "moving_average"
+    MEDIAN = "median"
+
+
+class Scheme(StrEnum):
+    """`QuantConfig.weights`."""
+
+    PER_CHANNEL = "per_channel"
+    PER_TENSOR = "per_tensor"
+
+
+class LayoutName(StrEnum):
+    """Of 4-D inputs and outputs."""
+
+    NHWC = "NHWC"
+    NCHW = "NCHW"
+
+
+class IsaName(StrEnum):
+    """Instruction sets of the cpu target."""
+
+    HOST = "host"
+    AVX512VNNI = "avx512vnni"
+    AVXVNNI = "avxvnni"
+    AVX2 = "avx2"
+    GENERIC = "generic"
+    NEON_I8MM = "neoni8mm"
+    NEON_DOT = "neondot"
+    NEON = "neon"
+
+
+class TargetName(StrEnum):
+    """Builders."""
+
+    CPU = "cpu"
+    IP = "mera:IP"
+    INTERPRETER_HW = "mera:InterpreterHw"
+    SIMULATOR = "mera:Simulator"
+    VERILATOR_SIMULATOR = "mera:VerilatorSimulator"
+
+
+class HostArch(StrEnum):
+    """Machines that a directory can be built for."""
+
+    X86 = "x86"
+    ARM = "arm"
+
+
+@dataclass(frozen=True)
+class Quantizing:
+    """What applies to a model by name only; None where the user did not say."""
+
+    weights: str | None
+    calibration: Path | None
+    method: Method | None
+    weights_scheme: Scheme | None
+    activation_bits: int | None
+
+    def given(self) -> list[str]:
+        """The options that the user gave, as written."""
+        return [f"--{name.replace('_', '-')}" for name, value in vars(self).items() if value is not None]
+
+    def config(self) -> dict[str, Any]:
+        """The settings for ``flow.quantize.run``."""
+        asked = {"method": self.method, "weights": self.weights_scheme, "activation_bits": self.activation_bits}
+        return {name: getattr(value, "value", value) for name, value in asked.items() if value is not None}
+
+
+ModelArgument = Annotated[
+    str, typer.Argument(metavar="MODEL", show_default=False, help="A model's name, or a TorchScript file.")
+]
+OutArgument = Annotated[Path, typer.Argument(metavar="OUT", show_default=False, help="The deploy directory to write.")]
+WeightsOption = Annotated[
+    str | None,
+    typer.Option(
+        show_default=False,
+        metavar="DEFAULT|PATH|none",
+        help="The published weights, a checkpoint, or random ones.  [default: DEFAULT]",
+    ),
+]
+CalibrationOption = Annotated[
+    Path | None,
+    typer.Option(metavar="FOLDER", show_default=False, help="Photos.  [default: 32 sample photos]"),
+]
+MethodOption = Annotated[
+    Method | None,
+    typer.Option(show_default=False, help="How the range of an activation is chosen.  [default: mse]"),
+]
+WeightsSchemeOption = Annotated[
+    Scheme | None, typer.Option(show_default=False, help="Scales of the weights.  [default: per_channel]")
+]
+ActivationBitsOption = Annotated[
+    int | None, typer.Option(metavar="8|7|6|5|4", show_default=False, help="Bits of activations.  [default: 8]")
+]
+InputShapeOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="N,C,H,W",
+        show_default=False,
+        help="Of a TorchScript file's input, such as 1,3,224,224. Once for each input.",
+    ),
+]
+ReferenceOption = Annotated[
+    list[Path] | None,
+    typer.Option(
+        metavar="FILE.npy",
+        show_default=False,
+        help="The input to store, with the interpreter's result for it: float32, preprocessed, N,C,H,W. Once "
+        "for each input.  [default: a calibration photo; random numbers for a TorchScript file]",
+    ),
+]
+LayoutOption = Annotated[LayoutName, typer.Option(help="Of the inputs and outputs.")]
+IsaOption = Annotated[
+    IsaName, typer.Option(help="Instruction set; host: the best that this CPU has, or a common one of --host-arch.")
+]
+TargetOption = Annotated[TargetName, typer.Option(help="What to build for.")]
+HostArchOption = Annotated[
+    HostArch | None,
+    typer.Option(show_default=False, help="The machine it will run on.  [default: that of --isa, or this one]"),
+]
+PlatformOption = Annotated[
+    str | None, typer.Option(show_default=False, help="Of EdgeCortix, for mera:….  [default: DNAF200L0003]")
+]

@@ -1,0 +1,212 @@
+"""A deployment's library on another machine's CPU."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from ectoolkit._optional import require_installed
+from ectoolkit.core.deployment import MANIFEST, Deployment
+from ectoolkit.devices.base import Device, DeviceInfo
+from ectoolkit.devices.profile import Profile
+from ectoolkit.devices.rpc import handshake as hs
+from ectoolkit.devices.rpc import messages as m
+from ectoolkit.devices.rpc.address import parse_address
+from ectoolkit.devices.rpc.link import Link
+from ectoolkit.devices.rpc.tracker import find_server
+from ectoolkit.errors import DeviceError, MissingDependencyError, RemoteRefusedError, RemoteTransferError
+
+#: in `RunResult.metrics` and `Load.own`: milliseconds of the last run, on the server's clock
+OWN_TIME = "server_ms"
+_WHAT = "compiled library on another machine's CPU"
+#: for what takes no time to speak of
+_SHORT_S = 30.0
+
+
+class RpcDevice(Device):
+    """Runs ``deploy.so`` where `ectoolkit device serve` was started.
+
+    Args:
+        address: ``//HOST:PORT``, or ``//HOST:PORT/NAME`` for a tracker and the name that servers have there.
+        key: the server's; that of the variable ``ECTOOLKIT_RPC_KEY``, or of the file that ``ECTOOLKIT_RPC_KEY_FILE``
+            names, where None.
+        key_file: a file with it, which nobody else may read.
+        threads: worker threads there; one for each CPU where None.
+        timeout_s: for one run, or one piece of an upload.
+        waiting_s: how long a tracker may look for a free server.
+
+    The device's own time of a run, `OWN_TIME`, is taken there; host times hold the way to it and back.
+
+    Where the session is lost the error says so, and the next call opens another and sends the deployment again.
+    """
+
+    takes_address = True
+    name = "rpc"
+
+    def __init__(
+        self,
+        address: str = "",
+        *,
+        key: str | None = None,
+        key_file: str | os.PathLike[str] | None = None,
+        threads: int | None = None,
+        timeout_s: float = 600.0,
+        waiting_s: float = 10.0,
+    ) -> None:
+        if threads is not None and threads < 1:
+            raise DeviceError(f"threads is {threads}, expected at least 1")
+        super().__init__(address)
+        self.address = parse_address(address)
+        self._key, self._key_file = key, key_file
+        self._threads, self._timeout_s, self._waiting_s = threads, timeout_s, waiting_s
+        self._link: Link | None = None
+        self._facts: m.Facts | None = None
+
+    @classmethod
+    def discover(cls) -> list[DeviceInfo]:
+        reason = _no_tvm() or (
+            "servers are not looked for: name one as rpc://HOST:PORT. Start it on the other machine with `ectoolkit "
+            "device serve`, and give its key in ECTOOLKIT_RPC_KEY or with open_device(..., key=...)"
+        )
+        return [DeviceInfo("rpc://HOST:PORT", _WHAT, False, reason)]
+
+    def info(self) -> DeviceInfo:
+        """Facts, without touching the network; what the far side said of itself where it was open."""
+        reason = _no_tvm()
+        if self._facts is None:
+            return DeviceInfo(self.name, _WHAT, not reason, reason)
+        far = self._facts
+        what = f"compiled library on {far.host}, {far.machine}, {far.cpus} CPUs, TVM {far.tvm}"
+        return DeviceInfo(self.name, what, not reason, reason)
+
+    def cancel(self) -> None:
+        """Let the call that waits, in another thread, end now, with `Cancelled`."""
+        link = self._link
+        if link is not None:
+            link.cancel()
+
+    _interrupt = cancel
+
+    def identity(self) -> Mapping[str, str]:
+        """See `Device.identity`; as the server tells it."""
+        far = self._facts
+        if far is None:
+            return super().identity()
+        held = "in its folder, by Landlock" if far.confined else "by nothing"
+        return {**super().identity(), "ectoolkit there": far.ectoolkit, "native code held there": held}
+
+    def _open(self) -> None:
+        self._connected()
+
+    def _connected(self) -> Link:
+        """The session; a new one where there is none."""
+        if self._link is not None and self._link.alive:
+            return self._link
+        self._close()
+        key = hs.find_key(self._key, self._key_file)
+        if key is None:
+            raise RemoteRefusedError(
+                f"{self.name} needs the key that `ectoolkit device serve` printed there: open_device({self.name!r}, "
+                f"key=...), or the variable {hs.KEY_VARIABLE} or {hs.KEY_FILE_VARIABLE}"
+            )
+        server = find_server(self.address, self._waiting_s) if self.address.name else self.address
+        link = Link(self.name, server, key)
+        try:
+            self._facts = link.ask(m.Describe(), "say what it is", _SHORT_S)
+        except BaseException:
+            link.close()
+            raise
+        self._link = link
+        return link
+
+    def _close(self) -> None:
+        link, self._link = self._link, None
+        if link is not None:
+            link.close()
+
+    def _check(self, deployment: Deployment) -> None:
+        if deployment.manifest.target != "cpu":
+            raise DeviceError(
+                f"{deployment.path} was built for {deployment.manifest.target}; {self.name} runs target 'cpu'"
+            )
+
+    def _load(self, deployment: Deployment) -> Callable[[list[np.ndarray]], list[np.ndarray]]:
+        loaded = self._send(deployment)
+        shapes = [tensor.shape for tensor in deployment.manifest.outputs]
+        doing = f"run {deployment.manifest.name}"
+
+        def run(arrays: list[np.ndarray]) -> list[np.ndarray]:
+            nonlocal loaded
+            if self._connected() is not loaded:
+                loaded = self._send(deployment)
+            ran = self._ask(loaded, deployment, m.Run([_bytes(array) for array in arrays]), doing)
+            self._metrics = {OWN_TIME: ran.seconds * 1e3}
+            return [np.frombuffer(a, "<f4").reshape(s).copy() for a, s in zip(ran.arrays, shapes, strict=True)]
+
+        return run
+
+    def _send(self, deployment: Deployment) -> Link:
+        """Upload a deploy directory, let it be checked there, and load it."""
+        link = self._connected()
+        manifest = (deployment.path / MANIFEST).read_bytes()
+        self._ask(link, deployment, m.Begin(manifest), "take a manifest")
+        for name in deployment.manifest.files:
+            with (deployment.path / name).open("rb") as file:
+                # an empty file is a piece too
+                for data in _pieces(file.read):
+                    self._ask(link, deployment, m.Put(name, data), f"take {name}")
+        try:
+            self._ask(link, deployment, m.Load(self._threads), f"load {deployment.manifest.name}")
+        except RemoteTransferError as error:
+            raise RemoteTransferError(
+                f"{deployment.path} did not arrive whole. {error}; the copy here is intact, so something on the way "
+                "changed it. Try again; where it happens again, use a tunnel: ssh -L PORT:127.0.0.1:PORT HOST"
+            ) from error
+        return link
+
+    def _ask(self, link: Link, deployment: Deployment, request: m.Message, doing: str) -> Any:
+        try:
+            return link.ask(request, doing, self._timeout_s)
+        except DeviceError as error:
+            text = str(error).replace(m.HERE, str(deployment.path))
+            raise (error if text == str(error) else type(error)(text)) from error.__cause__
+
+    def profile(self, deployment: Deployment, *, runs: int = 20) -> Profile:
+        """See `Device.profile`; all of it is measured there."""
+        with self._one_at_a_time:
+            link = self._ready(deployment)
+            doing = f"time the layers of {deployment.manifest.name}"
+            found = self._ask(link, deployment, m.Layers(runs), doing)
+            return replace(msgspec.msgpack.decode(found.profile, type=Profile), device=self.name)
+
+    def _ready(self, deployment: Deployment) -> Link:
+        """A session that has the deployment loaded."""
+        self.load(deployment)
+        link = self._link
+        if link is None or not link.alive:
+            self._loaded = None
+            self.load(deployment)
+        assert self._link is not None
+        return self._link
+
+
+def _no_tvm() -> str:
+    try:
+        require_installed("tvm", feature="The rpc device")
+    except MissingDependencyError as error:
+        return str(error)
+    return ""
+
+
+def _bytes(array: np.ndarray) -> bytes:
+    return np.ascontiguousarray(array, "<f4").tobytes()
+
+
+def _pieces(read: Callable[[int], bytes]) -> list[bytes]:
+    first = read(m.CHUNK_BYTES)
+    return [first, *iter(lambda: read(m.CHUNK_BYTES), b"")]

@@ -1,0 +1,88 @@
+"""Who may connect.  TVM sends its key as plain text and answers with its own: whoever listens, or poses as the server,
+has it.  Here both sides prove that they know the key, and TVM is given a ticket that is good once.
+
+| | client | server |
+|---|---|---|
+| 1 | `GREETING`, 32 random bytes | |
+| 2 | | 32 random bytes |
+| 3 | proof of both | |
+| 4 | | `WELCOME` and its own proof, or a reason why not |
+| 5 | opens TVM's connection with the ticket, which both derive | |
+| 6 | | a `BEAT` each second; `ENDED` and the status when the session's process is gone |
+
+The connection stays open as long as the session; where the client closes it, the session's process is ended.  What
+goes over either connection is not encrypted.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+import secrets
+import stat
+import struct
+from pathlib import Path
+
+from ectoolkit.errors import InputError
+
+GREETING = b"ECT1"
+#: how TVM's own clients begin
+TVM_MAGIC = struct.pack("<i", 0xFF271)
+TVM_WELCOME, TVM_MISMATCH = TVM_MAGIC, struct.pack("<i", 0xFF271 + 2)
+NONCE_BYTES = PROOF_BYTES = 32
+WELCOME, WRONG_KEY, FULL, BEAT, ENDED = b"W", b"K", b"F", b".", b"X"
+#: behind `ENDED`: how the process ended, negative for a signal
+STATUS = struct.Struct("<i")
+BEAT_S = 1.0
+#: how long the other side may take for one step
+STEP_S = 5.0
+#: without a beat the other side is taken for dead; a server waits for its tracker meanwhile, and machines are busy
+SILENCE_S = 15.0
+
+#: names of the variables that hold a key, or a file with it
+KEY_VARIABLE, KEY_FILE_VARIABLE = "ECTOOLKIT_RPC_KEY", "ECTOOLKIT_RPC_KEY_FILE"
+_LEAST_CHARACTERS = 8
+
+
+def proof(key: str, side: bytes, mine: bytes, theirs: bytes) -> bytes:
+    """That one side knows the key: `side` is ``b"client"``, ``b"server"`` or ``b"ticket"``; client's nonce first."""
+    return hmac.new(key.encode(), side + mine + theirs, hashlib.sha256).digest()
+
+
+def ticket(key: str, mine: bytes, theirs: bytes) -> str:
+    """What lets TVM's connection in, once."""
+    return proof(key, b"ticket", mine, theirs).hex()
+
+
+def new_key() -> str:
+    """A key that nobody guesses."""
+    return secrets.token_urlsafe(24)
+
+
+def find_key(key: str | None = None, file: str | os.PathLike[str] | None = None) -> str | None:
+    """The key that was given, else of the environment; None where there is none.
+
+    Raises:
+        InputError: the file cannot be read, others can read it, or the key is too short to be one.
+    """
+    if key is None and file is None:
+        key, file = os.environ.get(KEY_VARIABLE), os.environ.get(KEY_FILE_VARIABLE)
+    if key is None and file is not None:
+        key = _read(Path(file).expanduser())
+    if key is not None and len(key) < _LEAST_CHARACTERS:
+        raise InputError(
+            f"the key has {len(key)} characters, expected at least {_LEAST_CHARACTERS}: whoever guesses it can run any "
+            f"program there. Without one, `ectoolkit device serve` makes a good one"
+        )
+    return key
+
+
+def _read(path: Path) -> str:
+    try:
+        with path.open(encoding="utf-8") as file:
+            if os.fstat(file.fileno()).st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+                raise InputError(f"the key file {path} can be read by others. Make it yours alone: chmod 600 {path}")
+            return file.read().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"the key file {path} cannot be read: {error}") from error

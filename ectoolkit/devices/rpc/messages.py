@@ -1,0 +1,118 @@
+"""What a session is asked and answers: MessagePack with types, checked on arrival, no pickle."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+#: the one function that a session has, by its name in TVM's registry
+FUNCTION = "ectoolkit.session"
+#: of a piece of a file
+CHUNK_BYTES = 4 << 20
+
+
+class Message(msgspec.Struct, tag=True, forbid_unknown_fields=True):
+    """Base of all."""
+
+
+class Describe(Message):
+    """Say what machine this is."""
+
+
+class Begin(Message):
+    """A deploy directory follows: its ``manifest.json``."""
+
+    manifest: bytes
+
+
+class Put(Message):
+    """A piece of a file, the next one."""
+
+    name: str
+    data: bytes
+
+
+class Load(Message):
+    """All is there: check it, and load it."""
+
+    threads: int | None
+
+
+class Run(Message):
+    """Run once: float32 arrays in the deployment's layouts."""
+
+    arrays: list[bytes]
+
+
+class Layers(Message):
+    """Time each layer."""
+
+    runs: int
+
+
+Request = Describe | Begin | Put | Load | Run | Layers
+
+
+class Facts(Message):
+    """The far side."""
+
+    host: str
+    machine: str
+    cpus: int
+    ectoolkit: str
+    tvm: str
+    limit_bytes: int
+    confined: bool
+
+
+class Done(Message):
+    """Done."""
+
+
+class Ran(Message):
+    """Results of one run, and the seconds it took there."""
+
+    arrays: list[bytes]
+    seconds: float
+
+
+class Profiled(Message):
+    """A `Profile` as MessagePack."""
+
+    profile: bytes
+
+
+class Failure(Message):
+    """It could not be done.
+
+    Attributes:
+        kind: name of the error's class in `ectoolkit.errors`.
+        text: its message; `HERE` stands for the deploy directory.
+    """
+
+    kind: str
+    text: str
+
+
+Reply = Facts | Done | Ran | Profiled | Failure
+HERE = "{deploy}"
+
+_encoder = msgspec.msgpack.Encoder()
+_requests = msgspec.msgpack.Decoder(Request)
+_replies = msgspec.msgpack.Decoder(Reply)
+
+
+def encode(message: Message) -> bytes:
+    """To bytes."""
+    return _encoder.encode(message)
+
+
+def decode_request(data: bytes) -> Any:
+    """A request; msgspec's error where it is none."""
+    return _requests.decode(data)
+
+
+def decode_reply(data: bytes) -> Any:
+    """A reply; msgspec's error where it is none."""
+    return _replies.decode(data)

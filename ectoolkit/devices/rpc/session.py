@@ -1,0 +1,198 @@
+"""The far side of one client: takes a deploy directory, checks every byte, runs it on the cpu device.
+
+It is a process of its own, whose folder is removed when it ends.  TVM's registry is emptied of all but what a library
+needs to run, so that no function of TVM's that writes files or loads code can be asked for by name.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import signal
+import socket
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from ectoolkit._optional import require
+from ectoolkit.core.deployment import MANIFEST, Deployment, Manifest, load_deployment, read_manifest
+from ectoolkit.core.trust import trust
+from ectoolkit.devices.cpu import CpuDevice
+from ectoolkit.devices.rpc import messages as m
+from ectoolkit.devices.rpc.confine import confine, end_with_parent
+from ectoolkit.errors import (
+    DeployFormatError,
+    DeviceStateError,
+    EctoolkitError,
+    RemoteRefusedError,
+    RemoteTransferError,
+)
+
+#: by their beginning: functions of TVM that a library looks up by name when it is loaded and runs, and the session
+#: that TVM's own protocol opens first
+_NEEDED = ("vm.builtin.", "ffi.Module.load_from_bytes.", "ffi.Module.load_from_file.so", "device_api.cpu", "runtime.")
+_ALSO_NEEDED = ("rpc.LocalSession", "__tvm_set_device")
+#: beginning like those above, but not needed, and able to read, write or run what is not the library's
+_NOT_NEEDED = ("vm.builtin.call_py_func", "vm.builtin.register_py_func", "vm.builtin.tensor_cache.", "runtime.disco.")
+#: beside a deployment's files, TVM's are copied once to be loaded
+_COPIES = 2
+
+
+class Session:
+    """Answers one client.
+
+    Args:
+        folder: empty, and removed afterwards by somebody else.
+        limit_bytes: of a deploy directory.
+        confined: whether the kernel keeps this process in the folder.
+    """
+
+    def __init__(self, folder: Path, limit_bytes: int, confined: bool) -> None:
+        self._folder, self._limit, self._confined = folder, limit_bytes, confined
+        self._deploy = folder / "deploy"
+        self._manifest: Manifest | None = None
+        self._deployment: Deployment | None = None
+        self._device: CpuDevice | None = None
+        self._actions: dict[type, Callable[[Any], m.Message]] = {
+            m.Describe: self._describe,
+            m.Begin: self._begin,
+            m.Put: self._put,
+            m.Load: self._load,
+            m.Run: self._run,
+            m.Layers: self._layers,
+        }
+
+    def answer(self, data: bytes) -> bytes:
+        """A request to its reply; never raises, for TVM would send Python's traceback."""
+        try:
+            request = m.decode_request(data)
+            return m.encode(self._actions[type(request)](request))
+        except Exception as error:  # whatever it is, the other side must hear of it
+            known = isinstance(error, EctoolkitError)
+            text = str(error) if known else f"{type(error).__name__}: {error}"
+            return m.encode(
+                m.Failure(type(error).__name__ if known else "RemoteError", text.replace(str(self._deploy), m.HERE))
+            )
+
+    def _describe(self, request: m.Describe) -> m.Message:
+        return m.Facts(
+            platform.node(),
+            platform.machine(),
+            len(os.sched_getaffinity(0)),
+            importlib.metadata.version("ectoolkit"),
+            require("tvm", feature="The session").__version__,
+            self._limit,
+            self._confined,
+        )
+
+    def _begin(self, request: m.Begin) -> m.Message:
+        self._close()
+        self._deploy.mkdir(mode=0o700)
+        self._write(MANIFEST, request.manifest)
+        manifest = read_manifest(self._deploy)  # refuses names that are no plain file names
+        size = sum(record.size_bytes for record in manifest.files.values()) + len(request.manifest)
+        if size > self._limit or min((r.size_bytes for r in manifest.files.values()), default=0) < 0:
+            raise RemoteRefusedError(
+                f"{m.HERE} has {size} bytes, and the server takes {self._limit}. Start it with a larger --limit-mb"
+            )
+        self._manifest = manifest
+        return m.Done()
+
+    def _close(self) -> None:
+        """Forget what was there."""
+        if self._device is not None:
+            self._device.close()
+        self._manifest = self._deployment = self._device = None
+        if self._deploy.is_symlink() or self._deploy.is_file():
+            self._deploy.unlink()
+        elif self._deploy.is_dir():
+            for path in self._deploy.iterdir():
+                path.unlink()
+            self._deploy.rmdir()
+
+    def _put(self, request: m.Put) -> m.Message:
+        record = None if self._manifest is None else self._manifest.files.get(request.name)
+        if record is None:
+            raise RemoteRefusedError(f"{request.name!r} is not in the manifest that was sent, so it is not taken")
+        self._write(request.name, request.data, record.size_bytes)
+        return m.Done()
+
+    def _write(self, name: str, data: bytes, most: int | None = None) -> None:
+        """Append to a file of the directory, following no link."""
+        folder = os.open(self._deploy, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        try:
+            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW
+            with os.fdopen(os.open(name, flags, 0o600, dir_fd=folder), "ab") as file:
+                if most is not None and os.fstat(file.fileno()).st_size + len(data) > most:
+                    raise RemoteRefusedError(f"{name} is longer than the {most} bytes that its manifest states")
+                file.write(data)
+        finally:
+            os.close(folder)
+
+    def _load(self, request: m.Load) -> m.Message:
+        if self._manifest is None:
+            raise DeviceStateError("nothing was sent to be loaded")
+        try:
+            deployment = load_deployment(self._deploy)
+        except DeployFormatError as error:
+            raise RemoteTransferError(str(error)) from error
+        # who knows the key may run code here, and what was sent is what they have
+        trust(deployment, remember=False)
+        cpus = len(os.sched_getaffinity(0))
+        device = CpuDevice(None if request.threads is None else min(request.threads, cpus)).__enter__()
+        device.load(deployment)
+        self._deployment, self._device = deployment, device
+        return m.Done()
+
+    def _loaded(self) -> tuple[CpuDevice, Deployment]:
+        if self._device is None or self._deployment is None:
+            raise DeviceStateError("nothing is loaded")
+        return self._device, self._deployment
+
+    def _run(self, request: m.Run) -> m.Message:
+        device, deployment = self._loaded()
+        arrays = [
+            np.frombuffer(data, "<f4").reshape(tensor.shape)
+            for data, tensor in zip(request.arrays, deployment.manifest.inputs, strict=True)
+        ]
+        start = time.perf_counter()
+        outputs = device.run_arrays(arrays)
+        seconds = time.perf_counter() - start
+        return m.Ran([output.tobytes() for output in outputs], seconds)
+
+    def _layers(self, request: m.Layers) -> m.Message:
+        device, deployment = self._loaded()
+        return m.Profiled(msgspec.msgpack.encode(device.profile(deployment, runs=request.runs)))
+
+
+def _only_what_is_needed(tvm_ffi: Any) -> None:
+    """Take every other function out of TVM's registry; Python's own handles of them stay good."""
+    names = tvm_ffi.registry.list_global_func_names()
+    remove = tvm_ffi.get_global_func("ffi.FunctionRemoveGlobal")
+    for name in names:
+        needed = name in _ALSO_NEEDED or name.startswith(_NEEDED)
+        if not needed or name.startswith(_NOT_NEEDED):
+            remove(name)
+
+
+def serve(connection: socket.socket, folder: Path, limit_bytes: int) -> None:
+    """Answer one client until it closes; the caller ends the process."""
+    end_with_parent()
+    # Ctrl-C reaches every process of a terminal; the server decides what it means
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    os.chdir(folder)
+    tempfile.tempdir = str(folder)  # where the cpu device copies a library to
+    confined = confine(folder, _COPIES * limit_bytes)
+    tvm_ffi = require("tvm_ffi", feature="The session")
+    loop = require("tvm.rpc._ffi_api", feature="The session").ServerLoop
+    session = Session(folder, limit_bytes, confined)
+    _only_what_is_needed(tvm_ffi)
+    tvm_ffi.register_global_func(m.FUNCTION, session.answer, override=True)
+    loop(connection.fileno())

@@ -1,0 +1,307 @@
+"""The quantize stage from inside: its layers as table, distribution, channels, graph and maps, and the hand that tunes.
+
+All parts follow one `Selection`.  Whatever is done here is one call that a script can make, listed in `ACTIONS`.
+"""
+
+from __future__ import annotations
+
+import warnings
+import weakref
+from collections.abc import Callable, Mapping
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+import ipywidgets
+import numpy as np
+
+from ectoolkit.analysis.columns import describe
+from ectoolkit.analysis.error_maps import image_errors
+from ectoolkit.analysis.measurement import Measurement
+from ectoolkit.errors import EctoolkitError, EctoolkitWarning, StageError
+from ectoolkit.quantization.exported import ExportedModel
+from ectoolkit.widgets.background import Latest
+from ectoolkit.widgets.layer_settings import LayerSettings
+from ectoolkit.widgets.parts import HeatMap, HistogramView, LayerGraph
+from ectoolkit.widgets.selection import Selection
+from ectoolkit.widgets.tuning_bar import TuningBar
+from ectoolkit.workflow import QuantizeStage, StageEvent, StageState
+from ectoolkit.workflow.html import error_html
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+#: what can be done, and the call that does it in a script
+ACTIONS: Mapping[str, str] = {
+    "choose a layer": "flow.quantize.histogram(layer)",
+    "look at its weights": "flow.quantize.histogram(layer, 'weight')",
+    "look at its channels": "flow.quantize.channels(layer)",
+    "move a handle": "flow.quantize.preview(layer, clip=(low, high))",
+    "let a handle go": "flow.quantize.tune(layer, clip=(low, high))",
+    "give the range back": "flow.quantize.tune(layer, clip=None)",
+    "choose a method": "flow.quantize.tune(layer, method=value)",
+    "choose activation bits": "flow.quantize.tune(layer, activation_bits=value)",
+    "choose weight bits": "flow.quantize.tune(layer, weight_bits=value)",
+    "keep in float": "flow.quantize.tune(layer, keep_float=value)",
+    "undo": "flow.quantize.undo()",
+    "redo": "flow.quantize.redo()",
+    "read the log": "flow.quantize.log",
+    "as script": "flow.to_script()",
+    "colour the graph": "flow.quantize.table[column]",
+    "look at images": "flow.quantize.image_errors()",
+    "choose an image": "flow.quantize.error_map(layer, image)",
+}
+#: of a channel table, what the heat map shows
+_CHANNEL_ROWS = ("codes_used", "weight_sqnr_db", "isolated_sqnr_db")
+_GUIDE = (
+    "This model went the U50 guide's way, which keeps no statistics: no distributions and no tuning by hand. "
+    "Choose the door export above and run again."
+)
+_WRAP = {"flex_flow": "row wrap", "align_items": "flex-start"}
+
+
+class QuantizeExplorer:
+    """The parts below the table of a quantize card.
+
+    Attributes:
+        selection: what is chosen.
+        histogram, channels, graph, images, error_map: the parts.
+        settings: of the chosen layer.
+        bar: undo, redo, script and log.
+        message: errors and warnings of the last change.
+        view: all of them.
+    """
+
+    def __init__(self, stage: QuantizeStage, selection: Selection) -> None:
+        self._stage = weakref.ref(stage)
+        self._generation = -1
+        self._shown_measurement: Measurement | None = None
+        self._changes, self._looks = Latest("ect-tune"), Latest("ect-look", after=0.1)
+        self.selection = selection
+        self.histogram = HistogramView(preview=self._preview, apply=self._clip, selection=selection)
+        self.channels = HeatMap(selection=selection, column_title="channel", column_chooses="channel")
+        self.graph = LayerGraph(selection=selection)
+        self.images = HeatMap(selection=selection, row_title="image", row_chooses="image", column_chooses="layer")
+        self.error_map = HeatMap(selection=selection, row_title="y", column_title="x", square=True)
+        self.settings = LayerSettings(self.tune)
+        self.bar = TuningBar(self.undo, self.redo)
+        self.message = ipywidgets.HTML(layout={"display": "none"})
+        self.view = self._layout()
+        selection.observe(self._choose_layer, "layer")
+        selection.observe(self._choose_image, "image")
+        self.settings.shows.observe(self._choose_layer, "value")
+        stage.observe(self._follow)
+        self.refresh()
+
+    def _layout(self) -> ipywidgets.VBox:
+        left = ipywidgets.VBox([self.histogram, self.settings.view], layout={"flex": "2 1 420px", "min_width": "0"})
+        right = ipywidgets.VBox([self.channels, self.error_map], layout={"flex": "1 1 280px", "min_width": "0"})
+        view = ipywidgets.VBox(
+            [self.bar.view, self.message, ipywidgets.HBox([left, right], layout=_WRAP), self.graph, self.images]
+        )
+        view.add_class("ect-explorer")
+        self.message.add_class("ect-explorer-message")
+        return view
+
+    # --- what can be done ----------------------------------------------------------------------------------------
+
+    def tune(self, **changes: Any) -> None:
+        """Change settings of the chosen layer, in a thread."""
+        layer = self.selection.layer
+        if layer:
+            self._change(lambda stage: stage.tune(layer, **changes))
+
+    def undo(self) -> None:
+        """Take the last change back, in a thread."""
+        self._change(lambda stage: stage.undo())
+
+    def redo(self) -> None:
+        """Make the change again that was undone last, in a thread."""
+        self._change(lambda stage: stage.redo())
+
+    def wait(self, timeout: float | None = None) -> None:
+        """Wait until changes and looks that were asked for are done."""
+        self._changes.wait(timeout)
+        self._looks.wait(timeout)
+
+    def _preview(self, low: float, high: float) -> Any:
+        return self._session().preview(self.selection.layer, clip=(low, high))
+
+    def _clip(self, low: float, high: float) -> None:
+        self.tune(clip=(low, high))
+
+    def _session(self) -> QuantizeStage:
+        stage = self._stage()
+        if stage is None:
+            raise StageError("this session is gone; run the cell that makes it again")
+        return stage
+
+    def _change(self, work: Callable[[QuantizeStage], object]) -> None:
+        self._busy(True)
+        self._changes.submit(lambda: self._work(work))
+
+    def _work(self, work: Callable[[QuantizeStage], object]) -> None:
+        shown = ""
+        try:
+            with warnings.catch_warnings(record=True) as heard:
+                warnings.simplefilter("always")
+                work(self._session())
+            for one in heard:
+                if issubclass(one.category, EctoolkitWarning):
+                    shown += f'<div role="status">⚠ {escape(str(one.message))}</div>'
+                else:  # somebody else's: where warnings go
+                    warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
+        except Exception as error:  # shown, and the controls come back
+            shown = error_html(error)
+        self._say(shown)
+        self._busy(False)
+        self.refresh(again=True)
+
+    def _busy(self, busy: bool) -> None:
+        self.histogram.busy = busy
+        stage = self._stage()
+        self.settings.enable(not busy)
+        self.bar.enable(
+            not busy and stage is not None and stage.can_undo, not busy and stage is not None and stage.can_redo
+        )
+
+    def _say(self, html: str) -> None:
+        self.message.value = html
+        self.message.layout.display = "" if html else "none"
+
+    # --- what is shown -------------------------------------------------------------------------------------------
+
+    def _follow(self, event: StageEvent) -> None:
+        if event.kind == "state" and event.stage.state is not StageState.RUNNING:
+            self.refresh()
+
+    def refresh(self, *, again: bool = False) -> None:
+        """Show the stage's last good result; `again`: even where it is shown already."""
+        stage = self._stage()
+        if stage is None or not stage.ready:
+            self.view.layout.display = "none"
+            return
+        self.view.layout.display = ""
+        self.bar.show(stage)
+        if stage.generation == self._generation and not again:
+            return
+        try:
+            if stage.generation != self._generation:
+                self._generation = stage.generation
+                self.graph.show(stage.layout(), stage.table)
+            self._show_layer(stage)
+        except EctoolkitError as error:
+            self._say(error_html(error))
+        self._looks.submit(self._look)
+
+    def _choose_layer(self, change: Any) -> None:
+        stage = self._stage()
+        if stage is not None and stage.ready:
+            self._show_layer(stage)
+            self._looks.submit(self._look)
+
+    def _choose_image(self, change: Any) -> None:
+        self._looks.submit(self._look)
+
+    def _show_layer(self, stage: QuantizeStage) -> None:
+        """What is known at once; first what the eye is on."""
+        layer = self.selection.layer
+        self._show_distribution(stage, layer)
+        self.settings.show(stage, layer)
+
+    def _show_distribution(self, stage: QuantizeStage, layer: str) -> None:
+        result = stage.result if stage.is_tunable else None
+        if not isinstance(result, ExportedModel):
+            self.histogram.clear(_GUIDE if result is not None else "An integer graph has no statistics to look at.")
+            return
+        if not layer:
+            self.histogram.clear()
+            return
+        try:
+            shown = stage.histogram(layer, self.settings.shows.value)
+            prediction = result.predictions.get(stage.source_of(layer))
+            note = (
+                ""
+                if shown.adjustable or shown.of == "weight"
+                else "no range of its own: in float, or of a layer before"
+            )
+            self.histogram.show(shown, prediction if shown.of == "activation" else None, note)
+        except EctoolkitError as error:
+            self.histogram.clear(str(error))
+
+    def _look(self) -> None:
+        """What takes longer: errors by channel, by image and by position."""
+        stage = self._stage()
+        if stage is None or not stage.is_tunable or not isinstance(stage.result, ExportedModel):
+            for part in (self.channels, self.images, self.error_map):
+                part.clear()
+            self._shown_measurement = None
+            return
+        for part, look in (
+            (self.channels, self._look_at_channels),
+            (self.images, self._look_at_images),
+            (self.error_map, self._look_at_positions),
+        ):
+            if self._looks.waits:
+                return
+            try:
+                look(stage, self.selection.layer)
+            except EctoolkitError as error:
+                part.clear(str(error))
+
+    def _look_at_channels(self, stage: QuantizeStage, layer: str) -> None:
+        if not layer:
+            self.channels.clear()
+            return
+        table = stage.channels(layer)
+        rows = [name for name in _CHANNEL_ROWS if name in table and np.isfinite(table[name]).any()]
+        if not rows:
+            self.channels.clear()
+            return
+        columns = [describe(name) for name in rows]
+        self.channels.show(
+            table[rows].to_numpy().T,
+            f"channels of {layer}",
+            rows=[column.label for column in columns],
+            units=[column.unit for column in columns],
+            better=[column.better or "" for column in columns],
+        )
+
+    def _look_at_images(self, stage: QuantizeStage, layer: str) -> None:
+        measured = stage.measure()
+        table = image_errors(measured)
+        self._colour_by_image(stage, table)
+        if measured is self._shown_measurement:
+            return
+        self._shown_measurement = measured
+        self.images.show(
+            table.drop(columns="layer").to_numpy().T,
+            "SQNR of every layer for every image looked at",
+            rows=[f"image {image}" for image in range(table.shape[1] - 1)],
+            columns=table["layer"].tolist(),
+            units=["dB"],
+            better=["high"],
+        )
+
+    def _colour_by_image(self, stage: QuantizeStage, errors: pd.DataFrame) -> None:
+        """The chosen image's errors in the graph; of all images where none is chosen."""
+        name = f"image_{self.selection.image}_sqnr_db"
+        table = stage.table
+        if name in errors:
+            known = dict(zip(errors["layer"], errors[name], strict=True))
+            table[name] = [known.get(stage.source_of(layer), np.nan) for layer in table["layer"]]
+        elif not self.graph.column.startswith("image_"):
+            return
+        self.graph.recolour(table)
+        if name in errors:
+            self.graph.column = name
+
+    def _look_at_positions(self, stage: QuantizeStage, layer: str) -> None:
+        image = self.selection.image
+        if not layer or image < 0:
+            self.error_map.clear("Choose an image and a layer to see where the error lies." if layer else "")
+            return
+        found = stage.error_map(layer, image)
+        self.error_map.show(found, f"error in {layer}, image {image}", units=["rms"], better=["low"])
+
+    def __repr__(self) -> str:
+        return f"QuantizeExplorer({self._stage()!r})"

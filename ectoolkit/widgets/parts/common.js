@@ -1,0 +1,129 @@
+// What every part's script may call.  Python puts this before it, so nothing is imported, built or fetched.
+
+const SVG = "http://www.w3.org/2000/svg";
+
+function dress(element, attributes, content) {
+  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
+  if (content !== "") element.textContent = content;
+  return element;
+}
+
+// An element with attributes and text.
+function make(tag, attributes = {}, content = "") {
+  return dress(document.createElement(tag), attributes, content);
+}
+
+// The same of SVG.
+function svg(tag, attributes = {}, content = "") {
+  return dress(document.createElementNS(SVG, tag), attributes, content);
+}
+
+// The part's outermost element, put into el.  Keys pressed in it do not reach JupyterLab's command mode, where "d d"
+// deletes a cell.
+function root(el, name, label = "") {
+  const box = make("div", { class: `ect-part ${name}`, "data-lm-suppress-shortcuts": "true" });
+  if (label) { box.setAttribute("role", "group"); box.setAttribute("aria-label", label); }
+  box.addEventListener("keydown", (event) => event.stopPropagation());
+  el.append(box);
+  return box;
+}
+
+// Draw now, and once after all of these traits that change together have arrived; returns what ends it.
+function watch(model, names, draw) {
+  let queued = false;
+  const later = () => {
+    if (queued) return;
+    queued = true;
+    queueMicrotask(() => { queued = false; draw(); });
+  };
+  const changes = names.map((name) => `change:${name}`);
+  changes.forEach((change) => model.on(change, later));
+  draw();
+  return () => changes.forEach((change) => model.off(change, later));
+}
+
+// Set traits, here and in Python.
+function choose(model, traits) {
+  for (const [name, value] of Object.entries(traits)) model.set(name, value);
+  model.save_changes();
+}
+
+const ARRAYS = {
+  float32: Float32Array, float64: Float64Array, int32: Int32Array, uint32: Uint32Array, int8: Int8Array, uint8: Uint8Array,
+};
+
+// A trait of bytes as a typed array; empty where there is none.
+function array(model, name, dtype) {
+  const view = model.get(name), kind = ARRAYS[dtype];
+  if (!view || !view.byteLength) return new kind(0);
+  const aligned = view.byteOffset % kind.BYTES_PER_ELEMENT === 0;
+  const buffer = aligned ? view.buffer : view.buffer.slice(view.byteOffset, view.byteOffset + view.byteLength);
+  return new kind(buffer, aligned ? view.byteOffset : 0, view.byteLength / kind.BYTES_PER_ELEMENT);
+}
+
+// A number for people: four digits, no tail of zeros.  Infinities arrive as text, since JSON has none.
+function numberText(value) {
+  if (value === null || value === undefined) return "";
+  const number = Number(value);
+  if (Number.isNaN(number)) return "";
+  if (!Number.isFinite(number)) return number > 0 ? "∞" : "-∞";
+  if (Number.isInteger(number)) return number.toLocaleString("en-US");
+  return Math.abs(number) < 1e-3 ? number.toExponential(2) : String(Number(number.toPrecision(4)));
+}
+
+// Call at most once in so many milliseconds, the last time always with the latest arguments.
+function throttle(call, milliseconds) {
+  let timer = null, waiting = null, last = -Infinity;
+  const run = () => { timer = null; last = performance.now(); call(...waiting); };
+  return (...given) => {
+    waiting = given;
+    if (timer === null) timer = setTimeout(run, Math.max(0, last + milliseconds - performance.now()));
+  };
+}
+
+// How strongly a value is marked, 0 to 1, and as what: the bad end of [low, high, better], or a large size.
+function shadeOf(value, [low, high, better]) {
+  if (low === undefined || value === null) return null;
+  const share = Math.min(1, Math.max(0, (Number(value) - low) / (high - low)));
+  return { strength: better === "high" ? 1 - share : share, warn: better !== "" };
+}
+
+const widths = new WeakMap();
+
+// An element's width; the last one where it is out of the page at the moment, as JupyterLab does with cells that are
+// out of sight, and `otherwise` where it was never in it.
+function widthOf(element, otherwise) {
+  if (element.clientWidth) widths.set(element, element.clientWidth);
+  return widths.get(element) ?? otherwise;
+}
+
+// Draw again whenever the element gets another width; returns what ends it.
+function whenResized(element, draw) {
+  let width = 0;
+  const observer = new ResizeObserver(() => {
+    if (!element.clientWidth || element.clientWidth === width) return;
+    width = element.clientWidth;
+    requestAnimationFrame(draw);
+  });
+  observer.observe(element);
+  return () => observer.disconnect();
+}
+
+// Draw again whenever the page takes another theme, for what a style sheet does not colour; returns what ends it.
+function whenThemed(draw) {
+  const observer = new MutationObserver(() => requestAnimationFrame(draw));
+  observer.observe(document.body, { attributes: true, attributeFilter: ["data-jp-theme-name", "class", "data-vscode-theme-id"] });
+  return () => observer.disconnect();
+}
+
+// Round numbers inside a range, about so many.
+function ticks(low, high, about) {
+  const rough = (high - low) / about, power = 10 ** Math.floor(Math.log10(rough));
+  const step = [1, 2, 5, 10].map((factor) => factor * power).find((one) => one >= rough);
+  const found = [];
+  for (let index = Math.ceil(low / step); index * step <= high + step * 1e-9; index += 1) {
+    found.push(Number((index * step).toPrecision(12)));
+  }
+  return found;
+}
+

@@ -1,0 +1,85 @@
+"""The quantize card's explorer: one choice in all parts, and a handle that does what a script does."""
+
+from __future__ import annotations
+
+import pytest
+from accessibility import violations
+from notebook_page import OpenNotebook
+from playwright.sync_api import Locator, Page, expect
+
+FLOW = """
+import numpy as np, torch, ectoolkit as ect
+from torch import nn
+
+torch.manual_seed(0)
+module = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 8, 3, padding=1), nn.ReLU(),
+                       nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 5)).eval()
+images = np.random.default_rng(0).normal(size=(6, 3, 16, 16)).astype(np.float32)
+flow = ect.Flow(module, calibration=images)
+flow.quantize.run()
+"""
+#: a flow that no card has seen, with the range that the handle was left at
+SCRIPT = """
+other = ect.Flow(module, calibration=images)
+other.quantize.run()
+other.quantize.tune("2", clip=flow.quantize.histogram("2").range)
+"""
+LAYER = "2"
+ROW = 'tbody tr[aria-selected="true"]'
+
+
+def drag(page: Page, handle: Locator, by: float) -> None:
+    """Take the handle in its middle and move it sideways in steps, as a hand does."""
+    handle.scroll_into_view_if_needed()
+    box = handle.locator(".ect-grab").bounding_box()
+    assert box is not None
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x + by, y, steps=8)
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_graph_table_histogram_and_handle(open_notebook: OpenNotebook, theme: str) -> None:
+    notebook = open_notebook([FLOW, "flow.quantize"], theme)
+    card, page = notebook.card("quantize"), notebook.page
+    place = notebook.lab.value("list(flow.quantize.overview.columns).index('predicted_sqnr_db')")
+    predicted = 'f\'{float(%s.quantize.overview.set_index("layer").predicted_sqnr_db["2"]):.4g}\''
+
+    # chosen in the graph, chosen everywhere
+    card.locator(f'.ect-node[data-layer="{LAYER}"]').click()
+    row = card.locator(".ect-table").first.locator(ROW)
+    expect(row.locator("td").first).to_have_text(LAYER)
+    expect(card.locator(".ect-histogram-title")).to_contain_text(f"{LAYER}: activation")
+    expect(card.locator(".ect-graph [role=status]")).to_contain_text(f"{LAYER}, conv2d")
+    shown = row.locator("td").nth(place)
+    before = shown.inner_text()
+    assert float(before) == pytest.approx(float(notebook.lab.value(predicted % "flow")))
+
+    # while the handle moves its price is told; let go, the row has what a script gets
+    handle = card.get_by_role("slider", name="largest value with a code")
+    at_first = handle.get_attribute("aria-valuenow")
+    drag(page, handle, -120)
+    expect(card.locator(".ect-costs [data-cost=clipped]")).not_to_contain_text(" 0 % above")
+    assert notebook.lab.value("flow.quantize.can_undo") is False
+    page.mouse.up()
+    expect(shown).not_to_have_text(before)
+    expect(card.locator(".ect-costs")).not_to_contain_text("applying")
+    notebook.lab.run(SCRIPT)
+    assert float(shown.inner_text()) == pytest.approx(float(notebook.lab.value(predicted % "other")))
+    assert float(handle.get_attribute("aria-valuenow") or "nan") < float(at_first or "nan")
+    notebook.shoot(card, f"explorer-{theme}")
+    assert violations(page, ".ect-card") == []
+
+    card.get_by_role("button", name="undo").click()
+    expect(shown).to_have_text(before)
+    expect(handle).to_have_attribute("aria-valuenow", at_first or "")
+    assert notebook.lab.value(
+        "flow.quantize.graph.sha256 == ect.Flow(module, calibration=images).quantize.run().graph.sha256"
+    )
+
+    # the same by keys: ten codes down, and applied at once
+    handle.focus()
+    page.keyboard.press("Shift+ArrowLeft")
+    page.keyboard.press("Enter")
+    expect(shown).not_to_have_text(before)

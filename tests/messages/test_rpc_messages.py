@@ -1,0 +1,455 @@
+"""Full text of what is said when a remote device cannot be reached, refuses, or is lost in the middle of a run."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from rpc_server import RpcServer, rpc_server
+
+import ectoolkit as ect
+from ectoolkit.core.deployment import Deployment
+from ectoolkit.devices.rpc import handshake as hs
+from ectoolkit.devices.rpc import link as link_module
+from ectoolkit.devices.rpc.address import parse_endpoint
+from ectoolkit.devices.rpc.device import RpcDevice
+from ectoolkit.devices.rpc.server import Server
+from ectoolkit.errors import (
+    Cancelled,
+    DeviceError,
+    DeviceNotFoundError,
+    DeviceTimeoutError,
+    InputError,
+    RemoteLostError,
+    RemoteRefusedError,
+    RemoteTransferError,
+    RemoteUnreachableError,
+)
+from ectoolkit.testing.networks import example_input, residual_graph
+
+KEY = "a key of this test"
+AGAIN = "The next call connects again"
+LOOK = "where that fails, look at `ectoolkit device serve` there"
+WHAT = "run residual"
+
+
+@pytest.fixture(scope="module")
+def deployment(tmp_path_factory: pytest.TempPathFactory) -> Deployment:
+    graph = residual_graph()
+    return ect.build(graph, tmp_path_factory.mktemp("rpc") / "deploy", reference_input=example_input(graph))
+
+
+def message_of(action: Callable[[], Any], kind: type[Exception]) -> str:
+    with pytest.raises(kind) as caught:
+        action()
+    assert type(caught.value) is kind
+    return str(caught.value)
+
+
+def opening(name: str, **options: Any) -> Callable[[], Any]:
+    return lambda: ect.open_device(name, **{"key": KEY, **options}).__enter__()
+
+
+# --- names and keys ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "address", ["", "host:1", "//", "//:9190", "//host:x", "//host:1/a/b", "//key@host:1", "//h?x"]
+)
+def test_no_address(address: str) -> None:
+    assert message_of(lambda: ect.open_device(f"rpc:{address}"), DeviceNotFoundError) == (
+        f"'rpc:{address}' is no address; expected rpc://HOST:PORT of an `ectoolkit device serve`, or "
+        "rpc://HOST:PORT/NAME of a tracker and the name that servers have there"
+    )
+
+
+def test_no_key(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for variable in (hs.KEY_VARIABLE, hs.KEY_FILE_VARIABLE):
+        monkeypatch.delenv(variable, raising=False)
+    name = "rpc://127.0.0.1:1"
+    assert message_of(opening(name, key=None), RemoteRefusedError) == (
+        f"{name} needs the key that `ectoolkit device serve` printed there: open_device('{name}', key=...), or the "
+        "variable ECTOOLKIT_RPC_KEY or ECTOOLKIT_RPC_KEY_FILE"
+    )
+    assert message_of(opening(name, key="short"), InputError) == (
+        "the key has 5 characters, expected at least 8: whoever guesses it can run any program there. Without one, "
+        "`ectoolkit device serve` makes a good one"
+    )
+    file = tmp_path / "key"
+    file.write_text(KEY)
+    file.chmod(0o644)
+    assert message_of(opening(name, key=None, key_file=file), InputError) == (
+        f"the key file {file} can be read by others. Make it yours alone: chmod 600 {file}"
+    )
+    assert message_of(opening(name, key=None, key_file=tmp_path / "none"), InputError) == (
+        f"the key file {tmp_path / 'none'} cannot be read: [Errno 2] No such file or directory: '{tmp_path / 'none'}'"
+    )
+
+
+def test_no_threads() -> None:
+    assert message_of(opening("rpc://h:1", threads=0), DeviceError) == "threads is 0, expected at least 1"
+
+
+# --- nobody there, or somebody else --------------------------------------------------------------------------------
+
+
+@contextmanager
+def listener(answer: Callable[[socket.socket], None]) -> Iterator[int]:
+    """Another program: answers one client; gives its port."""
+    with socket.create_server(("127.0.0.1", 0)) as server, ThreadPoolExecutor(1) as pool:
+
+        def serve() -> None:
+            with suppress(OSError):
+                connection, _ = server.accept()
+                with connection:
+                    answer(connection)
+
+        serving = pool.submit(serve)
+        yield server.getsockname()[1]
+        server.close()
+        serving.result(10)
+
+
+def test_closed_port() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    assert message_of(opening(f"rpc://127.0.0.1:{port}"), RemoteUnreachableError) == (
+        f"rpc://127.0.0.1:{port}: nothing listens at 127.0.0.1:{port} (Connection refused). Start `ectoolkit device "
+        "serve` on that machine, or a tunnel to it: ssh -L PORT:127.0.0.1:PORT HOST"
+    )
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        # what TVM's own server does with what is not its protocol
+        (lambda connection: connection.recv(4), "Connection reset by peer"),
+        (lambda connection: connection.recv(100), "it closed the connection"),
+        (lambda connection: time.sleep(1), "timed out"),
+    ],
+)
+def test_another_program(answer: Callable[[socket.socket], None], reason: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hs, "STEP_S", 0.3)
+    with listener(answer) as port:
+        assert message_of(opening(f"rpc://127.0.0.1:{port}"), RemoteUnreachableError) == (
+            f"rpc://127.0.0.1:{port}: what answers at 127.0.0.1:{port} is no `ectoolkit device serve` ({reason}). A "
+            "plain RPC server of TVM does not check what it is sent; start ectoolkit's there"
+        )
+
+
+def test_a_server_that_does_not_know_the_key() -> None:
+    def pose(connection: socket.socket) -> None:
+        connection.recv(100)
+        connection.sendall(bytes(hs.NONCE_BYTES))
+        connection.recv(100)
+        connection.sendall(hs.WELCOME + bytes(hs.PROOF_BYTES))
+
+    with listener(pose) as port:
+        assert message_of(opening(f"rpc://127.0.0.1:{port}"), RemoteUnreachableError) == (
+            f"rpc://127.0.0.1:{port}: what answers at 127.0.0.1:{port} does not know the key itself, so it is not your "
+            "server. Look which program listens there"
+        )
+
+
+def test_no_session_behind_the_door(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It knows the key, and then says nothing to TVM, which would wait for ever."""
+    monkeypatch.setattr(link_module, "_OPEN_S", 0.5)
+
+    def let_in(connection: socket.socket) -> None:
+        mine = connection.recv(100)[len(hs.GREETING) :]
+        theirs = bytes(hs.NONCE_BYTES)
+        connection.sendall(theirs)
+        connection.recv(100)
+        connection.sendall(hs.WELCOME + hs.proof(KEY, b"server", mine, theirs))
+        connection.recv(100)  # until the client gives up
+
+    with listener(let_in) as port:
+        said = message_of(opening(f"rpc://127.0.0.1:{port}"), RemoteLostError)
+    head, tail = f"rpc://127.0.0.1:{port} is lost: it let this client in, and then opened no session (", "). See what "
+    assert said.startswith(head)
+    assert said.endswith(f"{tail}`ectoolkit device serve` printed there")
+
+
+def test_a_port_in_use(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert message_of(lambda: Server(KEY, port=port, folder=tmp_path), DeviceError) == (
+            f"no server can listen at 127.0.0.1:{port} with folder {tmp_path}: [Errno 98] Address already in use "
+            f"(while attempting to bind on address ('127.0.0.1', {port}))"
+        )
+
+
+def test_no_endpoint() -> None:
+    for text in ("board", "board:x", "board:1/pi", ""):
+        assert message_of(lambda text=text: parse_endpoint(text, "--tracker"), DeviceNotFoundError) == (  # type: ignore[misc]
+            f"--tracker is {text!r}, expected HOST:PORT"
+        )
+
+
+def test_wrong_key(rpc: RpcServer) -> None:
+    assert message_of(opening(rpc.name, key=rpc.key + "x"), RemoteRefusedError) == (
+        f"{rpc.name} knows another key. Give the one that `ectoolkit device serve` printed there: "
+        f"open_device('{rpc.name}', key=...), or the variable ECTOOLKIT_RPC_KEY"
+    )
+    assert rpc.sessions() == []
+
+
+def test_full(rpc: RpcServer) -> None:
+    with ect.open_device(rpc.name), ect.open_device(rpc.name), ect.open_device(rpc.name):
+        assert message_of(opening(rpc.name, key=rpc.key), RemoteRefusedError) == (
+            f"{rpc.name} has no room for one more session. Close a device that is open there, or start `ectoolkit "
+            "device serve` with a larger --sessions"
+        )
+    with ect.open_device(rpc.name):
+        pass
+
+
+def test_no_tracker_and_no_server_at_it() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    assert message_of(opening(f"rpc://127.0.0.1:{port}/pi"), RemoteUnreachableError) == (
+        f"rpc://127.0.0.1:{port}/pi: no tracker answers at 127.0.0.1:{port} ([Errno 111] Connection refused). Start "
+        "one there with `python -m tvm.exec.rpc_tracker --host HOST --port PORT`, or name a server itself: rpc://HOST:PORT"
+    )
+
+    def silent(connection: socket.socket) -> None:
+        connection.sendall(connection.recv(4))
+        connection.recv(1000)
+        time.sleep(0.5)
+
+    with listener(silent) as port:
+        assert message_of(opening(f"rpc://127.0.0.1:{port}/pi", waiting_s=0.2), RemoteUnreachableError) == (
+            f"rpc://127.0.0.1:{port}/pi: the tracker gave no free server of the name 'pi' (no server in 0.2 s). Start "
+            f"one with `ectoolkit device serve --tracker 127.0.0.1:{port} --name pi`, or wait for one"
+        )
+
+
+# --- refused by the server -----------------------------------------------------------------------------------------
+
+
+def test_too_large(rpc: RpcServer, deployment: Deployment, tmp_path: Path) -> None:
+    from runner_changes import replace_file
+
+    folder = tmp_path / "large"
+    folder.mkdir()
+    for file in deployment.path.iterdir():
+        (folder / file.name).write_bytes(file.read_bytes())
+    replace_file(folder, "deploy.params", bytes(20_000_001))
+    large = ect.load_deployment(folder)
+    size = sum(file.stat().st_size for file in folder.iterdir())
+    with ect.open_device(rpc.name) as device:
+        assert message_of(lambda: device.run(large), RemoteRefusedError) == (
+            f"{rpc.name} says: {folder} has {size} bytes, and the server takes 20000000. Start it with a larger "
+            "--limit-mb"
+        )
+        assert device.run(deployment).outputs
+
+
+def test_another_target(rpc: RpcServer, deployment: Deployment) -> None:
+    other = Deployment(deployment.path, msgspec.structs.replace(deployment.manifest, target="mera:IP"))
+    with ect.open_device(rpc.name) as device:
+        assert message_of(lambda: device.run(other), DeviceError) == (
+            f"{deployment.path} was built for mera:IP; {rpc.name} runs target 'cpu'"
+        )
+
+
+class Corrupting:
+    """Stands between: passes everything on, but alters one byte of the first large piece that a client sends."""
+
+    def __init__(self, port: int) -> None:
+        self._port, self._left = port, 1
+        self._server = socket.create_server(("127.0.0.1", 0))
+        self.port = self._server.getsockname()[1]
+        self._accepting = threading.Thread(target=self._accept, daemon=True)
+        self._accepting.start()
+
+    def close(self) -> None:
+        self._server.shutdown(socket.SHUT_RDWR)  # closing alone does not wake who accepts
+        self._accepting.join()
+        self._server.close()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                near, _ = self._server.accept()
+                far = socket.create_connection(("127.0.0.1", self._port))
+                threading.Thread(target=self._both_ways, args=(near, far), daemon=True).start()
+
+    def _both_ways(self, near: socket.socket, far: socket.socket) -> None:
+        with near, far:
+            back = threading.Thread(target=self._pump, args=(far, near, False), daemon=True)
+            back.start()
+            self._pump(near, far, True)
+            back.join()
+
+    def _pump(self, source: socket.socket, sink: socket.socket, alter: bool) -> None:
+        with suppress(OSError):
+            while data := bytearray(source.recv(1 << 20)):
+                if alter and self._left and len(data) > 10_000:
+                    self._left = 0
+                    data[len(data) // 2] ^= 1
+                sink.sendall(data)
+        for each in (source, sink):
+            with suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+
+
+def test_altered_on_the_way(rpc: RpcServer, deployment: Deployment) -> None:
+    between = Corrupting(rpc.port)
+    name = f"rpc://127.0.0.1:{between.port}"
+    try:
+        with ect.open_device(name) as device:
+            said = message_of(lambda: device.run(deployment), RemoteTransferError)
+            [digest] = re.findall(r"its sha256 is ([0-9a-f]{12})…", said)
+            expected = deployment.manifest.files["deploy.so"].sha256[:12]
+            assert digest != expected
+            path = deployment.path
+            assert said == (
+                f"{path} did not arrive whole. {name} says: {path}/deploy.so was altered: its sha256 is {digest}…, "
+                f"expected {expected}…. Build it again; the copy here is intact, so something on the way changed it. "
+                "Try again; where it happens again, use a tunnel: ssh -L PORT:127.0.0.1:PORT HOST"
+            )
+            # what is between altered one byte only
+            assert ect.compare(device.run(deployment).outputs, _reference(deployment))
+    finally:
+        between.close()
+
+
+def _reference(deployment: Deployment) -> list[Any]:
+    with ect.open_device("interpreter") as device:
+        return device.run(deployment).outputs
+
+
+# --- lost in the middle of a run -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RpcServer]:
+    """A server of this test's, which may be killed."""
+    with rpc_server(tmp_path / "own") as server:
+        monkeypatch.setenv("ECTOOLKIT_RPC_KEY", server.key)
+        yield server
+
+
+@contextmanager
+def in_the_middle(device: RpcDevice, deployment: Deployment, server: RpcServer) -> Iterator[Any]:
+    """A run that does not come back, for its session is stopped; gives what it ends with."""
+    device.load(deployment)
+    [session] = server.sessions()
+    os.kill(session, signal.SIGSTOP)
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(device.run, deployment)
+        time.sleep(0.3)
+        assert not running.done()
+        yield running
+
+
+def ended(pid: int) -> bool:
+    """Within a moment: gone, or waiting for its new parent to notice."""
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        with suppress(FileNotFoundError, ProcessLookupError):
+            if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z":
+                time.sleep(0.05)
+                continue
+        return True
+    return False
+
+
+def equal(device: RpcDevice, deployment: Deployment) -> bool:
+    return bool(ect.compare(device.run(deployment).outputs, _reference(deployment)))
+
+
+def test_server_killed(own: RpcServer, deployment: Deployment) -> None:
+    """The session dies with its server; where another is started, the same device goes on."""
+    device = ect.open_device(own.name)
+    with device:
+        with in_the_middle(device, deployment, own) as running:
+            [session] = own.sessions()
+            own.process.kill()
+            said = message_of(lambda: running.result(20), RemoteLostError)
+        assert said == (
+            f"{own.name} is lost: the server went away while it was to {WHAT}; nothing here is harmed. {AGAIN}; {LOOK}"
+        )
+        own.process.wait()
+        assert ended(session)
+        closed = message_of(lambda: device.run(deployment), RemoteUnreachableError)
+        assert closed.startswith(f"{own.name}: nothing listens at 127.0.0.1:{own.port} (Connection refused). ")
+        with rpc_server(own.folder.parent, port=own.port):
+            assert equal(device, deployment)
+
+
+def test_session_killed(rpc: RpcServer, deployment: Deployment) -> None:
+    with ect.open_device(rpc.name) as device:
+        with in_the_middle(device, deployment, rpc) as running:
+            [session] = rpc.sessions()
+            os.kill(session, signal.SIGKILL)
+            assert message_of(lambda: running.result(20), RemoteLostError) == (
+                f"{rpc.name} is lost: its session there was ended by SIGKILL while it was to {WHAT}; nothing here is "
+                f"harmed. {AGAIN}; {LOOK}"
+            )
+        assert equal(device, deployment)
+
+
+def test_too_slow(rpc: RpcServer, deployment: Deployment) -> None:
+    with ect.open_device(rpc.name, timeout_s=2) as device:
+        with in_the_middle(device, deployment, rpc) as running:
+            started = time.monotonic()
+            assert message_of(lambda: running.result(20), DeviceTimeoutError) == (
+                f"{rpc.name} did not {WHAT} within 2 s, and its session there was ended. {AGAIN}; where it needs "
+                "longer, open the device with timeout_s=..."
+            )
+            assert time.monotonic() - started < 2 + 1
+        assert equal(device, deployment)
+    deadline = time.monotonic() + 10
+    while rpc.sessions() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert rpc.sessions() == []
+
+
+def test_cancelled(rpc: RpcServer, deployment: Deployment) -> None:
+    with ect.open_device(rpc.name) as device:
+        with in_the_middle(device, deployment, rpc) as running:
+            device.cancel()
+            assert message_of(lambda: running.result(20), Cancelled) == (
+                f"cancelled while {rpc.name} was to {WHAT}; its session there was ended. {AGAIN}"
+            )
+        assert equal(device, deployment)
+
+
+def test_ctrl_c(rpc: RpcServer, deployment: Deployment) -> None:
+    with ect.open_device(rpc.name) as device:
+        device.load(deployment)
+        os.kill(rpc.sessions()[0], signal.SIGSTOP)
+        threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()
+        with pytest.raises(KeyboardInterrupt):
+            device.run(deployment)
+        assert equal(device, deployment)
+
+
+def test_no_sign_of_life(rpc: RpcServer, deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine that hangs closes no connection."""
+    monkeypatch.setattr(link_module.hs, "SILENCE_S", 1.5)
+    with ect.open_device(rpc.name) as device:
+        device.load(deployment)
+        os.kill(rpc.process.pid, signal.SIGSTOP)
+        os.kill(rpc.sessions()[0], signal.SIGSTOP)
+        try:
+            assert message_of(lambda: device.run(deployment), RemoteLostError) == (
+                f"{rpc.name} is lost: it gave no sign of life for 1.5 s while it was to {WHAT}; nothing here is "
+                f"harmed. {AGAIN}; {LOOK}"
+            )
+        finally:
+            os.kill(rpc.process.pid, signal.SIGCONT)
+        assert equal(device, deployment)

@@ -1,0 +1,92 @@
+"""Closing a device while another thread runs something on it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from ectoolkit.builders import build
+from ectoolkit.core.compare import compare
+from ectoolkit.core.deployment import Deployment
+from ectoolkit.devices.interpreter import InterpreterDevice
+from ectoolkit.errors import Cancelled, DeviceStateError
+from ectoolkit.testing.networks import example_input, residual_graph
+
+
+class SlowDevice(InterpreterDevice):
+    """Its runs wait for `go`; notes what happens in which order."""
+
+    interruptible = False
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.running, self.go, self.interrupted = threading.Event(), threading.Event(), threading.Event()
+        self.happened: list[str] = []
+
+    def _load(self, deployment: Deployment) -> Callable[[list[np.ndarray]], list[np.ndarray]]:
+        run = super()._load(deployment)
+
+        def slowly(arrays: list[np.ndarray]) -> list[np.ndarray]:
+            self.running.set()
+            assert self.go.wait(30)
+            if self.interrupted.is_set():
+                raise Cancelled("interrupted")
+            self.happened.append("ran")
+            return run(arrays)
+
+        return slowly
+
+    def _interrupt(self) -> None:
+        self.happened.append("asked to end")
+        if self.interruptible:
+            self.interrupted.set()
+            self.go.set()
+
+    def _close(self) -> None:
+        self.happened.append("closed")
+
+
+@pytest.fixture(scope="module")
+def deployment(tmp_path_factory: pytest.TempPathFactory) -> Deployment:
+    graph = residual_graph()
+    return build(graph, tmp_path_factory.mktemp("closing") / "deploy", reference_input=example_input(graph))
+
+
+def test_a_run_that_cannot_be_interrupted_is_waited_for(deployment: Deployment) -> None:
+    device = SlowDevice()
+    with ThreadPoolExecutor(3) as pool:
+        device.__enter__()
+        first = pool.submit(device.run, deployment)
+        assert device.running.wait(30)
+        closing = pool.submit(device.close)
+        while not device._closing:
+            pass
+        second = pool.submit(device.run, deployment)  # waits behind the first, and must not run any more
+        device.go.set()
+        closing.result(30)
+        assert compare(first.result(30).outputs, deployment.references())
+        with pytest.raises(DeviceStateError, match=r"^interpreter is not open; use it as "):
+            second.result(30)
+    assert device.happened == ["asked to end", "ran", "closed"]
+    with device:
+        assert compare(device.run(deployment).outputs, deployment.references())
+    assert device.happened[3:] == ["ran", "closed"]  # nobody was running: nobody was asked to end
+
+
+def test_a_run_that_can_be_interrupted_ends(deployment: Deployment) -> None:
+    device = SlowDevice()
+    device.interruptible = True
+    with ThreadPoolExecutor(1) as pool:
+        device.__enter__()
+        run = pool.submit(device.run, deployment)
+        assert device.running.wait(30)
+        device.close()
+        with pytest.raises(Cancelled, match=r"^interrupted$"):
+            run.result(30)
+    assert device.happened == ["asked to end", "closed"]
+    device.close()
+    assert device.happened == ["asked to end", "closed"]

@@ -1,0 +1,307 @@
+"""What a server of the rpc device lets in, takes, and lets native code do."""
+
+from __future__ import annotations
+
+import os
+import socket
+import struct
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from rpc_server import RpcServer
+from typer.testing import CliRunner
+
+import ectoolkit as ect
+from ectoolkit.cli.main import app
+from ectoolkit.core.deployment import Deployment, FileRecord
+from ectoolkit.devices.rpc import handshake as hs
+from ectoolkit.devices.rpc import messages as m
+from ectoolkit.devices.rpc.confine import landlock_version
+from ectoolkit.devices.rpc.link import Link
+from ectoolkit.devices.rpc.session import Session
+from ectoolkit.errors import DeviceError
+from ectoolkit.testing.networks import example_input, residual_graph
+
+
+@pytest.fixture(scope="module")
+def deployment(tmp_path_factory: pytest.TempPathFactory) -> Deployment:
+    graph = residual_graph()
+    return ect.build(graph, tmp_path_factory.mktemp("rpc") / "deploy", reference_input=example_input(graph))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def silent(rpc_session: RpcServer) -> Iterator[socket.socket]:
+    """A client that connects and says nothing, through all of these tests."""
+    with socket.create_connection(("127.0.0.1", rpc_session.port), timeout=hs.STEP_S + 5) as connection:
+        yield connection
+
+
+# --- who is let in -------------------------------------------------------------------------------------------------
+
+
+def answer_to(port: int, *pieces: bytes) -> bytes:
+    """What the server says to a client that sends this, until it closes."""
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+        for piece in pieces:
+            connection.sendall(piece)
+        found = b""
+        while data := connection.recv(100):
+            found += data
+    return found
+
+
+def tvm_greeting(key: bytes) -> bytes:
+    return hs.TVM_MAGIC + struct.pack("<i", len(key)) + key
+
+
+def test_the_key_itself_lets_no_client_of_tvms_in(rpc: RpcServer) -> None:
+    """TVM's protocol begins with a ticket, which is good once and does not travel before."""
+    for key in (f"client:{rpc.key}", "client:", "", "client:" + "0" * 64):
+        assert answer_to(rpc.port, tvm_greeting(key.encode())) == hs.TVM_MISMATCH
+    assert rpc.sessions() == []
+
+
+def test_strange_clients_are_closed(rpc: RpcServer) -> None:
+    for pieces in (
+        [b"GET / HTTP/1.1\r\n\r\n"],
+        [hs.TVM_MAGIC + struct.pack("<i", 1 << 30)],
+        [hs.TVM_MAGIC + struct.pack("<i", -1)],
+    ):
+        assert answer_to(rpc.port, *pieces) == b""
+    # no proof: a nonce, and the door
+    said = answer_to(rpc.port, hs.GREETING + bytes(hs.NONCE_BYTES), bytes(hs.PROOF_BYTES))
+    assert (len(said), said[-1:]) == (hs.NONCE_BYTES + 1, hs.WRONG_KEY)
+
+
+def test_a_proof_is_good_once(rpc: RpcServer) -> None:
+    """Who has listened to a handshake cannot repeat it: the server's part is another one each time."""
+    mine = bytes(range(hs.NONCE_BYTES))
+    seen = []
+    for _ in range(2):
+        with socket.create_connection(("127.0.0.1", rpc.port), timeout=10) as connection:
+            connection.sendall(hs.GREETING + mine)
+            theirs = connection.recv(hs.NONCE_BYTES)
+            connection.sendall(seen[0] if seen else hs.proof(rpc.key, b"client", mine, theirs))
+            seen.append(hs.proof(rpc.key, b"client", mine, theirs))
+            answer = connection.recv(1)
+        assert answer == (hs.WELCOME if len(seen) == 1 else hs.WRONG_KEY)
+
+
+# --- what is taken -------------------------------------------------------------------------------------------------
+
+
+def forged(deployment: Deployment, name: str) -> bytes:
+    """A whole, sealed manifest that lists another file."""
+    manifest = deployment.manifest
+    files = {**manifest.files, name: FileRecord("0" * 64, 1)}
+    return msgspec.structs.replace(manifest, files=files).sealed().to_json()
+
+
+@pytest.mark.parametrize("name", ["../x", "/tmp/x", "a/b", "..", "", "deploy/../../x"])
+def test_no_file_outside_the_folder(name: str, rpc: RpcServer, deployment: Deployment) -> None:
+    with ect.open_device(rpc.name) as device:
+        link: Link = device._link  # type: ignore[attr-defined]
+        with pytest.raises(DeviceError) as caught:
+            link.ask(m.Begin(forged(deployment, name)), "take it", 10)
+        assert str(caught.value) == (
+            f"{rpc.name} says: {m.HERE}/manifest.json lists {name!r}, which is not a plain file name; do not trust it"
+        )
+        link.ask(m.Begin((deployment.path / "manifest.json").read_bytes()), "take it", 10)
+        with pytest.raises(DeviceError) as caught:
+            link.ask(m.Put(name, b"x"), "take it", 10)
+        assert str(caught.value) == (
+            f"{rpc.name} says: {name!r} is not in the manifest that was sent, so it is not taken"
+        )
+        folders = list(rpc.folder.iterdir())
+        assert [[path.name for path in folder.rglob("*")] for folder in folders] == [["deploy", "manifest.json"]]
+
+
+def test_no_link_is_followed(deployment: Deployment, tmp_path: Path) -> None:
+    """Whoever had placed it: a file, or the folder itself."""
+    outside = tmp_path / "outside"
+    outside.write_bytes(b"")
+    (tmp_path / "session").mkdir()
+    session = Session(tmp_path / "session", 1 << 20, False)
+    manifest = (deployment.path / "manifest.json").read_bytes()
+    assert m.decode_reply(session.answer(m.encode(m.Begin(manifest)))) == m.Done()
+    placed = tmp_path / "session" / "deploy" / "deploy.so"
+    placed.symlink_to(outside)
+    reply = m.decode_reply(session.answer(m.encode(m.Put("deploy.so", b"x"))))
+    assert reply == m.Failure("RemoteError", "OSError: [Errno 40] Too many levels of symbolic links: 'deploy.so'")
+    assert outside.read_bytes() == b""
+
+
+def test_no_more_than_was_stated(rpc: RpcServer, deployment: Deployment) -> None:
+    size = deployment.manifest.files["deploy.json"].size_bytes
+    with ect.open_device(rpc.name) as device:
+        link: Link = device._link  # type: ignore[attr-defined]
+        link.ask(m.Begin((deployment.path / "manifest.json").read_bytes()), "take it", 10)
+        link.ask(m.Put("deploy.json", bytes(size - 1)), "take it", 10)
+        with pytest.raises(DeviceError) as caught:
+            link.ask(m.Put("deploy.json", bytes(2)), "take it", 10)
+        assert str(caught.value) == (
+            f"{rpc.name} says: deploy.json is longer than the {size} bytes that its manifest states"
+        )
+        [kept] = rpc.folder.glob("session-*/deploy/deploy.json")
+        assert kept.stat().st_size == size - 1
+
+
+def test_nothing_of_tvms_own_can_be_asked_for(rpc: RpcServer) -> None:
+    with ect.open_device(rpc.name) as device:
+        session = device._link._session  # type: ignore[attr-defined]
+        for name in ("tvm.rpc.server.upload", "tvm.rpc.server.workpath", "ffi.ModuleLoadFromFile", "rpc.Connect"):
+            with pytest.raises(AttributeError):
+                session.get_function(name)
+        with pytest.raises(AttributeError):
+            session.upload(bytearray(b"x"), "../x")
+
+
+# --- what native code may do ---------------------------------------------------------------------------------------
+
+#: in a process of its own, for it is confined for good: what it can do afterwards, a letter each
+_TRY = """
+import os, socket, sys
+from pathlib import Path
+from ectoolkit.devices.rpc.confine import confine
+inside, outside, port, victim = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
+assert confine(inside, 1000)
+def may(what):
+    try:
+        what()
+        return "y"
+    except OSError:
+        return "n"
+def grow(size):
+    with open(inside / "large", "wb", buffering=0) as file:
+        if file.write(bytes(size)) < size:
+            raise OSError
+inside.joinpath("link").symlink_to(outside / "there")
+print("".join(map(may, [
+    lambda: (inside / "new").write_bytes(b"x"),
+    lambda: grow(1000),
+    lambda: grow(1001),
+    lambda: (outside / "there").write_bytes(b"x"),
+    lambda: (inside / "link").write_bytes(b"x"),
+    lambda: (outside / "new").write_bytes(b"x"),
+    lambda: (outside / "there").unlink(),
+    lambda: (inside / "new").rename(outside / "moved"),
+    lambda: os.truncate(outside / "there", 0),
+    lambda: socket.create_connection(("127.0.0.1", port), timeout=5),
+    lambda: os.kill(victim, 0),
+    lambda: (outside / "there").read_bytes(),
+])))
+"""
+
+
+@pytest.mark.skipif(landlock_version() < 6, reason="this kernel's Landlock holds neither connections nor signals")
+def test_native_code_is_held_by_the_kernel(tmp_path: Path) -> None:
+    inside, outside = tmp_path / "inside", tmp_path / "outside"
+    inside.mkdir()
+    outside.mkdir()
+    (outside / "there").write_bytes(b"unchanged")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        command = [
+            sys.executable,
+            "-c",
+            _TRY,
+            str(inside),
+            str(outside),
+            str(server.getsockname()[1]),
+            str(os.getpid()),
+        ]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.stdout == "yynnnnnnnnny\n", done.stderr
+    assert [path.name for path in outside.iterdir()] == ["there"]
+    assert (outside / "there").read_bytes() == b"unchanged"
+
+
+def test_sessions_are_held(rpc: RpcServer) -> None:
+    if landlock_version() == 0:
+        pytest.skip("this kernel has no Landlock")
+    with ect.open_device(rpc.name) as device:
+        assert device.identity()["native code held there"] == "in its folder, by Landlock"
+
+
+# --- ectoolkit device serve ----------------------------------------------------------------------------------------
+
+
+class Recorded:
+    """In place of a server: only keeps what it was asked for."""
+
+    asked: dict[str, Any]
+    confines = True
+
+    def __init__(self, key: str, **asked: Any) -> None:
+        type(self).asked = {"key": key, **asked}
+        self.port = asked["port"]
+
+    def serve(self) -> None:
+        """Over at once."""
+
+
+RISK = "Whoever knows the key can run any program here as this user.\n"
+HELD = "What is sent can write in its session's folder only, and opens no connection: Linux's Landlock.\n"
+
+
+def serve(monkeypatch: pytest.MonkeyPatch, *options: str) -> tuple[str, str]:
+    """What the command prints, on both streams."""
+    import signal
+
+    monkeypatch.setattr("ectoolkit.devices.rpc.server.Server", Recorded)
+    monkeypatch.setattr(signal, "signal", lambda *given: None)
+    done = CliRunner().invoke(app, ["device", "serve", *options])
+    assert done.exit_code == 0, done.output
+    return done.stdout, done.stderr
+
+
+def test_by_default_the_loopback_and_a_new_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in (hs.KEY_VARIABLE, hs.KEY_FILE_VARIABLE):
+        monkeypatch.delenv(variable, raising=False)
+    keys = set()
+    for _ in range(2):
+        out, err = serve(monkeypatch)
+        key = Recorded.asked["key"]
+        assert out == f"key: {key}\nlistening at 127.0.0.1:9190, process {os.getpid()}\nstopped\n"
+        assert err == RISK + HELD
+        assert Recorded.asked["host"] == "127.0.0.1"
+        assert len(key) == 32
+        keys.add(key)
+    assert len(keys) == 2
+
+
+def test_a_given_key_is_not_printed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(hs.KEY_VARIABLE, "of the environment")
+    out, err = serve(monkeypatch, "--limit-mb", "7")
+    assert (Recorded.asked["key"], Recorded.asked["limit_bytes"]) == ("of the environment", 7_000_000)
+    assert out == f"listening at 127.0.0.1:9190, process {os.getpid()}\nstopped\n"
+    assert "of the environment" not in err
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "192.0.2.1", "::"])
+def test_a_public_address_is_said(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
+    _, err = serve(monkeypatch, "--host", host, "--key", "of a test")
+    assert (
+        err
+        == RISK
+        + (
+            f"warning: {host} can be reached from other machines, and what is sent is not encrypted. Listen at "
+            "127.0.0.1 and come through ssh instead, unless everybody on this network is trusted.\n"
+        )
+        + HELD
+    )
+
+
+def test_a_kernel_that_cannot_hold_it_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Recorded, "confines", False)
+    _, err = serve(monkeypatch, "--key", "of a test")
+    assert err == RISK + "warning: this kernel has no Landlock, so what is sent can write wherever this user can.\n"
+
+
+def test_a_client_that_says_nothing_is_closed(rpc: RpcServer, silent: socket.socket) -> None:
+    """It held nobody up: the tests above met the same server."""
+    assert silent.recv(1) == b""

@@ -1,0 +1,241 @@
+"""The explorer without a browser: what a choice, a handle, a field and undo do, and what is shown of it."""
+
+from __future__ import annotations
+
+import gc
+import threading
+import weakref
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from plain_numpy import IMAGES, Small
+
+import ectoolkit as ect
+from ectoolkit.errors import PrecisionWarning
+from ectoolkit.widgets.background import Latest
+from ectoolkit.widgets.cards import card_of
+from ectoolkit.widgets.explorer import QuantizeExplorer
+from ectoolkit.workflow import StageState
+
+
+@pytest.fixture
+def make() -> Callable[[], ect.Flow]:
+    def flow() -> ect.Flow:
+        torch.manual_seed(0)
+        return ect.Flow(Small().eval(), calibration=IMAGES)
+
+    return flow
+
+
+@pytest.fixture
+def session(make: Callable[[], ect.Flow]) -> ect.Flow:
+    flow = make()
+    flow.quantize.run()
+    return flow
+
+
+def explorer_of(flow: ect.Flow) -> QuantizeExplorer:
+    detail = card_of(flow.quantize).detail
+    assert isinstance(detail, QuantizeExplorer)
+    detail.wait(30)
+    return detail
+
+
+def choose(flow: ect.Flow, layer: str, image: int = -1) -> QuantizeExplorer:
+    explorer = explorer_of(flow)
+    explorer.selection.layer, explorer.selection.image = layer, image
+    explorer.wait(30)
+    return explorer
+
+
+def test_nothing_is_shown_before_a_run(make: Callable[[], ect.Flow]) -> None:
+    flow = make()
+    explorer = explorer_of(flow)
+    assert explorer.view.layout.display == "none"
+    card = card_of(flow.quantize)
+    card.run_button.click()
+    card.wait(60)
+    explorer.wait(30)
+    assert explorer.view.layout.display == ""
+    assert explorer.graph.names == ["input0", *flow.quantize.table["layer"]]
+    assert explorer.images.shape == [4, len(flow.quantize.image_errors())]
+
+
+def test_a_row_moves_histogram_graph_and_maps(session: ect.Flow) -> None:
+    explorer = explorer_of(session)
+    table = card_of(session.quantize).table
+    table.layer = "second"
+    explorer.wait(30)
+    assert explorer.graph.layer == "second"
+    assert explorer.histogram.caption == "second: activation, range mse"
+    prediction = session.quantize.result.predictions["second"]
+    assert explorer.histogram.noise["sqnr_db"] == prediction.sqnr_db
+    channels = session.quantize.channels("second")
+    assert explorer.channels.row_names == ["codes used", "weight SQNR", "isolated SQNR"]
+    np.testing.assert_array_equal(
+        np.frombuffer(explorer.channels.data, "<f4").reshape(3, 8)[2], channels["isolated_sqnr_db"].astype("f4")
+    )
+    explorer.graph.layer = "first"
+    explorer.wait(30)
+    assert table.layer == "first"
+    assert explorer.histogram.caption.startswith("first")
+
+
+def test_the_layer_is_that_of_all_cards_of_a_flow_and_of_no_other(
+    session: ect.Flow, make: Callable[[], ect.Flow]
+) -> None:
+    other = card_of(make().quantize)
+    card_of(session.interpret).table.layer = "add"
+    assert card_of(session.quantize).table.layer == "add"
+    assert other.table.layer == ""
+    card_of(session.interpret).table.image = 2
+    assert card_of(session.quantize).selection.image == -1
+
+
+def test_an_image_shows_where_its_error_is(session: ect.Flow) -> None:
+    explorer = choose(session, "second")
+    assert explorer.error_map.note == "Choose an image and a layer to see where the error lies."
+    explorer.images.image = 1
+    explorer.wait(30)
+    assert explorer.error_map.shape == [12, 12]
+    np.testing.assert_array_equal(
+        np.frombuffer(explorer.error_map.data, "<f4").reshape(12, 12), session.quantize.error_map("second", 1)
+    )
+    errors = session.quantize.image_errors().set_index("layer")["image_1_sqnr_db"]
+    assert explorer.graph.column == "image_1_sqnr_db"
+    assert explorer.graph.values[explorer.graph.names.index("second")] == errors["second"]
+    assert explorer.graph.values[explorer.graph.names.index("quant")] == errors["input0"]
+    explorer.selection.image = 17
+    explorer.wait(30)
+    assert explorer.error_map.note == "there is no image 17; 4 were measured, counted from 0"
+    assert explorer.graph.column == "cumulative_sqnr_db"
+
+
+def test_layers_without_numbers_say_why(session: ect.Flow) -> None:
+    explorer = choose(session, "pool")
+    assert "whose values lie on the grid of add" in explorer.histogram.note
+    explorer = choose(session, "quant")
+    assert explorer.histogram.caption == "input0: activation, range minmax"
+    assert explorer.settings.fields["keep_float"].layout.display == "none"
+    explorer = choose(session, "nonsense")
+    assert explorer.histogram.note.startswith("Small has no layer 'nonsense'")
+    explorer = choose(session, "")
+    assert (explorer.histogram.shares, explorer.channels.data) == (b"", b"")
+
+
+def test_letting_go_tunes_and_later_stages_are_stale(session: ect.Flow) -> None:
+    session.interpret.run(IMAGES[:1])
+    explorer = choose(session, "second")
+    explorer.histogram.ends = [-1.0, 1.5]
+    live = explorer.histogram.noise["sqnr_db"]
+    explorer.histogram.settled += 1
+    explorer.wait(30)
+    assert session.quantize.log == ["second: clip=(-1.0, 1.5)"]
+    rows = session.quantize.table.set_index("layer")
+    assert rows.loc["second", "predicted_sqnr_db"] == live
+    shown = card_of(session.quantize).table
+    place = shown.columns.index("predicted_sqnr_db")
+    assert {row[0]: row[place] for row in shown.rows}["second"] == live
+    assert explorer.histogram.caption == "second: activation, range by hand"
+    assert not explorer.histogram.busy
+    assert session.interpret.state is StageState.STALE
+    assert "↻ stale" in card_of(session.interpret).head.value
+    assert "1 change" in explorer.bar.log.value
+    explorer.bar.undo_button.click()
+    explorer.wait(30)
+    assert explorer.histogram.caption == "second: activation, range mse"
+    assert explorer.bar.undo_button.disabled
+    assert not explorer.bar.redo_button.disabled
+
+
+def test_a_field_is_the_layers_own_setting(session: ect.Flow) -> None:
+    explorer = choose(session, "second")
+    explorer.settings.fields["method"].value = "minmax"
+    explorer.wait(30)
+    assert session.quantize.states[-1].config.layers["second"].method == "minmax"
+    choose(session, "first")
+    assert explorer.settings.fields["method"].value == ""
+    choose(session, "second")
+    assert explorer.settings.fields["method"].value == "minmax"
+    explorer.settings.fields["method"].value = ""
+    explorer.wait(30)
+    assert "second" not in session.quantize.states[-1].config.layers
+    assert len(session.quantize.log) == 2
+
+
+def test_what_goes_wrong_is_shown_and_the_fields_come_back(session: ect.Flow) -> None:
+    explorer = choose(session, "second")
+    explorer.tune(clip=(2.0, 3.0))
+    explorer.wait(30)
+    assert "QuantizationError</b>: clip is (2.0, 3.0)" in explorer.message.value
+    assert not explorer.settings.fields["method"].disabled
+    explorer.tune(method="minmax")
+    explorer.wait(30)
+    assert explorer.message.value == ""
+    assert explorer.message.layout.display == "none"
+
+
+def test_a_collapse_is_told_in_the_card_not_on_the_console(session: ect.Flow) -> None:
+    explorer = choose(session, "second")
+    explorer.tune(clip=(-0.001, 0.001))
+    explorer.wait(30)
+    assert "⚠ Small does not survive this quantization" in explorer.message.value
+    with pytest.warns(PrecisionWarning):
+        session.quantize.tune("second", clip=(-0.002, 0.002))
+
+
+def test_tuning_by_code_shows(session: ect.Flow) -> None:
+    explorer = choose(session, "second")
+    session.quantize.tune("second", clip=(-3, 3))
+    explorer.wait(30)
+    assert explorer.histogram.ends == [-3.0, 3.0]
+    assert "1 change" in explorer.bar.log.value
+    assert "tuned(&#x27;second&#x27;, clip=(-3.0, 3.0))" in explorer.bar.script.value
+
+
+def test_running_again_keeps_what_hands_have_set(session: ect.Flow) -> None:
+    choose(session, "second")
+    session.quantize.tune("second", clip=(-3, 3))
+    card = card_of(session.quantize)
+    assert card.form._note.value.startswith("and layers={")
+    card.form.fields["method"].value = "minmax"
+    card.run_button.click()
+    card.wait(30)
+    config = session.quantize.result.config
+    assert (config.method, config.layers["second"].clip) == ("minmax", (-3.0, 3.0))
+
+
+def test_the_guides_way_has_a_graph_and_says_what_is_missing(flow: ect.Flow) -> None:
+    flow.quantize.run()
+    explorer = choose(flow, "body.0")
+    assert "keeps no statistics" in explorer.histogram.note
+    assert explorer.graph.names[1:] == list(flow.quantize.table["layer"])
+    assert explorer.images.data == b""
+    assert explorer.settings.view.layout.display == "none"
+
+
+def test_the_explorer_does_not_keep_its_session(make: Callable[[], ect.Flow]) -> None:
+    flow = make()
+    flow.quantize.run()
+    explorer = choose(flow, "second")
+    gone = weakref.ref(flow)
+    del flow
+    gc.collect()
+    assert gone() is None
+    explorer.undo()
+    explorer.wait(30)
+    assert "this session is gone; run the cell that makes it again" in explorer.message.value
+
+
+def test_of_many_looks_the_last_counts() -> None:
+    gate, done = threading.Event(), []
+    latest = Latest("test")
+    latest.submit(lambda: (gate.wait(10), done.append(0)))
+    for number in (1, 2, 3):
+        latest.submit(lambda number=number: done.append(number))
+    gate.set()
+    latest.wait(10)
+    assert done in ([0, 3], [3])  # the first may not have begun
+    assert not latest.waits
