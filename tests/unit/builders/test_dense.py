@@ -8,6 +8,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
+from ectoolkit.builders.cpu.compiler import compile_module
 from ectoolkit.builders.cpu.importer import import_graph
 from ectoolkit.builders.cpu.isa import AVX512VNNI, ISAS
 from ectoolkit.builders.cpu.kernels.frames import Frame
@@ -107,6 +108,24 @@ def test_padding_is_read_where_it_lies() -> None:
     assert [rows[name].split("_")[0] for name in ("a", "b", "sum")] == ["dense"] * 3
     assert all("," not in rows[name] for name in ("a", "b", "sum"))
     assert rows["c"] == "in sum"
+
+
+@pytest.mark.parametrize("isa", [name for name in ISAS if name not in ("neon", "neoni8mm")])
+def test_weights_beyond_the_cache(isa: str) -> None:
+    """Weights of the next channels are fetched ahead; what this CPU cannot run is compiled."""
+    numbers, builder = np.random.default_rng(0), GraphBuilder("wide")
+    x = builder.node("quantize", "quantize", [builder.input((1, 1024, 3, 3))], _grid(0.02))
+    weight = numbers.integers(-128, 128, (384, 1024, 1, 1)).astype(np.int8)
+    attributes = {"stride": (1, 1), "padding": (0, 0), "dilation": (1, 1), "groups": 1, "relu": False}
+    y = builder.weighted("conv2d", "conv", x, weight, np.full(384, 0.01, np.float32), None, _grid(2.0), attributes)
+    graph = builder.finish([builder.node("dequantize", "out", [y], None, dtype="float32")])
+    imported = import_graph(graph, isa=isa)
+    assert "llvm.prefetch" in str(imported.module)
+    if ISAS[isa].host_arch != "x86_64" or missing_features(ISAS[isa].cpu_features):
+        compile_module(imported)
+        return
+    values = inputs_of(graph, 0)
+    assert_array_equal(compiled(graph, "NHWC", isa)(values)[0], interpret(graph, values)[0])
 
 
 def _grid(scale: float):  # type: ignore[no-untyped-def]
