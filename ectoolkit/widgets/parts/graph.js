@@ -158,7 +158,7 @@ function render({ model, el }) {
   // --- what is seen ----------------------------------------------------------------------------------------------
 
   const whole = () => {
-    const [wide, high] = model.get("size");
+    const [wide = 1, high = 1] = model.get("size");  // there is none before a graph is shown
     return { width: Math.max(1, wide) * CELL[0], height: Math.max(1, high) * CELL[1] };
   };
 
