@@ -46,7 +46,8 @@ class DeviceCard(StageCard):
     form: DeviceForm
 
     def __init__(self, stage: DevicePanel) -> None:
-        self.answers = Answers(selection_of(stage.flow))
+        selection = selection_of(stage.flow)
+        self.answers = Answers(selection)
         self.buttons: dict[str, ipywidgets.Button] = {}
         self.chain = ipywidgets.Dropdown(
             options=[("the device alone", ""), ("cpu, then the device", "cpu")],
@@ -62,7 +63,7 @@ class DeviceCard(StageCard):
         )
         self.report = ipywidgets.Text("verdict.html", description="report", layout={"width": "18em"})
         self.written = ipywidgets.HTML()
-        super().__init__(stage)
+        super().__init__(stage, selection)
         self.refresher = Refresher(self._read_health)
         self.form.list.on_seen = self.refresher.seen
 
@@ -159,17 +160,17 @@ class DeviceCard(StageCard):
             self._offer(stage)
 
     def _offer(self, stage: DevicePanel) -> None:
-        self.form.offer(stage)
-        self.answers.offer(stage)
-        self.answers.show(stage)
+        try:
+            self.form.offer(stage)
+            self.answers.offer(stage)
+            self.answers.show(stage)
+        except EctoolkitError as error:  # pandas is missing, for one
+            self._show_error(error)
 
     def _refresh_result(self, stage: Stage[Any]) -> None:
         super()._refresh_result(stage)
         assert isinstance(stage, DevicePanel)
-        try:
-            self._offer(stage)
-        except EctoolkitError as error:  # pandas is missing, for one
-            self._show_error(error)
+        self._offer(stage)
 
     def _read_health(self) -> None:
         stage = self._stage()

@@ -16,7 +16,7 @@ from ectoolkit.widgets.details import detail_of
 from ectoolkit.widgets.forms import form_of
 from ectoolkit.widgets.parts import LayerTable
 from ectoolkit.widgets.parts.keys import Keys
-from ectoolkit.widgets.selection import selection_of
+from ectoolkit.widgets.selection import Selection, selection_of
 from ectoolkit.workflow import Stage, StageEvent, StageState
 from ectoolkit.workflow.html import ICONS, error_html
 
@@ -40,7 +40,7 @@ class StageCard:
         run_button, cancel_button, bar, label, head, summary, error, table: what the view is made of.
     """
 
-    def __init__(self, stage: Stage[Any]) -> None:
+    def __init__(self, stage: Stage[Any], selection: Selection | None = None) -> None:
         self._stage = weakref.ref(stage)
         self._generation = -1  # of the result that is shown
         self._summary, self._stopping = "", False
@@ -53,7 +53,7 @@ class StageCard:
         )
         self.cancel_button = ipywidgets.Button(description="Cancel", icon="stop", disabled=True)
         self.bar = ipywidgets.IntProgress(0, 0, 1)
-        self.selection = selection_of(stage.flow)
+        self.selection = selection or selection_of(stage.flow)
         self.table = LayerTable(selection=self.selection)
         self.detail = detail_of(stage, self.selection)
         self.view = self._layout(stage)

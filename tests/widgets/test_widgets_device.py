@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+import re
 import threading
 import time
 import weakref
@@ -352,4 +353,7 @@ def test_a_saved_notebook_keeps_the_answers(panel: DeviceCard, fault: Fault, ker
         assert words in page
     assert "power: median 20 W" in page
     assert page.count("data:image/jpeg;base64,") >= 4
+    strips = re.findall(r'<figure style="margin:.3em 0"><img alt="(\w+): median [^"]*" [^>]*src="data:image/svg', page)
+    assert strips == ["latency", "power"]
+    assert "<svg" not in bundle["text/html"]  # which JupyterLab drops where it does not trust the notebook
     assert "invented: this device is a program with a planted fault" in page
