@@ -9,6 +9,7 @@ from typing import Any
 import ipywidgets
 
 from ectoolkit.errors import EctoolkitError, StageError
+from ectoolkit.widgets.closing import close_all
 from ectoolkit.widgets.device_answers import Answers
 from ectoolkit.widgets.forms import DeviceForm
 from ectoolkit.widgets.refresh import Refresher
@@ -70,7 +71,7 @@ class DeviceCard(StageCard):
     def _layout(self, stage: Stage[Any]) -> ipywidgets.VBox:
         view = super()._layout(stage)
         self.run_button.description, self.run_button.layout.width = "Run and compare", "13em"
-        head, _, actions, *rest = view.children
+        head, fields_row, actions, *rest = view.children
         names = {
             "preflight": ("Preflight", "check", "Look for what would go wrong; nothing is run"),
             "benchmark": ("Benchmark", "clock-o", "Time each run, and read the sensors meanwhile"),
@@ -90,6 +91,9 @@ class DeviceCard(StageCard):
         view.children = (
             head, self.form.list, settings, buttons, progress, *rest, *self.answers.widgets(mapping), export,
         )  # fmt: skip
+        for unused in (fields_row, actions):  # what was in them stands elsewhere now
+            unused.children = ()
+            close_all(unused)
         return view
 
     def _button(self, name: str, label: str, icon: str, tooltip: str) -> ipywidgets.Button:
@@ -178,6 +182,6 @@ class DeviceCard(StageCard):
             self.form.list.show(stage.health)
 
     def close(self) -> None:
-        """Stop reading sensors, and let go of the page."""
+        """Stop reading sensors too."""
         self.refresher.close()
-        self.view.close()
+        super().close()
