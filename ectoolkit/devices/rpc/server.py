@@ -47,6 +47,7 @@ class Peer:
         data: what came and was not used yet.
         nonces: client's and server's, once exchanged.
         ticket: that its client opens a session with; empty before and after.
+        ticket_until: when it is closed unless the ticket was used.
         pid: of its session; 0 before.
         next_beat: when.
     """
@@ -55,7 +56,8 @@ class Peer:
     deadline: float | None
     data: bytearray = field(default_factory=bytearray)
     nonces: tuple[bytes, bytes] | None = None
-    ticket: str = ""
+    ticket: bytes = b""
+    ticket_until: float = 0.0
     pid: int = 0
     next_beat: float = 0.0
     folder: Path | None = None
@@ -178,7 +180,9 @@ class Server:
                 self._read_proof(peer)
             elif len(peer.data) >= len(hs.GREETING):
                 self._drop(peer)
-        except OSError:
+        except Exception as error:  # whatever it is, the other sessions go on
+            if not isinstance(error, OSError):
+                self._say(f"dropped: {_name(peer)}, for {type(error).__name__}: {error}")
             self._drop(peer)
 
     def _read_proof(self, peer: Peer) -> None:
@@ -197,8 +201,11 @@ class Server:
         elif self._free() < 1:
             self._refuse(peer, hs.FULL, f"finds {self._most} sessions open")
         else:
-            peer.deadline, peer.next_beat = None, time.monotonic() + hs.BEAT_S
-            peer.ticket = hs.ticket(self._key, *peer.nonces)
+            now = time.monotonic()
+            peer.deadline, peer.next_beat = None, now + hs.BEAT_S
+            peer.ticket, peer.ticket_until = hs.ticket(self._key, *peer.nonces).encode(), now + hs.SILENCE_S
+            # beats that nobody takes: the machine is gone, and its session is ended
+            peer.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(hs.SILENCE_S * 1000))
             peer.connection.send(hs.WELCOME + hs.proof(self._key, b"server", *peer.nonces))
 
     def _refuse(self, peer: Peer, reason: bytes, words: str) -> None:
@@ -217,8 +224,8 @@ class Server:
             return
         if len(peer.data) < head + size:
             return
-        words = bytes(peer.data[head : head + size]).decode("utf-8", errors="replace").split()
-        given = words[0].removeprefix("client:") if words else ""
+        words = bytes(peer.data[head : head + size]).split()
+        given = words[0].removeprefix(b"client:") if words else b""
         owner = next((p for p in self._peers.values() if p.ticket and hmac.compare_digest(p.ticket, given)), None)
         # TVM's client sends nothing more before it has the answer
         if owner is None or len(peer.data) > head + size:
@@ -226,7 +233,7 @@ class Server:
             peer.connection.send(hs.TVM_MISMATCH)
             self._drop(peer)
             return
-        owner.ticket = ""
+        owner.ticket = b""
         name = b"server:ectoolkit"
         peer.connection.send(hs.TVM_WELCOME + _LENGTH.pack(len(name)) + name)
         self._start(peer, owner)
@@ -298,6 +305,9 @@ class Server:
     def _tend(self, now: float) -> None:
         for peer in list(self._peers.values()):
             if peer.deadline is not None and now > peer.deadline:
+                self._drop(peer)
+            elif peer.ticket and now > peer.ticket_until:
+                self._say(f"dropped: {_name(peer)} was let in and opened no session")
                 self._drop(peer)
             elif peer.deadline is None and now >= peer.next_beat:
                 peer.next_beat = now + hs.BEAT_S

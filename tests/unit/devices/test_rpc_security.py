@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import struct
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +26,7 @@ from ectoolkit.devices.rpc import handshake as hs
 from ectoolkit.devices.rpc import messages as m
 from ectoolkit.devices.rpc.confine import landlock_version
 from ectoolkit.devices.rpc.link import Link
+from ectoolkit.devices.rpc.server import Server
 from ectoolkit.devices.rpc.session import Session
 from ectoolkit.errors import DeviceError
 from ectoolkit.testing.networks import example_input, residual_graph
@@ -64,6 +68,67 @@ def test_the_key_itself_lets_no_client_of_tvms_in(rpc: RpcServer) -> None:
     for key in (f"client:{rpc.key}", "client:", "", "client:" + "0" * 64):
         assert answer_to(rpc.port, tvm_greeting(key.encode())) == hs.TVM_MISMATCH
     assert rpc.sessions() == []
+
+
+def test_a_ticket_that_is_no_text(rpc: RpcServer) -> None:
+    """While another client holds a ticket, which this one's is compared with."""
+    mine = bytes(hs.NONCE_BYTES)
+    with socket.create_connection(("127.0.0.1", rpc.port), timeout=10) as holder:
+        holder.sendall(hs.GREETING + mine)
+        theirs = holder.recv(hs.NONCE_BYTES)
+        holder.sendall(hs.proof(rpc.key, b"client", mine, theirs))
+        assert holder.recv(1) == hs.WELCOME
+        for key in (b"\xff", b"client:\xff", "client:ü".encode()):
+            assert answer_to(rpc.port, tvm_greeting(key)) == hs.TVM_MISMATCH
+    assert rpc.process.poll() is None
+
+
+def test_a_mistake_of_the_server_costs_one_client_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*given: Any) -> None:
+        raise RuntimeError("a mistake")
+
+    monkeypatch.setattr(Server, "_read_proof", fail)
+    with in_process(tmp_path) as (server, lines):
+        assert answer_to(server.port, hs.GREETING + bytes(hs.NONCE_BYTES)) == b""
+        assert answer_to(server.port, tvm_greeting(b"x")) == hs.TVM_MISMATCH
+    [dropped, _] = lines
+    assert re.fullmatch(r"dropped: 127\.0\.0\.1:\d+, for RuntimeError: a mistake", dropped)
+
+
+def test_a_ticket_that_is_not_used_is_taken_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And a client whose machine is gone takes no beat: the kernel then closes its connection."""
+    monkeypatch.setattr(hs, "SILENCE_S", 0.5)
+    mine = bytes(hs.NONCE_BYTES)
+    with (
+        in_process(tmp_path) as (server, lines),
+        socket.create_connection(("127.0.0.1", server.port), timeout=10) as client,
+    ):
+        client.sendall(hs.GREETING + mine)
+        theirs = client.recv(hs.NONCE_BYTES)
+        client.sendall(hs.proof("a key of this test", b"client", mine, theirs))
+        assert client.recv(1) == hs.WELCOME
+        [peer] = server._peers.values()
+        assert peer.connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 500
+        assert server._free() == 3
+        while client.recv(100):
+            """The proof; then it is closed."""
+        assert server._free() == 4
+    [dropped] = lines
+    assert re.fullmatch(r"dropped: 127\.0\.0\.1:\d+ was let in and opened no session", dropped)
+
+
+@contextmanager
+def in_process(folder: Path) -> Iterator[tuple[Server, list[str]]]:
+    """A server in a thread, which opens no session; what it says."""
+    lines: list[str] = []
+    server = Server("a key of this test", folder=folder, say=lines.append)
+    thread = threading.Thread(target=server.serve)
+    thread.start()
+    try:
+        yield server, lines
+    finally:
+        server.stop()
+        thread.join(10)
 
 
 def test_strange_clients_are_closed(rpc: RpcServer) -> None:
