@@ -85,7 +85,7 @@ def serve(
         )
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: server.stop())
-        _announce(server.confines, host, given is None)
+        _announce(host)
         if given is None:
             say(f"key: {secret}")
         say(f"listening at {Address(host, server.port).endpoint}, process {os.getpid()}")
@@ -93,17 +93,17 @@ def serve(
     say("stopped")
 
 
-def _announce(confines: bool, host: str, new: bool) -> None:
+def _announce(host: str) -> None:
+    from ectoolkit.devices.rpc.confine import described, landlock_version
+
     note("Whoever knows the key can run any program here as this user.")
     if not _is_loopback(host):
         note(
             f"warning: {host} can be reached from other machines, and what is sent is not encrypted. Listen at "
             "127.0.0.1 and come through ssh instead, unless everybody on this network is trusted."
         )
-    if confines:
-        note("What is sent can write in its session's folder only, and opens no connection: Linux's Landlock.")
-    else:
-        note("warning: this kernel has no Landlock, so what is sent can write wherever this user can.")
+    version = landlock_version()
+    note(f"{'' if version else 'warning: '}{described(version)}.")
 
 
 def _is_loopback(host: str) -> bool:

@@ -97,8 +97,7 @@ class RpcDevice(Device):
         far = self._facts
         if far is None:
             return super().identity()
-        held = "in its folder, by Landlock" if far.confined else "by nothing"
-        return {**super().identity(), "ectoolkit there": far.ectoolkit, "native code held there": held}
+        return {**super().identity(), "ectoolkit there": far.ectoolkit, "native code there": far.held}
 
     def _open(self) -> None:
         self._connected()

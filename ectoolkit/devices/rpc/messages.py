@@ -55,7 +55,7 @@ Request = Describe | Begin | Put | Load | Run | Layers
 
 
 class Facts(Message):
-    """The far side."""
+    """The far side; `held` says what its kernel keeps native code from."""
 
     host: str
     machine: str
@@ -63,7 +63,7 @@ class Facts(Message):
     ectoolkit: str
     tvm: str
     limit_bytes: int
-    confined: bool
+    held: str
 
 
 class Done(Message):

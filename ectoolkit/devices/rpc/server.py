@@ -26,7 +26,7 @@ from pathlib import Path
 from ectoolkit._optional import require
 from ectoolkit.devices.rpc import handshake as hs
 from ectoolkit.devices.rpc import session
-from ectoolkit.devices.rpc.confine import landlock_version
+from ectoolkit.devices.rpc.orphans import adopt_orphans, children, end_orphans
 from ectoolkit.devices.rpc.tracker import Registration
 from ectoolkit.errors import DeviceError
 
@@ -105,6 +105,7 @@ class Server:
         self._selector.register(self._listener, selectors.EVENT_READ)
         self._peers: dict[int, Peer] = {}
         self._stopping = False
+        self._spared: set[int] = set()
         self._registration = registration
         if registration is not None:
             registration.port = self.port
@@ -114,17 +115,17 @@ class Server:
         """That it listens at."""
         return int(self._listener.getsockname()[1])
 
-    @property
-    def confines(self) -> bool:
-        """Whether the kernel keeps sessions in their folders."""
-        return landlock_version() > 0
-
     def stop(self) -> None:
         """Let `serve` return soon; may be called by a signal's handler."""
         self._stopping = True
 
     def serve(self) -> None:
-        """Serve until `stop`; ends every session before it returns."""
+        """Serve until `stop`; ends every session before it returns.
+
+        Meanwhile this process adopts what sessions leave behind and ends it: start no other processes from it.
+        """
+        self._spared = children()
+        adopt_orphans(True)
         try:
             while not self._stopping:
                 for chosen, _ in self._selector.select(_TICK_S):
@@ -138,6 +139,7 @@ class Server:
                     self._registration.tend(self._free())
         finally:
             self.close()
+            adopt_orphans(False)
 
     def close(self) -> None:
         """End every session, and listen no more."""
@@ -251,6 +253,8 @@ class Server:
                 os.waitpid(peer.pid, 0)
             self._say(f"closed: the session of process {peer.pid}")
         if peer.folder is not None:
+            if not end_orphans(self._spared | {other.pid for other in self._peers.values()}):
+                self._say("warning: a session's processes multiply faster than they can be ended; look at `ps -ef`")
             shutil.rmtree(peer.folder, ignore_errors=True)
 
     # --- sessions ---------------------------------------------------------------------------------------------------
@@ -276,6 +280,7 @@ class Server:
         """The child's part; never returns."""
         status = 1
         try:
+            os.setsid()  # the terminal of who started the server is not this client's
             self._selector.close()
             self._listener.close()
             if self._registration is not None:
