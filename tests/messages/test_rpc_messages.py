@@ -22,6 +22,7 @@ import ectoolkit as ect
 from ectoolkit.core.deployment import Deployment
 from ectoolkit.devices.rpc import handshake as hs
 from ectoolkit.devices.rpc import link as link_module
+from ectoolkit.devices.rpc import messages as m
 from ectoolkit.devices.rpc.address import parse_endpoint
 from ectoolkit.devices.rpc.device import RpcDevice
 from ectoolkit.devices.rpc.server import Server
@@ -31,6 +32,7 @@ from ectoolkit.errors import (
     DeviceNotFoundError,
     DeviceTimeoutError,
     InputError,
+    RemoteError,
     RemoteLostError,
     RemoteRefusedError,
     RemoteTransferError,
@@ -159,6 +161,52 @@ def test_a_server_that_does_not_know_the_key() -> None:
         assert message_of(opening(f"rpc://127.0.0.1:{port}"), RemoteUnreachableError) == (
             f"rpc://127.0.0.1:{port}: what answers at 127.0.0.1:{port} does not know the key itself, so it is not your "
             "server. Look which program listens there"
+        )
+
+
+def test_another_protocol(rpc: RpcServer) -> None:
+    """Told by both sides, before any key."""
+
+    def later(connection: socket.socket) -> None:
+        connection.recv(100)
+        connection.sendall(b"ECT9" + bytes(28))
+
+    with listener(later) as port:
+        assert message_of(opening(f"rpc://127.0.0.1:{port}"), RemoteRefusedError) == (
+            f"rpc://127.0.0.1:{port} speaks protocol 9, and ectoolkit {ect.__version__} here speaks 2. Install the "
+            "same version on both machines"
+        )
+    with socket.create_connection(("127.0.0.1", rpc.port), timeout=10) as client:
+        client.sendall(b"ECT9" + os.urandom(hs.NONCE_BYTES))
+        near = client.getsockname()
+        assert client.recv(100) == b"ECT2" + bytes(28)
+        assert client.recv(100) == b""
+    assert f"refused: {near[0]}:{near[1]} speaks another version of ectoolkit's protocol\n" in rpc.log.read_text()
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        (b"\xc1", "MessagePack data is malformed: invalid opcode '\\xc1' (byte 0)"),
+        (m.encode(m.Done()), "Done, expected Ran"),
+    ],
+)
+def test_an_answer_of_another_kind(answer: bytes, reason: str, rpc: RpcServer, deployment: Deployment) -> None:
+    with ect.open_device(rpc.name) as device:
+        device.load(deployment)
+        device._link._function = lambda data: answer  # type: ignore[attr-defined]
+        assert message_of(lambda: device.run(deployment), RemoteError) == (
+            f"what {rpc.name} answers when it is to {WHAT} is not understood ({reason}). Install the same version of "
+            f"ectoolkit there as here, {ect.__version__}"
+        )
+
+
+def test_outputs_of_another_size(rpc: RpcServer, deployment: Deployment) -> None:
+    with ect.open_device(rpc.name) as device:
+        sizes = [output.nbytes for output in device.run(deployment).outputs]
+        device._link._function = lambda data: m.encode(m.Ran([b"1234"] * 2, 0.0))  # type: ignore[attr-defined]
+        assert message_of(lambda: device.run(deployment), RemoteError) == (
+            f"{rpc.name} answered outputs of [4, 4] bytes, expected {sizes}; do not trust it"
         )
 
 

@@ -59,7 +59,7 @@ def end_with_parent() -> None:
 
 
 def confine(folder: Path, most_bytes: int) -> int:
-    """Restrict this process, for good: files of at most `most_bytes`, no core dumps; by Landlock, what `described` says.
+    """Restrict this process, for good: files of `most_bytes` at most, no core dumps; by Landlock what `described` says.
 
     Returns:
         The version of Landlock that holds it, with writing in `folder` only; 0 where the kernel has none.

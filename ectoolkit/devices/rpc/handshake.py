@@ -10,6 +10,8 @@ has it.  Here both sides prove that they know the key, and TVM is given a ticket
 | 5 | opens TVM's connection with the ticket, which both derive | |
 | 6 | | a `BEAT` each second; `ENDED` and the status when the session's process is gone |
 
+A client whose `GREETING` is of another protocol gets the server's own in step 2, filled up with zeros, and no more.
+
 The connection stays open as long as the session; where the client closes it, the session's process is ended.  What
 goes over either connection is not encrypted.
 """
@@ -26,7 +28,10 @@ from pathlib import Path
 
 from ectoolkit.errors import InputError
 
-GREETING = b"ECT1"
+#: raised where messages or this table change
+PROTOCOL = 2
+ANY_GREETING = b"ECT"
+GREETING = ANY_GREETING + str(PROTOCOL).encode()
 #: how TVM's own clients begin
 TVM_MAGIC = struct.pack("<i", 0xFF271)
 TVM_WELCOME, TVM_MISMATCH = TVM_MAGIC, struct.pack("<i", 0xFF271 + 2)
@@ -48,6 +53,16 @@ _LEAST_CHARACTERS = 8
 def proof(key: str, side: bytes, mine: bytes, theirs: bytes) -> bytes:
     """That one side knows the key: `side` is ``b"client"``, ``b"server"`` or ``b"ticket"``; client's nonce first."""
     return hmac.new(key.encode(), side + mine + theirs, hashlib.sha256).digest()
+
+
+def other_protocol() -> bytes:
+    """What a client of another protocol gets instead of random bytes."""
+    return GREETING.ljust(NONCE_BYTES, b"\0")
+
+
+def is_greeting(answer: bytes) -> bool:
+    """Whether the server's random bytes are none, but `other_protocol` of another version."""
+    return answer.startswith(ANY_GREETING) and answer.endswith(bytes(NONCE_BYTES - len(GREETING)))
 
 
 def ticket(key: str, mine: bytes, theirs: bytes) -> str:

@@ -181,6 +181,9 @@ class Server:
             elif peer.data.startswith(hs.GREETING):
                 self._read_proof(peer)
             elif len(peer.data) >= len(hs.GREETING):
+                if peer.data.startswith(hs.ANY_GREETING):
+                    self._say(f"refused: {_name(peer)} speaks another version of ectoolkit's protocol")
+                    peer.connection.send(hs.other_protocol())
                 self._drop(peer)
         except Exception as error:  # whatever it is, the other sessions go on
             if not isinstance(error, OSError):

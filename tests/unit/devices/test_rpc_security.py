@@ -189,6 +189,10 @@ def test_no_file_outside_the_folder(name: str, rpc: RpcServer, deployment: Deplo
         assert [[path.name for path in folder.rglob("*")] for folder in folders] == [["deploy", "manifest.json"]]
 
 
+def reply_of(session: Session, request: m.Message) -> Any:
+    return m.decode_reply(session.answer(m.encode(request)), type(request))
+
+
 def test_no_link_is_followed(deployment: Deployment, tmp_path: Path) -> None:
     """Whoever had placed it: of a file, or of the folder itself."""
     outside = tmp_path / "outside"
@@ -196,21 +200,21 @@ def test_no_link_is_followed(deployment: Deployment, tmp_path: Path) -> None:
     (tmp_path / "session").mkdir()
     session = Session(tmp_path / "session", 1 << 20, "")
     manifest = (deployment.path / "manifest.json").read_bytes()
-    assert m.decode_reply(session.answer(m.encode(m.Begin(manifest)))) == m.Done()
+    assert reply_of(session, m.Begin(manifest)) == m.Done()
     placed = tmp_path / "session" / "deploy" / "deploy.so"
     placed.symlink_to(outside)
-    reply = m.decode_reply(session.answer(m.encode(m.Put("deploy.so", b"x"))))
+    reply = reply_of(session, m.Put("deploy.so", b"x"))
     assert reply == m.Failure("RemoteError", "OSError: [Errno 40] Too many levels of symbolic links: 'deploy.so'")
     assert outside.read_bytes() == b""
     elsewhere = tmp_path / "elsewhere"
     (tmp_path / "session" / "deploy").rename(elsewhere)
     (elsewhere / "deploy.so").unlink()
     (tmp_path / "session" / "deploy").symlink_to(elsewhere)
-    reply = m.decode_reply(session.answer(m.encode(m.Put("deploy.so", b"x"))))
+    reply = reply_of(session, m.Put("deploy.so", b"x"))
     assert reply == m.Failure("RemoteError", f"NotADirectoryError: [Errno 20] Not a directory: '{m.HERE}'")
     assert [path.name for path in elsewhere.iterdir()] == ["manifest.json"]
     # where all begins anew the link goes, and not what it leads to
-    assert m.decode_reply(session.answer(m.encode(m.Begin(manifest)))) == m.Done()
+    assert reply_of(session, m.Begin(manifest)) == m.Done()
     assert not (tmp_path / "session" / "deploy").is_symlink()
     assert (elsewhere / "manifest.json").read_bytes() == manifest
 
