@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import socket
+import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -23,9 +24,11 @@ from ectoolkit.core.deployment import Deployment
 from ectoolkit.devices.rpc import handshake as hs
 from ectoolkit.devices.rpc import link as link_module
 from ectoolkit.devices.rpc import messages as m
-from ectoolkit.devices.rpc.address import parse_endpoint
+from ectoolkit.devices.rpc import tracker as tracker_module
+from ectoolkit.devices.rpc.address import Address, parse_endpoint
 from ectoolkit.devices.rpc.device import RpcDevice
 from ectoolkit.devices.rpc.server import Server
+from ectoolkit.devices.rpc.tracker import Registration
 from ectoolkit.errors import (
     Cancelled,
     DeviceError,
@@ -280,6 +283,77 @@ def test_no_tracker_and_no_server_at_it() -> None:
         assert message_of(opening(f"rpc://127.0.0.1:{port}/pi", waiting_s=0.2), RemoteUnreachableError) == (
             f"rpc://127.0.0.1:{port}/pi: the tracker gave no free server of the name 'pi' (no server in 0.2 s). Start "
             f"one with `ectoolkit device serve --tracker 127.0.0.1:{port} --name pi`, or wait for one"
+        )
+
+
+def tracker_frame(data: bytes) -> bytes:
+    return struct.pack("<i", len(data)) + data
+
+
+DRIPPING = b'["' + b"x" * 35
+
+
+def a_tracker(*answers: bytes) -> Callable[[socket.socket], None]:
+    """Greets as one, then answers so; `DRIPPING` byte by byte."""
+
+    def answer(connection: socket.socket) -> None:
+        connection.sendall(connection.recv(4))
+        for data in answers[:-1]:
+            connection.recv(1000)
+            connection.sendall(tracker_frame(data))
+        connection.recv(1000)
+        frame = tracker_frame(answers[-1])
+        if answers[-1] != DRIPPING:
+            connection.sendall(frame)
+        else:
+            for byte in frame:
+                connection.sendall(bytes([byte]))
+                time.sleep(0.02)
+        connection.recv(1000)
+
+    return answer
+
+
+MALFORMED = [
+    (b"5", "it answers '5': Expected `array`, got `int`"),
+    (b"[[1]]", "it answers '[[1]]': Expected `str`, got `array` - at `$[0]`"),
+    (b"[NaN]", "it answers '[NaN]': JSON is malformed: invalid character (byte 1)"),
+    (b"[" * 100_000, f"it answers {'[' * 80!r}: Expected `str`, got `array` - at `$[0]`"),
+    (DRIPPING, "timed out"),
+]
+
+
+@pytest.mark.parametrize(("answer", "reason"), MALFORMED)
+def test_a_tracker_does_not_end_or_hold_up_a_server(
+    answer: bytes, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever it answers: the server says so, and goes on with its clients."""
+    monkeypatch.setattr(tracker_module, "_TEND_S", 0.3)
+    lines: list[str] = []
+    with listener(a_tracker(b"0", answer)) as port:
+        registration = Registration(Address("127.0.0.1", port, "pi"), "", lines.append)
+        start = time.monotonic()
+        registration.tend(1)
+        assert time.monotonic() - start < 0.3 + 0.3
+    assert lines == [
+        f"tracker: registered at 127.0.0.1:{port} as pi",
+        f"tracker: 127.0.0.1:{port} cannot be used ({reason}); trying again every 5 s",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        (b"[1]", "it answers '[1]': Invalid enum value 1 - at `$[0]`"),
+        (b'[0, ["h", "x", ""]]', """it answers '[0, ["h", "x", ""]]': Expected `int`, got `str` - at `$[1][1]`"""),
+        (DRIPPING, "no server in 0.3 s"),
+    ],
+)
+def test_a_tracker_that_answers_a_client_with_something_else(answer: bytes, reason: str) -> None:
+    with listener(a_tracker(answer)) as port:
+        assert message_of(opening(f"rpc://127.0.0.1:{port}/pi", waiting_s=0.3), RemoteUnreachableError) == (
+            f"rpc://127.0.0.1:{port}/pi: the tracker gave no free server of the name 'pi' ({reason}). Start one with "
+            f"`ectoolkit device serve --tracker 127.0.0.1:{port} --name pi`, or wait for one"
         )
 
 

@@ -108,8 +108,10 @@ def test_cancel_between_runs(rpc: RpcServer, deployment: Deployment) -> None:
     with ect.open_device(rpc.name) as device:
         assert isinstance(device, RpcDevice)
         device.run(deployment)
+        before = device._link
         device.cancel()
         assert device.run(deployment).outputs
+        assert device._link is not before
 
 
 class FaultyRpc(RpcDevice):
