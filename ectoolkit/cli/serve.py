@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from ectoolkit.cli.console import note, say
+from ectoolkit.errors import InputError
 
 HELP = """Let other machines run deploy directories on this one's CPU.
 
@@ -70,8 +71,14 @@ def serve(
     secret = given or new_key()
     registration = None
     if tracker is not None:
+        endpoint = parse_endpoint(tracker, "--tracker")
+        if _is_loopback(host) and not _is_loopback(endpoint.host):
+            raise InputError(
+                f"the tracker at {endpoint.endpoint} would send clients to {host}, which is their own machine. Add "
+                "--host ADDRESS, one of this machine's that they reach, or leave out --tracker"
+            )
         reached = "" if _any_address(host) else host
-        registration = Registration(replace(parse_endpoint(tracker, "--tracker"), name=name), reached, say)
+        registration = Registration(replace(endpoint, name=name), reached, say)
     with tempfile.TemporaryDirectory(prefix="ectoolkit-serve-") as own:
         server = Server(
             secret,

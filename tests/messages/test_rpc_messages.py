@@ -88,9 +88,19 @@ def test_no_key(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         "variable ECTOOLKIT_RPC_KEY or ECTOOLKIT_RPC_KEY_FILE"
     )
     assert message_of(opening(name, key="short"), InputError) == (
-        "the key has 5 characters, expected at least 8: whoever guesses it can run any program there. Without one, "
-        "`ectoolkit device serve` makes a good one"
+        "the key has 5 characters, expected at least 16 that nobody guesses: whoever has it can run any program there. "
+        "Without one, `ectoolkit device serve` makes a good one"
     )
+    assert message_of(opening(name, key=KEY, key_file="key.txt"), InputError) == (
+        "a key and a key file, key.txt, are both given. Give one of them"
+    )
+    monkeypatch.setenv(hs.KEY_VARIABLE, KEY)
+    monkeypatch.setenv(hs.KEY_FILE_VARIABLE, "key.txt")
+    assert message_of(opening(name, key=None), InputError) == (
+        "ECTOOLKIT_RPC_KEY and ECTOOLKIT_RPC_KEY_FILE, key.txt, are both given. Give one of them"
+    )
+    monkeypatch.delenv(hs.KEY_VARIABLE)
+    monkeypatch.delenv(hs.KEY_FILE_VARIABLE)
     file = tmp_path / "key"
     file.write_text(KEY)
     file.chmod(0o644)

@@ -47,7 +47,8 @@ SILENCE_S = 15.0
 
 #: names of the variables that hold a key, or a file with it
 KEY_VARIABLE, KEY_FILE_VARIABLE = "ECTOOLKIT_RPC_KEY", "ECTOOLKIT_RPC_KEY_FILE"
-_LEAST_CHARACTERS = 8
+#: a recorded proof lets keys be tried elsewhere, as fast as there are machines for it
+_LEAST_CHARACTERS = 16
 
 
 def proof(key: str, side: bytes, mine: bytes, theirs: bytes) -> bytes:
@@ -79,16 +80,21 @@ def find_key(key: str | None = None, file: str | os.PathLike[str] | None = None)
     """The key that was given, else of the environment; None where there is none.
 
     Raises:
-        InputError: the file cannot be read, others can read it, or the key is too short to be one.
+        InputError: there is a key and a file with one; the file cannot be read, others can read it, or the key is too
+            short to be one.
     """
+    key_name, file_name = "a key", "a key file"
     if key is None and file is None:
         key, file = os.environ.get(KEY_VARIABLE), os.environ.get(KEY_FILE_VARIABLE)
+        key_name, file_name = KEY_VARIABLE, KEY_FILE_VARIABLE
+    if key is not None and file is not None:
+        raise InputError(f"{key_name} and {file_name}, {file}, are both given. Give one of them")
     if key is None and file is not None:
         key = _read(Path(file).expanduser())
     if key is not None and len(key) < _LEAST_CHARACTERS:
         raise InputError(
-            f"the key has {len(key)} characters, expected at least {_LEAST_CHARACTERS}: whoever guesses it can run any "
-            f"program there. Without one, `ectoolkit device serve` makes a good one"
+            f"the key has {len(key)} characters, expected at least {_LEAST_CHARACTERS} that nobody guesses: whoever "
+            f"has it can run any program there. Without one, `ectoolkit device serve` makes a good one"
         )
     return key
 

@@ -1,8 +1,9 @@
 """Listens, lets in who knows the key, and gives each client a process of its own.
 
 One thread, which never blocks on a client: a process that has several could not be forked safely, and forking is what
-makes a session start in milliseconds where a fresh Python with TVM takes seconds.  Nothing of TVM's protocol is read
-here before a client has proven that it knows the key.
+makes a session start in milliseconds where a fresh Python with TVM takes seconds.  Of TVM's protocol this process reads
+the first message, for the ticket in it; the rest is read by a session, of a client that has proven that it knows the
+key.
 """
 
 from __future__ import annotations

@@ -501,7 +501,7 @@ def test_a_given_key_is_not_printed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "192.0.2.1", "::"])
 def test_a_public_address_is_said(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
-    _, err = serve(monkeypatch, "--host", host, "--key", "of a test")
+    _, err = serve(monkeypatch, "--host", host, "--key", "a key of this test")
     assert (
         err
         == RISK
@@ -514,8 +514,25 @@ def test_a_public_address_is_said(monkeypatch: pytest.MonkeyPatch, host: str) ->
 
 
 def test_a_kernel_that_cannot_hold_it_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    _, err = serve(monkeypatch, "--key", "of a test", version=0)
+    _, err = serve(monkeypatch, "--key", "a key of this test", version=0)
     assert err == RISK + "warning: no Landlock in this kernel, so native code may do all that its user may.\n"
+
+
+def test_what_is_refused_at_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ectoolkit.devices.rpc.server.Server", Recorded)
+    for options, said in (
+        (
+            ["--key", "a key of this test", "--key-file", "key.txt"],
+            "a key and a key file, key.txt, are both given. Give one of them",
+        ),
+        (
+            ["--tracker", "192.0.2.1:9191"],
+            "the tracker at 192.0.2.1:9191 would send clients to 127.0.0.1, which is their own machine. Add --host "
+            "ADDRESS, one of this machine's that they reach, or leave out --tracker",
+        ),
+    ):
+        done = CliRunner().invoke(app, ["device", "serve", *options])
+        assert (done.exit_code, done.stdout, done.stderr) == (2, "", f"error: {said}\n")
 
 
 def test_a_client_that_says_nothing_is_closed(rpc: RpcServer, silent: socket.socket) -> None:
