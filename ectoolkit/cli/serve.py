@@ -102,6 +102,7 @@ def serve(
 
 def _announce(host: str) -> None:
     from ectoolkit.devices.rpc.confine import described, landlock_version
+    from ectoolkit.devices.rpc.sockets import can_refuse_sockets
 
     note("Whoever knows the key can run any program here as this user.")
     if not _is_loopback(host):
@@ -109,8 +110,8 @@ def _announce(host: str) -> None:
             f"warning: {host} can be reached from other machines, and what is sent is not encrypted. Listen at "
             "127.0.0.1 and come through ssh instead, unless everybody on this network is trusted."
         )
-    version = landlock_version()
-    note(f"{'' if version else 'warning: '}{described(version)}.")
+    version, sockets = landlock_version(), can_refuse_sockets()
+    note(f"{'' if version and sockets else 'warning: '}{described(version, sockets)}.")
 
 
 def _is_loopback(host: str) -> bool:

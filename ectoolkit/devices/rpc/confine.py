@@ -1,4 +1,4 @@
-"""What a session's process may touch, by Linux's Landlock.
+"""What a session's process may touch, by Linux's Landlock and seccomp.
 
 A deploy directory is native code, so nothing in Python can hold it back; the kernel can, in part: `described` says what
 it keeps native code from and what not.  Reading is not restricted: libraries must be found.
@@ -12,6 +12,7 @@ import resource
 import struct
 from pathlib import Path
 
+from ectoolkit.devices.rpc.sockets import can_refuse_sockets, refuse_sockets
 from ectoolkit.errors import DeviceError
 
 _CREATE, _ADD, _RESTRICT = 444, 445, 446  # system calls, the same on every architecture
@@ -26,16 +27,16 @@ _NOWHERE = 1 << 6 | 1 << 11 | 1 << 15
 _NETWORK = 0b11  # bind and connect TCP
 _SCOPES = 0b11  # sockets in the abstract namespace, signals
 
-#: what native code is kept from, by the version since which it is; what it never is
+#: what Landlock keeps native code from, by the version since which it does; what nothing does.  Its rules for sockets
+#: leave too much free to be counted
 _HELD = (
     (1, "writing, making and removing files outside its folder"),
     (3, "emptying files there"),
-    (4, "TCP connections"),
     (5, "commands to devices"),
-    (6, "abstract UNIX sockets"),
     (6, "signals to other processes"),
 )
-_FREE = ("UNIX sockets that have a path", "UDP and other kinds of sockets", "modes and times of files", "reading")
+_SOCKETS = "sockets of any kind"
+_FREE = ("modes, owners and times of files", "reading")
 
 
 def landlock_version() -> int:
@@ -44,13 +45,14 @@ def landlock_version() -> int:
     return max(0, int(libc.syscall(_CREATE, None, ctypes.c_size_t(0), ctypes.c_uint(_VERSION_FLAG))))
 
 
-def described(version: int) -> str:
-    """What a version of Landlock keeps a session's native code from, and what not."""
-    if not version:
-        return "no Landlock in this kernel, so native code may do all that its user may"
-    held = [what for since, what in _HELD if version >= since]
-    free = [what for since, what in _HELD if version < since]
-    return f"Linux's Landlock {version} keeps native code from {', '.join(held)}; not from {', '.join([*free, *_FREE])}"
+def described(version: int, sockets: bool) -> str:
+    """What this version of Landlock, and a filter for sockets, keep a session's native code from, and what not."""
+    if not version and not sockets:
+        return "neither Landlock nor seccomp in this kernel, so native code may do all that its user may"
+    held = [what for since, what in _HELD if version >= since] + [_SOCKETS] * sockets
+    free = [what for since, what in _HELD if version < since] + [_SOCKETS] * (not sockets) + [*_FREE]
+    by = [f"Landlock {version}"] * bool(version) + ["seccomp"] * sockets
+    return f"native code is kept from {', '.join(held)} ({', '.join(by)}); not from {', '.join(free)}"
 
 
 def end_with_parent() -> None:
@@ -58,20 +60,29 @@ def end_with_parent() -> None:
     ctypes.CDLL(None).prctl(_END_WITH_PARENT, _SIGKILL, 0, 0, 0)
 
 
-def confine(folder: Path, most_bytes: int) -> int:
-    """Restrict this process, for good: files of `most_bytes` at most, no core dumps; by Landlock what `described` says.
+def confine(folder: Path, most_bytes: int) -> str:
+    """Restrict this process, for good: files of `most_bytes` at most, no core dumps, and what `described` says.
 
     Returns:
-        The version of Landlock that holds it, with writing in `folder` only; 0 where the kernel has none.
+        What it is kept from, in words.
 
     Raises:
-        DeviceError: the kernel has it, and yet refuses.
+        DeviceError: the kernel could hold it, and yet refuses.
     """
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_FSIZE, (most_bytes, most_bytes))
-    version = landlock_version()
-    if not version:
-        return 0
+    libc = ctypes.CDLL(None, use_errno=True)
+    _worked(libc.prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0) == 0, "take new privileges from it")
+    version, sockets = landlock_version(), can_refuse_sockets()
+    if version:
+        _restrict(folder, version)
+    if sockets:
+        _worked(refuse_sockets(), "refuse sockets to it")
+    return described(version, sockets)
+
+
+def _restrict(folder: Path, version: int) -> None:
+    """Landlock's part."""
     libc = ctypes.CDLL(None, use_errno=True)
     rights = sum(bits for since, bits in _WRITES.items() if version >= since)
     ruleset = struct.pack("=QQQ", rights, _NETWORK if version >= 4 else 0, _SCOPES if version >= 6 else 0)
@@ -82,18 +93,16 @@ def confine(folder: Path, most_bytes: int) -> int:
     try:
         rule = struct.pack("=Qi", rights & ~_NOWHERE, opened)
         _worked(libc.syscall(_ADD, handle, _BENEATH_PATH, rule, ctypes.c_uint(0)) == 0, "allow its folder")
-        _worked(libc.prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0) == 0, "take new privileges from it")
         _worked(libc.syscall(_RESTRICT, handle, ctypes.c_uint(0)) == 0, "restrict it")
     finally:
         os.close(opened)
         os.close(handle)
-    return version
 
 
 def _worked(done: bool, what: str) -> None:
     if not done:
         reason = os.strerror(ctypes.get_errno())
         raise DeviceError(
-            f"a session cannot be held: this kernel has Landlock {landlock_version()}, and did not {what} ({reason}). "
-            "No session is opened; look at what else restricts the server"
+            f"a session cannot be held: the kernel could, and did not {what} ({reason}). No session is opened; look at "
+            "what else restricts the server"
         )

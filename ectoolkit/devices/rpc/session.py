@@ -25,7 +25,7 @@ from ectoolkit.core.deployment import MANIFEST, Deployment, Manifest, load_deplo
 from ectoolkit.core.trust import trust
 from ectoolkit.devices.cpu import CpuDevice
 from ectoolkit.devices.rpc import messages as m
-from ectoolkit.devices.rpc.confine import confine, described, end_with_parent
+from ectoolkit.devices.rpc.confine import confine, end_with_parent
 from ectoolkit.errors import (
     DeployFormatError,
     DeviceStateError,
@@ -193,7 +193,7 @@ def serve(connection: socket.socket, folder: Path, limit_bytes: int) -> None:
     os.chdir(folder)
     tempfile.tempdir = str(folder)  # where the cpu device copies a library to
     nothing = os.open(os.devnull, os.O_RDWR)  # while it may be
-    held = described(confine(folder, _COPIES * limit_bytes))
+    held = confine(folder, _COPIES * limit_bytes)
     tvm_ffi = require("tvm_ffi", feature="The session")
     loop = require("tvm.rpc._ffi_api", feature="The session").ServerLoop
     session = Session(folder, limit_bytes, held)

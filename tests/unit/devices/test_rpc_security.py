@@ -31,6 +31,7 @@ from ectoolkit.devices.rpc.confine import described, landlock_version
 from ectoolkit.devices.rpc.link import Link
 from ectoolkit.devices.rpc.server import Server
 from ectoolkit.devices.rpc.session import Session
+from ectoolkit.devices.rpc.sockets import can_refuse_sockets
 from ectoolkit.errors import DeviceError
 from ectoolkit.testing.networks import example_input, residual_graph
 
@@ -248,10 +249,15 @@ def test_nothing_of_tvms_own_can_be_asked_for(rpc: RpcServer) -> None:
 
 #: in a process of its own, for it is confined for good: what it can do afterwards, a letter each
 _TRY = """
-import fcntl, os, socket, stat, sys
+import ctypes, fcntl, os, socket, stat, sys
 from pathlib import Path
 from ectoolkit.devices.rpc.confine import confine
 inside, outside, port, victim = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
+libc = ctypes.CDLL(None, use_errno=True)
+def uring():
+    if libc.syscall(425, 1, bytes(120)) < 0:
+        raise OSError(ctypes.get_errno(), "io_uring_setup")
+before = socket.create_connection(("127.0.0.1", port))  # as TVM's connection is
 assert confine(inside, 1000)
 def may(what):
     try:
@@ -282,15 +288,22 @@ print("".join(map(may, [
     lambda: unix("\\0ectoolkit test " + sys.argv[4]),
     lambda: fcntl.ioctl(os.open("/dev/urandom", os.O_RDONLY), 0x80045200, bytes(4)),  # RNDGETENTCNT
     lambda: os.mknod(inside / "device", 0o600 | stat.S_IFCHR, os.makedev(1, 3)),
-    lambda: (outside / "there").read_bytes(),
     lambda: unix(str(outside / "socket")),
     lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b"x", ("127.0.0.1", port)),
+    lambda: socket.socket().sendto(b"x", 0x20000000, ("127.0.0.1", port)),  # MSG_FASTOPEN, which Landlock lets pass
+    lambda: socket.socketpair(),
+    lambda: before.connect(("127.0.0.1", port)),
+    lambda: before.sendto(b"x", 0x20000000, ("127.0.0.1", port)),
+    lambda: uring(),
+    lambda: (outside / "there").read_bytes(),
     lambda: (outside / "there").chmod(0o640),
 ])))
 """
 
 
-@pytest.mark.skipif(landlock_version() < 6, reason="this kernel's Landlock holds neither connections nor signals")
+@pytest.mark.skipif(
+    landlock_version() < 6 or not can_refuse_sockets(), reason="this kernel holds neither signals nor sockets"
+)
 def test_native_code_is_held_by_the_kernel(tmp_path: Path) -> None:
     """And what `described` says that it is not held from, it is not."""
     inside, outside = tmp_path / "inside", tmp_path / "outside"
@@ -318,59 +331,58 @@ def test_native_code_is_held_by_the_kernel(tmp_path: Path) -> None:
             str(os.getpid()),
         ]
         done = subprocess.run(command, capture_output=True, text=True, timeout=60)
-    assert done.stdout == "yynnnnnnnnnnnnyyyy\n", done.stderr
+    assert done.stdout == "yy" + "n" * 19 + "yy\n", done.stderr
     assert sorted(path.name for path in outside.iterdir()) == ["socket", "there"]
     assert (outside / "there").read_bytes() == b"unchanged"
 
 
 def test_sessions_are_held(rpc: RpcServer) -> None:
-    if landlock_version() == 0:
-        pytest.skip("this kernel has no Landlock")
     with ect.open_device(rpc.name) as device:
-        assert device.identity()["native code there"] == described(landlock_version())
+        assert device.identity()["native code there"] == described(landlock_version(), can_refuse_sockets())
 
 
-ALWAYS_FREE = "UNIX sockets that have a path, UDP and other kinds of sockets, modes and times of files, reading"
+FILES = "writing, making and removing files outside its folder"
 
 
 @pytest.mark.parametrize(
-    ("version", "text"),
+    ("version", "sockets", "text"),
     [
-        (0, "no Landlock in this kernel, so native code may do all that its user may"),
+        (0, False, "neither Landlock nor seccomp in this kernel, so native code may do all that its user may"),
         (
-            1,
-            "Linux's Landlock 1 keeps native code from writing, making and removing files outside its folder; not from "
-            "emptying files there, TCP connections, commands to devices, abstract UNIX sockets, signals to other "
-            f"processes, {ALWAYS_FREE}",
+            0,
+            True,
+            f"native code is kept from sockets of any kind (seccomp); not from {FILES}, emptying files there, commands "
+            "to devices, signals to other processes, modes, owners and times of files, reading",
         ),
         (
             4,
-            "Linux's Landlock 4 keeps native code from writing, making and removing files outside its folder, emptying "
-            "files there, TCP connections; not from commands to devices, abstract UNIX sockets, signals to other "
-            f"processes, {ALWAYS_FREE}",
+            False,
+            f"native code is kept from {FILES}, emptying files there (Landlock 4); not from commands to devices, "
+            "signals to other processes, sockets of any kind, modes, owners and times of files, reading",
         ),
         (
             7,
-            "Linux's Landlock 7 keeps native code from writing, making and removing files outside its folder, emptying "
-            "files there, TCP connections, commands to devices, abstract UNIX sockets, signals to other processes; not "
-            f"from {ALWAYS_FREE}",
+            True,
+            f"native code is kept from {FILES}, emptying files there, commands to devices, signals to other processes, "
+            "sockets of any kind (Landlock 7, seccomp); not from modes, owners and times of files, reading",
         ),
     ],
 )
-def test_what_a_kernel_holds_is_said(version: int, text: str) -> None:
-    assert described(version) == text
+def test_what_a_kernel_holds_is_said(version: int, sockets: bool, text: str) -> None:
+    assert described(version, sockets) == text
 
 
 @pytest.mark.skipif(landlock_version() == 0, reason="this kernel has no Landlock")
 def test_no_session_that_the_kernel_does_not_hold(tmp_path: Path) -> None:
     """Landlock takes 16 layers of rules, and then refuses."""
-    program = "from ectoolkit.devices.rpc.confine import confine\nfor _ in range(17): print(confine('.', 1000))"
+    program = (
+        "from ectoolkit.devices.rpc.confine import confine\nfor _ in range(17): print(confine('.', 1000), flush=True)"
+    )
     done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, timeout=60)
-    version = landlock_version()
-    assert done.stdout == f"{version}\n" * 16
+    assert done.stdout == f"{described(landlock_version(), can_refuse_sockets())}\n" * 16
     assert done.stderr.splitlines()[-1] == (
-        f"ectoolkit.errors.DeviceError: a session cannot be held: this kernel has Landlock {version}, and did not "
-        "restrict it (Argument list too long). No session is opened; look at what else restricts the server"
+        "ectoolkit.errors.DeviceError: a session cannot be held: the kernel could, and did not restrict it (Argument "
+        "list too long). No session is opened; look at what else restricts the server"
     )
 
 
@@ -461,7 +473,7 @@ class Recorded:
 
 
 RISK = "Whoever knows the key can run any program here as this user.\n"
-HELD = f"{described(6)}.\n"
+HELD = f"{described(6, True)}.\n"
 
 
 def serve(monkeypatch: pytest.MonkeyPatch, *options: str, version: int = 6) -> tuple[str, str]:
@@ -470,6 +482,7 @@ def serve(monkeypatch: pytest.MonkeyPatch, *options: str, version: int = 6) -> t
 
     monkeypatch.setattr("ectoolkit.devices.rpc.server.Server", Recorded)
     monkeypatch.setattr("ectoolkit.devices.rpc.confine.landlock_version", lambda: version)
+    monkeypatch.setattr("ectoolkit.devices.rpc.sockets.can_refuse_sockets", lambda: version > 0)
     monkeypatch.setattr(signal, "signal", lambda *given: None)
     done = CliRunner().invoke(app, ["device", "serve", *options])
     assert done.exit_code == 0, done.output
@@ -515,7 +528,10 @@ def test_a_public_address_is_said(monkeypatch: pytest.MonkeyPatch, host: str) ->
 
 def test_a_kernel_that_cannot_hold_it_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     _, err = serve(monkeypatch, "--key", "a key of this test", version=0)
-    assert err == RISK + "warning: no Landlock in this kernel, so native code may do all that its user may.\n"
+    assert (
+        err
+        == RISK + "warning: neither Landlock nor seccomp in this kernel, so native code may do all that its user may.\n"
+    )
 
 
 def test_what_is_refused_at_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
