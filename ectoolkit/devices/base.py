@@ -256,7 +256,7 @@ class Device(ABC):
                     require_trust(deployment, self.name)
                 self._loaded = None  # where loading fails, nothing is: what was there may be gone
                 self._run = self._load(deployment)
-                self._loaded = deployment
+            self._loaded = deployment  # this very object, so that the next look is quick
 
     def run(self, deployment: Deployment, inputs: Inputs | None = None) -> RunResult:
         """Run a deployment, loading it first where needed.
@@ -335,8 +335,8 @@ class Device(ABC):
 
         def run() -> Mapping[str, float]:
             with self._one_at_a_time:
-                if self._loaded is not deployment:
-                    self.load(deployment)  # somebody else's thread has loaded another
+                if self._closing or self._loaded is not deployment:
+                    self.load(deployment)  # refuses where it is being closed; another thread may have loaded another
                 self._run(arrays)
                 return self._metrics
 
