@@ -185,12 +185,15 @@ class Device(ABC):
         return ""
 
     def check(self, deployment: Deployment) -> None:
-        """Ask, without opening or running anything, whether a deployment fits the device.
+        """Ask, without opening or running anything, whether the device would take a deployment.
 
         Raises:
-            DeviceError: the manifest alone shows that it does not; says what to do.
+            DeviceError: the manifest alone shows that it does not fit; says what to do.
+            UntrustedError: the device would run native code of unknown origin.
         """
         self._check(deployment)
+        if self.runs_native_code:
+            require_trust(deployment, self.name)
 
     def _close(self) -> None:
         """Let go of the device."""
