@@ -62,7 +62,7 @@ class DevicePanel(DeviceQuestions[DeviceRun]):
     number = 6
     title = "Device"
     attribute = "device"
-    #: whether the last run took the deployment that the flow built
+    #: whether the last good run took the deployment that the flow built
     _used_build = True
 
     @property
@@ -103,7 +103,6 @@ class DevicePanel(DeviceQuestions[DeviceRun]):
         **options: Any,
     ) -> DeviceRun:
         reference, found = self._reference(images), self._deployment(deployment)
-        self._used_build = deployment is None
         with open_device(device, **options) as opened:
             progress(0, 3, "load")
             opened.load(found)
@@ -114,6 +113,7 @@ class DevicePanel(DeviceQuestions[DeviceRun]):
         names = [tensor.name for tensor in found.manifest.outputs]
         diff = compare(result.outputs, reference.trace.outputs, names)
         progress(3, 3, "compare")
+        self._used_build = deployment is None  # last, for it tells of the result that is kept
         return DeviceRun(result, diff, latency, len(reference.names))
 
     @property
@@ -162,17 +162,22 @@ class DevicePanel(DeviceQuestions[DeviceRun]):
         return {self.result.run.device: self.result.run.outputs[0]}
 
     def save_report(self, path: str | os.PathLike[str]) -> Path:
-        """Write the last verdict as a certificate, ``.html`` or ``.json``, with the last times.
+        """Write the last verdict as a certificate, ``.html`` or ``.json``, with the last times where they are current.
 
         Raises:
-            StageError: nothing was judged yet.
+            StageError: nothing was judged yet, or the reference or the build ran again since.
             InputError: the name ends in neither.
         """
         verdict = self.found.get("judge")
         if verdict is None:
             raise StageError("there is no verdict to write; call flow.device.judge() first")
+        if self.outdated("judge"):
+            raise StageError(
+                "the verdict is older than the reference or the build, so it tells of other images or codes; call "
+                "flow.device.judge() again"
+            )
         times = self.found.get("benchmark")
-        if times is not None:
+        if times is not None and not self.outdated("benchmark"):
             facts = {f"{times.device}: {times.deployment} times": str(times.latency)}
             if times.notice:
                 facts[f"{times.device}: sensors and times"] = times.notice
