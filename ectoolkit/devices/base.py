@@ -261,13 +261,16 @@ class Device(ABC):
                 self._run = self._load(deployment)
             self._loaded = deployment  # this very object, so that the next look is quick
 
-    def run(self, deployment: Deployment, inputs: Inputs | None = None) -> RunResult:
+    def run(
+        self, deployment: Deployment, inputs: Inputs | None = None, *, progress: Progress | None = None
+    ) -> RunResult:
         """Run a deployment, loading it first where needed.
 
         Args:
             deployment: from `load_deployment` or `build`.
             inputs: float32 in the graph's layout (NCHW where 4-D), any multiple of the batch; the deployment's own
                 example where None.
+            progress: called before each run, its time not counted; may raise to cancel.
 
         Raises:
             InputError: the inputs do not fit.
@@ -277,15 +280,19 @@ class Device(ABC):
         with self._one_at_a_time:
             self.load(deployment)
             runs = [deployment.inputs()] if inputs is None else deployment.runs(inputs)
-            start = time.perf_counter()
-            results = [self._run(arrays) for arrays in runs]
-            elapsed = time.perf_counter() - start
+            results, elapsed_s = [], 0.0
+            for number, arrays in enumerate(runs):
+                if progress is not None:
+                    progress(number, len(runs), f"{self.name}: run {number + 1}")
+                start = time.perf_counter()
+                results.append(self._run(arrays))
+                elapsed_s += time.perf_counter() - start
             metrics = dict(self._metrics)
         outputs = [
             from_layout(np.concatenate(parts), tensor.layout)
             for tensor, parts in zip(deployment.manifest.outputs, zip(*results, strict=True), strict=True)
         ]
-        return RunResult(outputs, elapsed / len(runs), self.name, metrics)
+        return RunResult(outputs, elapsed_s / len(runs), self.name, metrics)
 
     def run_arrays(self, arrays: list[np.ndarray]) -> list[np.ndarray]:
         """Run what is loaded once, arrays in and out in the deployment's layouts, unchecked: for timing.

@@ -48,6 +48,11 @@ class DeviceRun:
     images: int = 0
 
 
+def _after(progress: Progress, before: int, total: int) -> Progress:
+    """Tells the steps of a part of the work as those of the whole, so many of which were before it."""
+    return lambda done, _, label: progress(before + done, total, label)
+
+
 class DevicePanel(DeviceQuestions[DeviceRun]):
     """Runs the reference's images on a device and compares.
 
@@ -103,16 +108,17 @@ class DevicePanel(DeviceQuestions[DeviceRun]):
         **options: Any,
     ) -> DeviceRun:
         reference, found = self._reference(images), self._deployment(deployment)
+        warmup, count = min(runs, 10), len(reference.inputs) // found.manifest.inputs[0].shape[0]
+        steps = 1 + count + warmup + runs
         with open_device(device, **options) as opened:
-            progress(0, 3, "load")
+            progress(0, steps, "load")
             opened.load(found)
-            progress(1, 3, "run")
-            result = opened.run(found, reference.inputs)
-            progress(2, 3, "time")
-            latency = opened.benchmark(found, runs=runs, warmup=min(runs, 10)).latency
+            result = opened.run(found, reference.inputs, progress=_after(progress, 1, steps))
+            timing = _after(progress, 1 + count, steps)
+            latency = opened.benchmark(found, runs=runs, warmup=warmup, progress=timing).latency
         names = [tensor.name for tensor in found.manifest.outputs]
         diff = compare(result.outputs, reference.trace.outputs, names)
-        progress(3, 3, "compare")
+        progress(steps, steps, "compare")
         self._used_build = deployment is None  # last, for it tells of the result that is kept
         return DeviceRun(result, diff, latency, len(reference.names))
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +16,7 @@ import ectoolkit as ect
 from ectoolkit.analysis.verdict import Standing
 from ectoolkit.core import trust as trust_module
 from ectoolkit.data.preprocess import IMAGENET
-from ectoolkit.errors import DeviceError, InputError, StageError, UntrustedError
+from ectoolkit.errors import Cancelled, DeviceError, InputError, StageError, UntrustedError
 from ectoolkit.testing.faults import draw
 from ectoolkit.testing.faulty_device import FaultyDevice, planted
 from ectoolkit.testing.networks import example_input, residual_graph
@@ -208,6 +210,33 @@ def test_a_report_tells_nothing_that_is_older_than_the_reference(flow: ect.Flow,
     assert not path.exists()
     flow.device.judge("interpreter")
     assert "latency over" not in flow.device.save_report(path).read_text(encoding="utf-8")
+
+
+def test_a_run_is_cancelled_between_its_images_and_its_timed_runs(flow: ect.Flow) -> None:
+    told: list[tuple[int, int, str]] = []
+
+    def at(label: str) -> Callable[[int, int, str], None]:
+        def watch(*step: Any) -> None:
+            told.append(step)
+            if step[2] == label:
+                flow.device.cancel()
+
+        return watch
+
+    flow.device.run("interpreter", 2, progress=at("nothing"))
+    images = [(1 + number, 8, f"interpreter: run {number + 1}") for number in range(3)]
+    timed = [(5, 8, "warm-up"), (6, 8, "warm-up"), (7, 8, "run"), (8, 8, "run")]
+    assert told == [(0, 8, "load"), *images, *timed, (8, 8, "compare")]
+    before = flow.device.result
+    for label, text in (
+        ("interpreter: run 1", "step 2 of 8 (interpreter: run 2)"),
+        ("run", "step 8 of 8 (run)"),
+    ):
+        with pytest.raises(Cancelled) as error:
+            flow.device.run("interpreter", 2, progress=at(label))
+        assert str(error.value) == f"Device was cancelled at {text}; nothing was changed"
+        assert flow.device.state == "cancelled"
+    assert flow.device.result is before
 
 
 def test_a_run_that_failed_says_nothing_of_the_last_good_one(flow: ect.Flow, deploy: Path) -> None:
