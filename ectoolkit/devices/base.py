@@ -333,7 +333,8 @@ class Device(ABC):
             runs: how many are timed, for each of `depths`.
             warmup: runs before each of them, not timed.
             depths: how many requests are in flight at a time, each with a thread of its own.
-            progress: called after each run, its time not counted in latencies; may raise to cancel.
+            progress: called after each run, or a few times a second where several are in flight; always by the calling
+                thread, its time not counted; may raise to cancel.
 
         Raises:
             DeviceError: there would be nothing to time, or a run failed.

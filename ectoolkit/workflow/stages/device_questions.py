@@ -153,7 +153,7 @@ class DeviceQuestions(Stage[Result]):
             runs: how many are timed.
             warmup: runs before, not timed.
             depths: requests in flight; one load for each.
-            progress: called after each run; may raise to cancel.
+            progress: as of `Device.benchmark`; may raise to cancel.
 
         Raises:
             StageError: a stage before this one has not run.
