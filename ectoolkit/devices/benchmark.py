@@ -202,6 +202,18 @@ class _Made:
     elapsed_s: float
 
 
+def require_runs(runs: int, warmup: int) -> None:
+    """Refuse numbers that leave nothing to time.
+
+    Raises:
+        DeviceError: no run to time, or less than no warmup.
+    """
+    if runs < 1 or warmup < 0:
+        raise DeviceError(
+            f"runs={runs}, warmup={warmup}: expected at least one run to time, and no less than no warmup"
+        )
+
+
 def measure(
     device: Device,
     deployment: Deployment,
@@ -220,10 +232,7 @@ def measure(
         run: runs its example once and gives what the device itself measured; from any thread.
         runs, warmup, depths, progress: as of `Device.benchmark`.
     """
-    if runs < 1 or warmup < 0:
-        raise DeviceError(
-            f"runs={runs}, warmup={warmup}: expected at least one run to time, and no less than no warmup"
-        )
+    require_runs(runs, warmup)
     if not depths or min(depths) < 1:
         raise DeviceError(f"depths={tuple(depths)}: expected one number of requests in flight or more, each at least 1")
     counter = _Counter(len(depths) * (runs + warmup), progress)
