@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
@@ -134,6 +135,9 @@ def test_your_own_model(tmp_path: Path) -> None:
     assert [len(part) for part in parts] == [300, 16, 50]
     assert len(set.union(*parts)) == 366, "a digit is in two parts"
     assert mine.exists()
+    captions = re.findall(r"<br>([^<]*)</figcaption>", found["images"][0].data["text/html"])
+    assert captions == sorted(captions)
+    assert set(captions) <= set("0123456789"), "a digit has no name"
     rows = [line.split() for line in text(found["kinds"]).splitlines()]
     assert [row[1] for row in rows if "float_layer_norm" in row] == ["norm"]
     assert text(found["diff"]).splitlines() == ["max abs diff: 0", "mean abs diff: 0", "correct ratio: 1"]
