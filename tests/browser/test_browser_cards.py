@@ -107,6 +107,18 @@ def test_six_stages_by_clicks(open_notebook: OpenNotebook) -> None:
     assert violations(notebook.page, ".ect-flow") == []
 
 
+def test_a_session_that_is_gone_says_so(open_notebook: OpenNotebook) -> None:
+    """Its cards are freed; in the page stays why.  A cell that ends in a stage would be kept by IPython's ``Out``."""
+    notebook = open_notebook([FLOW, "flow.quantize.run()\ndisplay(flow.quantize, flow)"])
+    card = notebook.card("quantize")
+    expect(card.locator(ROWS).first).to_be_visible()
+    expect(card.locator(".ect-node").first).to_be_visible()
+    notebook.lab.run("import gc\ndel flow\ngc.collect()")
+    expect(card.get_by_role("alert")).to_have_text("StageError: this session is gone; run the cell that makes it again")
+    expect(card.locator(".ect-table, .ect-explorer, button")).to_have_count(0)
+    assert violations(notebook.page, ".ect-card") == []
+
+
 def test_cancel_during_calibration(open_notebook: OpenNotebook) -> None:
     notebook = open_notebook([FLOW + GATE, "flow.quantize"])
     card = notebook.card("quantize")
