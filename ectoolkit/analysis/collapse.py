@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
+from ectoolkit._notices import warn
 from ectoolkit.analysis.measurement import Measurement, measure
 from ectoolkit.core import metrics
 from ectoolkit.core.metrics import agreement
@@ -55,7 +55,7 @@ def warn_of_collapse(
     layers = {name: sums.sqnr_db for name, sums in measurement.isolated.items() if name not in model.network.inputs}
     names = sorted(layers, key=layers.__getitem__)[:NAMED]
     worst = ", ".join(f"{name} ({layers[name]:.1f} dB)" for name in names)
-    warnings.warn(
+    warn(
         f"{model.network.name} does not survive this quantization: {found} on {measurement.images} images. Worst "
         f"layers, each quantized alone: {worst}. {_remedy(measurement, names)}",
         PrecisionWarning,
@@ -75,7 +75,7 @@ def warn_of_collapsed_outputs(
     sqnr_db = metrics.sqnr_db(reference, found)
     if sqnr_db >= least_sqnr_db:
         return False
-    warnings.warn(
+    warn(
         f"{name} does not survive this quantization: its result is at {sqnr_db:.1f} dB, expected {least_sqnr_db:g} dB "
         f"or more on {len(reference)} images. Quantize with door='export' to see what each layer costs",
         PrecisionWarning,

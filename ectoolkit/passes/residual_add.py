@@ -9,9 +9,9 @@ other operand can be the main one instead, swapping the two keeps the ReLU.
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import replace
 
+from ectoolkit._notices import warn
 from ectoolkit.core.graph import Graph, Node, Value
 from ectoolkit.core.ops.base import grid
 from ectoolkit.core.types import QuantParams
@@ -52,7 +52,7 @@ class FuseResidualAdd(Pass):
             nodes[producer.name] = replace(producer, attributes={**producer.attributes, "relu": False})
             values[producer.name] = as_accumulator(graph, producer)
         if lost_relus:
-            warnings.warn(
+            warn(
                 f"{graph.name}: the ReLU of {', '.join(lost_relus)} is dropped, because EdgeCortix's compiler fuses a "
                 "convolution that only an add uses into that add, before its ReLU. The reference does what the board "
                 "does. To keep the ReLU, use its result a second time or swap the add's operands, as "

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import warnings
-
 import numpy as np
 
+from ectoolkit._notices import warn
 from ectoolkit.errors import PrecisionWarning, QuantizationError
 from ectoolkit.frontends.exported import FloatNetwork
 
@@ -35,7 +34,7 @@ def check_weights(network: FloatNetwork) -> None:
             if empty > _FEW * len(layer.weight):
                 dead.append(f"{layer.name} ({empty} of {len(layer.weight)})")
     if dead:
-        warnings.warn(
+        warn(
             f"{network.name}: output channels without any weight in {', '.join(dead)}: they give their bias whatever "
             "the image. A pruned model is like that; else look at the checkpoint",
             PrecisionWarning,
@@ -50,7 +49,7 @@ def warn_of_few_images(name: str, images: int) -> None:
         PrecisionWarning: says what that costs.
     """
     if images == 1:
-        warnings.warn(
+        warn(
             f"{name} was calibrated with a single image, and its ranges fit that image: with EfficientNet-Lite0 that "
             "cost 3.4 dB at the outputs, and a third of the photos changed class. Give 32 or more that look like yours",
             PrecisionWarning,

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from typing import Any
 
+from ectoolkit._notices import warn
 from ectoolkit._optional import require
 from ectoolkit.errors import PrecisionWarning
 from ectoolkit.quantization.config import QuantConfig
@@ -45,7 +45,7 @@ def warn_of_lost_ceilings(name: str, layers: Sequence[str], config: QuantConfig,
     """
     if config.activation_bits == 8 or not layers:
         return
-    warnings.warn(
+    warn(
         f"{name}: with activation_bits={config.activation_bits} the ceiling of ReLU6 is lost in layers "
         f"{', '.join(layers)}: their ranges end at code 127, and values up to twice the ceiling use the codes to 255. "
         "Use activation_bits=8, where the last code is the ceiling",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable
@@ -17,16 +18,17 @@ class Latest:
     Args:
         name: of the thread.
         after: seconds a job waits, so that what the page is answered at once does not share the processor with it.
+        on_error: is told what a job raised, in the thread; the log is where nobody is.  Later jobs run all the same.
     """
 
-    def __init__(self, name: str, after: float = 0.0) -> None:
-        self._name, self._after = name, after
+    def __init__(self, name: str, after: float = 0.0, on_error: Callable[[Exception], object] | None = None) -> None:
+        self._name, self._after, self._on_error = name, after, on_error or _log
         self._lock = threading.Lock()
         self._waiting: Job | None = None
         self._thread: threading.Thread | None = None
 
     def submit(self, job: Job) -> None:
-        """Run a job next; it takes the place of one that waits, and handles its own errors."""
+        """Run a job next; it takes the place of one that waits."""
         with self._lock:
             self._waiting = job
             if self._thread is None:
@@ -54,4 +56,14 @@ class Latest:
             with self._lock:
                 job, self._waiting = self._waiting, None
             if job is not None:
-                job()
+                self._do(job)
+
+    def _do(self, job: Job) -> None:
+        try:
+            job()
+        except Exception as error:  # a thread that died would take no further job
+            self._on_error(error)
+
+
+def _log(error: Exception) -> None:
+    logging.getLogger(__name__).error("a job of a card failed", exc_info=error)

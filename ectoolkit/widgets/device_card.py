@@ -9,6 +9,7 @@ from typing import Any
 import ipywidgets
 
 from ectoolkit.errors import EctoolkitError, StageError
+from ectoolkit.widgets.closing import close_all
 from ectoolkit.widgets.device_answers import Answers
 from ectoolkit.widgets.forms import DeviceForm
 from ectoolkit.widgets.refresh import Refresher
@@ -46,7 +47,8 @@ class DeviceCard(StageCard):
     form: DeviceForm
 
     def __init__(self, stage: DevicePanel) -> None:
-        self.answers = Answers(selection_of(stage.flow))
+        selection = selection_of(stage.flow)
+        self.answers = Answers(selection)
         self.buttons: dict[str, ipywidgets.Button] = {}
         self.chain = ipywidgets.Dropdown(
             options=[("the device alone", ""), ("cpu, then the device", "cpu")],
@@ -62,14 +64,14 @@ class DeviceCard(StageCard):
         )
         self.report = ipywidgets.Text("verdict.html", description="report", layout={"width": "18em"})
         self.written = ipywidgets.HTML()
-        super().__init__(stage)
+        super().__init__(stage, selection)
         self.refresher = Refresher(self._read_health)
         self.form.list.on_seen = self.refresher.seen
 
     def _layout(self, stage: Stage[Any]) -> ipywidgets.VBox:
         view = super()._layout(stage)
         self.run_button.description, self.run_button.layout.width = "Run and compare", "13em"
-        head, _, actions, *rest = view.children
+        head, fields_row, actions, *rest = view.children
         names = {
             "preflight": ("Preflight", "check", "Look for what would go wrong; nothing is run"),
             "benchmark": ("Benchmark", "clock-o", "Time each run, and read the sensors meanwhile"),
@@ -89,6 +91,9 @@ class DeviceCard(StageCard):
         view.children = (
             head, self.form.list, settings, buttons, progress, *rest, *self.answers.widgets(mapping), export,
         )  # fmt: skip
+        for unused in (fields_row, actions):  # what was in them stands elsewhere now
+            unused.children = ()
+            close_all(unused)
         return view
 
     def _button(self, name: str, label: str, icon: str, tooltip: str) -> ipywidgets.Button:
@@ -159,17 +164,17 @@ class DeviceCard(StageCard):
             self._offer(stage)
 
     def _offer(self, stage: DevicePanel) -> None:
-        self.form.offer(stage)
-        self.answers.offer(stage)
-        self.answers.show(stage)
+        try:
+            self.form.offer(stage)
+            self.answers.offer(stage)
+            self.answers.show(stage)
+        except EctoolkitError as error:  # pandas is missing, for one
+            self._show_error(error)
 
     def _refresh_result(self, stage: Stage[Any]) -> None:
         super()._refresh_result(stage)
         assert isinstance(stage, DevicePanel)
-        try:
-            self._offer(stage)
-        except EctoolkitError as error:  # pandas is missing, for one
-            self._show_error(error)
+        self._offer(stage)
 
     def _read_health(self) -> None:
         stage = self._stage()
@@ -177,6 +182,6 @@ class DeviceCard(StageCard):
             self.form.list.show(stage.health)
 
     def close(self) -> None:
-        """Stop reading sensors, and let go of the page."""
+        """Stop reading sensors too."""
         self.refresher.close()
-        self.view.close()
+        super().close()

@@ -5,7 +5,6 @@ All parts follow one `Selection`.  Whatever is done here is one call that a scri
 
 from __future__ import annotations
 
-import warnings
 import weakref
 from collections.abc import Callable, Mapping
 from html import escape
@@ -14,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 import ipywidgets
 import numpy as np
 
+from ectoolkit._notices import hearing
 from ectoolkit.analysis.columns import describe
 from ectoolkit.analysis.error_maps import image_errors
 from ectoolkit.analysis.measurement import Measurement
-from ectoolkit.errors import EctoolkitError, EctoolkitWarning, StageError
+from ectoolkit.errors import EctoolkitError, StageError
 from ectoolkit.quantization.exported import ExportedModel
 from ectoolkit.widgets.background import Latest
 from ectoolkit.widgets.layer_settings import LayerSettings
@@ -74,8 +74,9 @@ class QuantizeExplorer:
     def __init__(self, stage: QuantizeStage, selection: Selection) -> None:
         self._stage = weakref.ref(stage)
         self._generation = -1
-        self._shown_measurement: Measurement | None = None
-        self._changes, self._looks = Latest("ect-tune"), Latest("ect-look", after=0.1)
+        self._shown_measurement: weakref.ref[Measurement] | None = None
+        self._changes = Latest("ect-tune", on_error=self._tell_error)
+        self._looks = Latest("ect-look", after=0.1, on_error=self._tell_error)
         self.selection = selection
         self.histogram = HistogramView(preview=self._preview, apply=self._clip, selection=selection)
         self.channels = HeatMap(selection=selection, column_title="channel", column_chooses="channel")
@@ -142,14 +143,9 @@ class QuantizeExplorer:
     def _work(self, work: Callable[[QuantizeStage], object]) -> None:
         shown = ""
         try:
-            with warnings.catch_warnings(record=True) as heard:
-                warnings.simplefilter("always")
+            with hearing() as heard:
                 work(self._session())
-            for one in heard:
-                if issubclass(one.category, EctoolkitWarning):
-                    shown += f'<div role="status">⚠ {escape(str(one.message))}</div>'
-                else:  # somebody else's: where warnings go
-                    warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
+            shown = "".join(f'<div role="status">⚠ {escape(str(one))}</div>' for one in heard)
         except Exception as error:  # shown, and the controls come back
             shown = error_html(error)
         self._say(shown)
@@ -163,6 +159,9 @@ class QuantizeExplorer:
         self.bar.enable(
             not busy and stage is not None and stage.can_undo, not busy and stage is not None and stage.can_redo
         )
+
+    def _tell_error(self, error: Exception) -> None:
+        self._say(error_html(error))
 
     def _say(self, html: str) -> None:
         self.message.value = html
@@ -270,9 +269,9 @@ class QuantizeExplorer:
         measured = stage.measure()
         table = image_errors(measured)
         self._colour_by_image(stage, table)
-        if measured is self._shown_measurement:
+        if self._shown_measurement is not None and measured is self._shown_measurement():
             return
-        self._shown_measurement = measured
+        self._shown_measurement = weakref.ref(measured)
         self.images.show(
             table.drop(columns="layer").to_numpy().T,
             "SQNR of every layer for every image looked at",

@@ -12,16 +12,18 @@ from typing import Any
 import ipywidgets
 
 from ectoolkit.errors import EctoolkitError, StageError
+from ectoolkit.widgets.closing import close_all
 from ectoolkit.widgets.details import detail_of
 from ectoolkit.widgets.forms import form_of
 from ectoolkit.widgets.parts import LayerTable
 from ectoolkit.widgets.parts.keys import Keys
-from ectoolkit.widgets.selection import selection_of
+from ectoolkit.widgets.selection import Selection, selection_of
 from ectoolkit.workflow import Stage, StageEvent, StageState
 from ectoolkit.workflow.html import ICONS, error_html
 
 #: seconds between two messages about progress
 INTERVAL = 0.1
+_GONE = "this session is gone; run the cell that makes it again"
 _INTERRUPT = "a cell runs this step; interrupt the kernel to stop it"
 _ROW = {"flex_flow": "row wrap", "align_items": "center"}
 
@@ -40,7 +42,7 @@ class StageCard:
         run_button, cancel_button, bar, label, head, summary, error, table: what the view is made of.
     """
 
-    def __init__(self, stage: Stage[Any]) -> None:
+    def __init__(self, stage: Stage[Any], selection: Selection | None = None) -> None:
         self._stage = weakref.ref(stage)
         self._generation = -1  # of the result that is shown
         self._summary, self._stopping = "", False
@@ -53,7 +55,7 @@ class StageCard:
         )
         self.cancel_button = ipywidgets.Button(description="Cancel", icon="stop", disabled=True)
         self.bar = ipywidgets.IntProgress(0, 0, 1)
-        self.selection = selection_of(stage.flow)
+        self.selection = selection or selection_of(stage.flow)
         self.table = LayerTable(selection=self.selection)
         self.detail = detail_of(stage, self.selection)
         self.view = self._layout(stage)
@@ -64,17 +66,18 @@ class StageCard:
             if other is not stage:
                 other.observe(self._follow_other)
         self._refresh(stage)
+        weakref.finalize(stage, self.close).atexit = False
 
     def _layout(self, stage: Stage[Any]) -> ipywidgets.VBox:
         for button in (self.run_button, self.cancel_button):
             button.layout.width = "6.5em"
         self.bar.layout = {"width": "14em", "margin": "2px 8px"}
-        settings = ipywidgets.HBox(self.form.widgets, layout=_ROW)
+        settings = [ipywidgets.HBox(self.form.widgets, layout=_ROW)] if self.form.widgets else []
         actions = ipywidgets.HBox([self.run_button, self.cancel_button, self.bar, self.label], layout=_ROW)
-        parts = [self.head, settings, actions, self.summary, self.error, self.table, Keys()]
+        parts = [self.head, *settings, actions, self.summary, self.error, self.table, Keys()]
         if self.detail is not None:
             parts.insert(-1, self.detail.view)
-        view = ipywidgets.VBox(parts if self.form.widgets else [part for part in parts if part is not settings])
+        view = ipywidgets.VBox(parts)
         for widget, name in (
             (view, "ect-card"),
             (view, f"ect-{stage.attribute}"),
@@ -97,7 +100,7 @@ class StageCard:
     def _launch(self, act: Callable[[Any], Any]) -> None:
         stage = self._stage()
         if stage is None:
-            self._show_error(StageError("this session is gone; run the cell that makes it again"))
+            self._show_error(StageError(_GONE))
             return
         self.run_button.disabled = True  # until the stage's own event says the same
         self._worker = threading.Thread(
@@ -205,5 +208,14 @@ class StageCard:
         self.error.value = error_html(error) if error is not None else ""
         self.error.layout.display = "" if self.error.value else "none"
 
+    def close(self) -> None:
+        """Free all that the card shows; what stays in the page says that the session is gone."""
+        kept = (self.head, self.error)
+        closed = [widget for widget in self.view.children if widget not in kept]
+        self._show_error(StageError(_GONE))
+        self.view.children = kept
+        for widget in closed:
+            close_all(widget)
+
     def __repr__(self) -> str:
-        return f"StageCard({self._stage()!r})"
+        return f"{type(self).__name__}({self._stage()!r})"

@@ -1,6 +1,6 @@
 """The device stage's answers as static HTML: what a saved notebook keeps of the panel.
 
-No colours of text or ground are set, so that it reads on light and dark pages.
+No colours of text are set, so that it reads on light and dark pages.
 """
 
 from __future__ import annotations
@@ -13,12 +13,13 @@ import numpy as np
 from ectoolkit.analysis.verdict.ladder import ladder_html, location_html
 from ectoolkit.data.thumbnails import SHOWN, thumbnail
 from ectoolkit.errors import EctoolkitError, StageError
+from ectoolkit.workflow.pictures import svg_image
 
 if TYPE_CHECKING:
     from ectoolkit.devices import Benchmark
     from ectoolkit.workflow.stages.device import DevicePanel
 
-_WIDTH, _HEIGHT, _MARGIN = 560, 90, 6
+_WIDTH, _HEIGHT, _ROOM = 560, 90, 6
 #: of the best classes, in the static picture
 _CLASSES = 3
 
@@ -58,15 +59,12 @@ def strip_svg(name: str, unit: str, values: np.ndarray) -> str:
         return f"<p>{escape(name)}: not known</p>"
     low, high = float(known.min()), float(known.max())
     caption = f"{name}: median {np.median(known):.4g} {unit}, from {low:.4g} to {high:.4g}, {known.size} samples"
-    across = np.linspace(_MARGIN, _WIDTH - _MARGIN, len(values))
-    up = _HEIGHT - _MARGIN - (values - low) / ((high - low) or 1.0) * (_HEIGHT - 2 * _MARGIN)
+    across = np.linspace(_ROOM, _WIDTH - _ROOM, len(values))
+    up = _HEIGHT - _ROOM - (values - low) / ((high - low) or 1.0) * (_HEIGHT - 2 * _ROOM)
     dots = "".join(f"M{x:.1f} {y:.1f}h0" for x, y in zip(across, up, strict=True) if np.isfinite(y))
-    box = f'viewBox="0 0 {_WIDTH} {_HEIGHT}" style="width:100%;max-width:{_WIDTH}px"'
-    return (
-        f'<figure style="margin:.3em 0"><svg role="img" aria-label="{escape(caption)}" {box}>'
-        f'<path d="{dots}" stroke="currentColor" stroke-width="4" '
-        f'stroke-linecap="round" fill="none"/></svg><figcaption>{escape(caption)}</figcaption></figure>'
-    )
+    path = f'<path d="{dots}" stroke="currentColor" stroke-width="4" stroke-linecap="round" fill="none"/>'
+    image = svg_image(_WIDTH, _HEIGHT, caption, [path])
+    return f'<figure style="margin:.3em 0">{image}<figcaption>{escape(caption)}</figcaption></figure>'
 
 
 def pictures(panel: DevicePanel) -> list[str]:

@@ -5,13 +5,13 @@ Only for models that bring their preprocessing; of another module nobody knows w
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ectoolkit._notices import warn
 from ectoolkit.errors import PrecisionWarning
 from ectoolkit.quantization.calibration import batches
 
@@ -41,7 +41,7 @@ def warn_of_odd_images(
     images = np.concatenate(_first(calibration))
     for doubt in (_size(images, preprocess), _range(images, preprocess)):
         if doubt:
-            warnings.warn(
+            warn(
                 f"{name}: {doubt}. Give photos without preprocessing (ect.image_folder(folder) gets the model's own), "
                 "or preprocess them with model.preprocess",
                 PrecisionWarning,

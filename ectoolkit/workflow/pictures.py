@@ -1,7 +1,12 @@
-"""Pictures that stand in static HTML: SVG without script, in the text's colour, so that they read in light and dark."""
+"""Pictures that stand in static HTML: images that need no script.
+
+A notebook that nobody trusts loses every tag of an inline SVG and keeps its words, so each is a file inside an address.
+Such a file knows no theme: it brings a light ground, as a figure does, and reads on light and dark pages.
+"""
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Sequence
 from html import escape
 
@@ -14,6 +19,9 @@ from ectoolkit.analysis.layouts import GraphLayout
 _CELL, _BOX = (74, 44), (64, 26)
 _WARN, _ACCENT = "#e67e00", "#1976d2"
 _PLOT = (560, 130)
+_GROUND, _INK = "#fafafa", "#222222"
+#: pixels around a picture
+_MARGIN = 6
 
 
 def graph_svg(layout: GraphLayout, values: Sequence[float | None], better: str, unit: str = "") -> str:
@@ -24,21 +32,25 @@ def graph_svg(layout: GraphLayout, values: Sequence[float | None], better: str, 
         values: one for each of its names; None or NaN for no value.
         better: as in `ectoolkit.analysis.columns.Column`.
         unit: of the values.
+
+    Returns:
+        What `svg_image` gives.
     """
     ends, middles = extent(values, better), layout.places * np.array(_CELL)
     parts = [_edge(middles[source], middles[target]) for source, target in layout.edges]
-    for name, op, (x, y), value in zip(layout.names, layout.ops, middles, values, strict=True):
+    for op, (x, y), value in zip(layout.ops, middles, values, strict=True):
         share = strength(value, ends)
         text = "" if share is None else f"{value:.3g}"
         parts.append(
-            f'<g transform="translate({x:.0f} {y:.0f})"><title>{escape(name)} {text} {escape(unit)}</title>'
+            f'<g transform="translate({x:.0f} {y:.0f})">'
             f'<rect x="-32" y="-13" width="64" height="26" rx="4" fill="{_WARN if better else _ACCENT}" '
             f'fill-opacity="{0.6 * (share or 0):.2f}" stroke="currentColor" stroke-opacity=".7"/>'
             f'<text y="-2" text-anchor="middle">{escape(op[:10])}</text>'
             f'<text y="9" text-anchor="middle" font-size="9">{text}</text></g>'
         )
     width, height = layout.size[0] * _CELL[0], layout.size[1] * _CELL[1]
-    return _svg(width, height, "the layers as a graph", parts)
+    marked = f", with a number{f' in {unit}' if unit else ''} for each; the table has them by name"
+    return svg_image(width, height, f"{len(layout.names)} layers as a graph{marked}", parts)
 
 
 def _edge(start: np.ndarray, end: np.ndarray) -> str:
@@ -80,13 +92,26 @@ def histogram_svg(histogram: Histogram) -> str:
             if anchor != "middle" or 0.1 * width < place(0.0) < 0.9 * width
         ),
     ]
-    picture = _svg(width, height + 16, f"distribution of {histogram.layer}", parts)
+    picture = svg_image(width, height + 16, f"distribution of {histogram.layer}", parts)
     how = f", range {histogram.method}" if histogram.method else ""
     return f"<div>{escape(histogram.layer)}: {histogram.of}{escape(how)}, {low:.4g} to {high:.4g}</div>{picture}"
 
 
-def _svg(width: float, height: float, label: str, parts: Sequence[str]) -> str:
-    return (
-        f'<svg role="img" aria-label="{escape(label)}" viewBox="0 0 {width:.0f} {height:.0f}" fill="currentColor" '
-        f'font-size="10" font-family="sans-serif" style="max-width:{width:.0f}px;width:100%">{"".join(parts)}</svg>'
+def svg_image(width: float, height: float, label: str, parts: Sequence[str]) -> str:
+    """SVG elements as an ``<img>``.
+
+    Args:
+        width, height: of what the elements fill, pixels from 0.
+        label: what it shows, for who does not see it.
+        parts: the elements; ``currentColor`` is the ink.
+    """
+    wide, high = width + 2 * _MARGIN, height + 2 * _MARGIN
+    svg = (
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{wide:.0f}" height="{high:.0f}" '
+        f'viewBox="{-_MARGIN} {-_MARGIN} {wide:.0f} {high:.0f}" color="{_INK}" fill="currentColor" '
+        'font-size="10" font-family="sans-serif">'
+        f'<rect x="{-_MARGIN}" y="{-_MARGIN}" width="100%" height="100%" rx="4" fill="{_GROUND}"/>'
+        f"{''.join(parts)}</svg>"
     )
+    address = f"data:image/svg+xml;base64,{b64encode(svg.encode()).decode()}"
+    return f'<img alt="{escape(label)}" width="{wide:.0f}" style="max-width:100%" src="{address}">'

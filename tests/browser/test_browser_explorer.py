@@ -60,7 +60,12 @@ def test_graph_table_histogram_and_handle(open_notebook: OpenNotebook, theme: st
     handle = card.get_by_role("slider", name="largest value with a code")
     at_first = handle.get_attribute("aria-valuenow")
     drag(page, handle, -120)
-    expect(card.locator(".ect-costs [data-cost=clipped]")).not_to_contain_text(" 0 % above")
+    low = card.get_by_role("slider", name="smallest value with a code").get_attribute("aria-valuenow")
+    found = f"flow.quantize.preview({LAYER!r}, clip=({low}, {handle.get_attribute('aria-valuenow')}))"
+    share = notebook.lab.value(f"float({found}.clipped_high)")
+    assert 0 < share < 1
+    told = page.evaluate("(share) => `${(100 * share).toPrecision(2)} % above`", share)
+    expect(card.locator(".ect-costs [data-cost=clipped]")).to_contain_text(told)
     assert notebook.lab.value("flow.quantize.can_undo") is False
     page.mouse.up()
     expect(shown).not_to_have_text(before)
@@ -83,3 +88,54 @@ def test_graph_table_histogram_and_handle(open_notebook: OpenNotebook, theme: st
     page.keyboard.press("Shift+ArrowLeft")
     page.keyboard.press("Enter")
     expect(shown).not_to_have_text(before)
+
+
+def test_keys_during_a_drag_and_in_the_strip(open_notebook: OpenNotebook) -> None:
+    """What a key let go or took back stays so, whatever the pointer does after it; the strip keeps its focus."""
+    notebook = open_notebook([FLOW, "flow.quantize"])
+    card, page = notebook.card("quantize"), notebook.page
+    card.locator(f'.ect-node[data-layer="{LAYER}"]').click()
+    expect(card.locator(".ect-histogram-title")).to_contain_text(f"{LAYER}: activation")
+    notebook.lab.run("from ectoolkit.widgets.cards import card_of; explorer = card_of(flow.quantize).detail")
+    handle = card.get_by_role("slider", name="largest value with a code")
+    at_first = handle.get_attribute("aria-valuenow") or ""
+
+    # taken back: neither the message that waited nor the pointer, which is still down, brings the drag back
+    drag(page, handle, -90)
+    page.keyboard.press("Escape")
+    place = page.evaluate("() => [...document.querySelectorAll('.ect-grab')].at(-1).getBoundingClientRect().x")
+    page.mouse.move(place - 40, 400, steps=4)
+    page.mouse.up()
+    page.wait_for_timeout(200)
+    expect(handle).to_have_attribute("aria-valuenow", at_first)
+    assert notebook.lab.value("(explorer.histogram.ends[1], flow.quantize.can_undo)") == (float(at_first), False)
+
+    # applied by a key: the release of the pointer does not take it back
+    drag(page, handle, -90)
+    page.keyboard.press("Enter")
+    page.mouse.up()
+    expect(card.locator(".ect-log")).to_contain_text("1 change")
+    expect(card.locator(".ect-costs")).not_to_contain_text("applying")
+    applied = notebook.lab.value("flow.quantize.histogram('2').range[1]")
+    assert applied < float(at_first)
+    expect(handle).to_have_attribute("aria-valuenow", str(applied))
+
+    strip = card.get_by_role("slider", name="channel", exact=True)
+    strip.focus()
+    for channel in ("0", "1", "2"):
+        page.keyboard.press("ArrowDown")
+        expect(strip).to_have_attribute("aria-valuenow", channel)
+        expect(strip).to_be_focused()
+    page.keyboard.press("ArrowUp")
+    expect(strip).to_have_attribute("aria-valuenow", "1")
+    assert notebook.lab.value("explorer.selection.channel") == 1
+
+    # what is typed in a part stays there, but saving works
+    cells = page.locator(".jp-Notebook .jp-Cell")
+    for key in ("d", "d", "Control+s"):
+        page.keyboard.press(key)
+    page.wait_for_function("() => !window.jupyterapp.shell.currentWidget.context.model.dirty")
+    for key in ("d", "d"):
+        page.keyboard.press(key)
+    expect(strip).to_be_focused()
+    expect(cells).to_have_count(2)

@@ -87,6 +87,8 @@ def static(path: Path) -> tuple[int, int]:
     outputs = [part for cell in found.cells if cell.cell_type == "code" for part in cell.outputs]
     html = "".join("".join(part.get("data", {}).get("text/html", "")) for part in outputs)
     pictures = sum("image/png" in part.get("data", {}) and "text/html" not in part.data for part in outputs)
+    assert "<svg" not in html  # JupyterLab drops it where the notebook is not trusted, and no count would show that
+    assert "data:image/svg+xml;base64," in html
     return html.count("<table"), html.count("<img") + pictures
 
 

@@ -61,6 +61,36 @@ def test_sort_filter_choose(open_notebook: OpenNotebook, theme: str) -> None:
     expect(chosen).to_be_in_viewport()
 
 
+#: where the first cells stand, from the left of what scrolls, and how many cells the browser would paint by themselves
+ASIDE = """(scroll, left) => new Promise((answer) => {
+    scroll.scrollLeft = left;
+    requestAnimationFrame(() => requestAnimationFrame(() => {
+        const edge = scroll.getBoundingClientRect().left + scroll.clientLeft;
+        const all = [...scroll.querySelectorAll('th, td')];
+        const own = (style) => style.position === 'sticky' || style.overflowX !== 'visible';
+        const x = (cell) => Math.round(cell.getBoundingClientRect().left - edge);
+        answer({
+            scrolled: scroll.scrollLeft > 0,
+            first: [...new Set([...scroll.querySelectorAll('th:first-child, tr[data-place] td:first-child')].map(x))],
+            own: all.filter((cell) => own(getComputedStyle(cell))).length,
+        });
+    }));
+})"""
+
+
+def test_first_column_stays_and_cells_are_no_layers(open_notebook: OpenNotebook) -> None:
+    """A cell that clips or sticks costs every frame, and a table has hundreds."""
+    notebook = open_notebook([TABLE])
+    notebook.page.set_viewport_size({"width": 560, "height": 900})
+    scroll = notebook.output(0).locator(".ect-table-scroll")
+    expect(scroll.locator(ROWS).first).to_be_visible()
+    assert scroll.evaluate(ASIDE, 0) == {"scrolled": False, "first": [0], "own": 0}
+    aside = scroll.evaluate(ASIDE, 80)
+    assert (aside["scrolled"], aside["first"]) == (True, [0])
+    assert 10 < aside["own"] < 60
+    assert scroll.evaluate(ASIDE, 0)["own"] == 0
+
+
 def test_violations_are_found(open_notebook: OpenNotebook) -> None:
     """A button without a name, planted in the table."""
     notebook = open_notebook([TABLE])

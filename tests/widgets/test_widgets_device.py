@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+import re
 import threading
 import time
 import weakref
@@ -233,6 +234,22 @@ def test_old_answers_say_that_they_are_old(panel: DeviceCard) -> None:
     assert list(panel.form.fields["images"].options) == [("all of the reference", 0), ("1", 1)]
 
 
+def test_the_card_has_one_selection(panel: DeviceCard) -> None:
+    panel.answers.photos.image = 1
+    assert (panel.selection.image, panel.answers.map.channels.image) == (1, 1)
+    panel.table.layer = "stem"
+    assert panel.answers.layer.value == "stem"
+
+
+def test_an_error_of_another_stages_run_is_shown(panel: DeviceCard, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(stage: object) -> None:
+        raise StageError("no pandas here")
+
+    monkeypatch.setattr(panel.answers, "offer", refuse)
+    panel.flow.interpret.run(next(iter(example_input(GRAPH, batch=2).values())))  # type: ignore[attr-defined]
+    assert "<b>StageError</b>: no pandas here" in panel.error.value
+
+
 def test_results_of_other_images_leave_the_photos(panel: DeviceCard) -> None:
     panel.form.list.value = "interpreter"
     panel.start()
@@ -352,4 +369,7 @@ def test_a_saved_notebook_keeps_the_answers(panel: DeviceCard, fault: Fault, ker
         assert words in page
     assert "power: median 20 W" in page
     assert page.count("data:image/jpeg;base64,") >= 4
+    strips = re.findall(r'<figure style="margin:.3em 0"><img alt="(\w+): median [^"]*" [^>]*src="data:image/svg', page)
+    assert strips == ["latency", "power"]
+    assert "<svg" not in bundle["text/html"]  # which JupyterLab drops where it does not trust the notebook
     assert "invented: this device is a program with a planted fault" in page

@@ -10,9 +10,11 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
+from ipywidgets.widgets.widget import _instances
 from plain_numpy import IMAGES, Small
 
 import ectoolkit as ect
+from ectoolkit._notices import hearing, warn
 from ectoolkit.errors import PrecisionWarning
 from ectoolkit.widgets.background import Latest
 from ectoolkit.widgets.cards import card_of
@@ -227,6 +229,73 @@ def test_the_explorer_does_not_keep_its_session(make: Callable[[], ect.Flow]) ->
     explorer.undo()
     explorer.wait(30)
     assert "this session is gone; run the cell that makes it again" in explorer.message.value
+
+
+def test_a_session_that_is_gone_frees_what_its_cards_hold(make: Callable[[], ect.Flow]) -> None:
+    """ipywidgets keeps every widget that nobody closes, and with it what its handlers reach."""
+    before = set(_instances)
+    flow = make()
+    flow.quantize.run()
+    card_of(flow)
+    choose(flow, "second", image=1)
+    held = [weakref.ref(one) for one in (flow.quantize.measure(), card_of(flow.quantize), card_of(flow.device))]
+    view = card_of(flow.quantize).view
+    made = len(set(_instances) - before)
+    del flow
+    gc.collect()
+    gc.collect()  # what the first one's finalizers let go of
+    assert [one() for one in held] == [None, None, None]
+    left = [_instances[name] for name in set(_instances) - before]
+    assert {type(one).__name__ for one in left} == {"Accordion", "VBox", "HTML", "HTMLStyle", "Layout"}
+    assert len(left) < 60 < 400 < made
+    assert "this session is gone; run the cell that makes it again" in view.children[1].value
+
+
+def test_an_unexpected_error_is_shown_and_later_choices_are_followed(
+    session: ect.Flow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    explorer = choose(session, "first")
+    with monkeypatch.context() as broken:
+        broken.setattr(session.quantize, "channels", lambda layer: {}["nothing"])
+        choose(session, "second")
+    assert "<b>KeyError</b>: &#x27;nothing&#x27;" in explorer.message.value
+    assert explorer.channels.caption == "channels of first"
+    choose(session, "first")
+    choose(session, "second")
+    assert explorer.channels.caption == "channels of second"
+
+
+def test_a_job_that_fails_does_not_end_the_others(caplog: pytest.LogCaptureFixture) -> None:
+    heard: list[Exception] = []
+    done: list[int] = []
+    for latest in (Latest("test", on_error=heard.append), Latest("test")):
+        latest.submit(lambda: 1 // 0)
+        latest.wait(10)
+        latest.submit(lambda: done.append(1))
+        latest.wait(10)
+    assert [type(error) for error in heard] == [ZeroDivisionError]
+    assert done == [1, 1]
+    assert [record.message for record in caplog.records] == ["a job of a card failed"]
+
+
+def test_warnings_are_heard_by_their_thread_alone() -> None:
+    other: list[list[Warning]] = []
+
+    def listen() -> None:
+        with hearing() as heard:
+            warn("theirs", PrecisionWarning)
+            gate.wait(10)
+        other.append(heard)
+
+    gate = threading.Event()
+    thread = threading.Thread(target=listen)
+    thread.start()
+    with pytest.warns(PrecisionWarning, match="^mine$") as seen:
+        warn("mine", PrecisionWarning)
+    gate.set()
+    thread.join(10)
+    assert [str(one) for one in other[0]] == ["theirs"]
+    assert seen[0].filename == __file__
 
 
 def test_of_many_looks_the_last_counts() -> None:

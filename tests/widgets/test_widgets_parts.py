@@ -26,7 +26,8 @@ def calibrated() -> Calibrated:
 
 def test_a_layer_chosen_in_one_part_is_chosen_in_all() -> None:
     selection = Selection()
-    table, graph, heat = (kind(selection=selection) for kind in (LayerTable, LayerGraph, HeatMap))
+    table, graph = LayerTable(selection=selection), LayerGraph(selection=selection)
+    heat = HeatMap(selection=selection, row_chooses="image", column_chooses="layer")
     table.layer = "second"
     assert selection.layer == graph.layer == heat.layer == "second"
     heat.image = 3
@@ -161,6 +162,13 @@ def test_a_heat_map_shades_rows_by_themselves() -> None:
     assert repr(heat) == "HeatMap('both', 2×2)"
     heat.clear()
     assert (heat.data, heat.shape) == (b"", [0, 0])
+
+
+def test_a_heat_map_follows_what_its_axes_choose() -> None:
+    selection = Selection()
+    heat = HeatMap(selection=selection, row_chooses="image")
+    selection.layer, selection.image = "fc", 3
+    assert (heat.image, heat.layer) == (3, "")
 
 
 def test_state_that_is_sent_is_json_and_bytes(calibrated: Calibrated) -> None:

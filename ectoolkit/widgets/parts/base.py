@@ -57,7 +57,11 @@ class Part(anywidget.AnyWidget):
         super().__init__(**traits)
         self.selection = selection
         if selection is not None:
-            self._links = tuple(traitlets.link((selection, name), (self, name)) for name in self.follows)
+            self._links = tuple(traitlets.link((selection, name), (self, name)) for name in self._followed())
+
+    def _followed(self) -> tuple[str, ...]:
+        """Of `follows`, what this one needs: each is a message to the page for every choice."""
+        return self.follows
 
     def close(self) -> None:
         """Let go of the selection and of the page."""

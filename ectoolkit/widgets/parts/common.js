@@ -19,11 +19,17 @@ function svg(tag, attributes = {}, content = "") {
 }
 
 // The part's outermost element, put into el.  Keys pressed in it do not reach JupyterLab's command mode, where "d d"
-// deletes a cell.
+// deletes a cell; saving and the like still work.  JupyterLab looks at the attribute after the listeners here or, before
+// 4.1, ahead of them: then it is what the press of Control left.
 function root(el, name, label = "") {
   const box = make("div", { class: `ect-part ${name}`, "data-lm-suppress-shortcuts": "true" });
   if (label) { box.setAttribute("role", "group"); box.setAttribute("aria-label", label); }
-  box.addEventListener("keydown", (event) => event.stopPropagation());
+  const guard = (event) => {
+    if (event.ctrlKey || event.metaKey) box.removeAttribute("data-lm-suppress-shortcuts");
+    else box.setAttribute("data-lm-suppress-shortcuts", "true");
+  };
+  for (const kind of ["keydown", "keyup"]) box.addEventListener(kind, guard, true);
+  box.addEventListener("keydown", (event) => { if (!event.ctrlKey && !event.metaKey) event.stopPropagation(); });
   el.append(box);
   return box;
 }
@@ -71,14 +77,17 @@ function numberText(value) {
   return Math.abs(number) < 1e-3 ? number.toExponential(2) : String(Number(number.toPrecision(4)));
 }
 
-// Call at most once in so many milliseconds, the last time always with the latest arguments.
+// Call at most once in so many milliseconds, the last time always with the latest arguments, unless `cancel` of what is
+// returned comes before.
 function throttle(call, milliseconds) {
   let timer = null, waiting = null, last = -Infinity;
   const run = () => { timer = null; last = performance.now(); call(...waiting); };
-  return (...given) => {
+  const later = (...given) => {
     waiting = given;
     if (timer === null) timer = setTimeout(run, Math.max(0, last + milliseconds - performance.now()));
   };
+  later.cancel = () => { clearTimeout(timer); timer = null; };
+  return later;
 }
 
 // How strongly a value is marked, 0 to 1, and as what: the bad end of [low, high, better], or a large size.

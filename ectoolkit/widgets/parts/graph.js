@@ -70,13 +70,15 @@ function render({ model, el }) {
   }
 
   function node(name, op, [x, y], index) {
-    const group = svg("g", { class: "ect-node", role: "option", id: `${id}-${index}`, transform: `translate(${x} ${y})`, "data-layer": name });
+    const group = svg("g", { class: "ect-node", role: "option", id: `${id}-${index}`, "data-layer": name });
     const short = op.length > 10 ? `${op.slice(0, 9)}…` : op;
+    // in places of the plane: a transform each would make each box a layer of its own to the browser
+    const area = { x: x - BOX[0] / 2, y: y - BOX[1] / 2, width: BOX[0], height: BOX[1], rx: 4 };
     group.append(
-      svg("rect", { class: "ect-ground", x: -BOX[0] / 2, y: -BOX[1] / 2, width: BOX[0], height: BOX[1], rx: 4 }),
-      svg("rect", { class: "ect-fill", x: -BOX[0] / 2, y: -BOX[1] / 2, width: BOX[0], height: BOX[1], rx: 4 }),
-      svg("text", { y: -2, "text-anchor": "middle" }, short),
-      svg("text", { class: "ect-value", y: 9, "text-anchor": "middle" }),
+      svg("rect", { class: "ect-ground", ...area }),
+      svg("rect", { class: "ect-fill", ...area }),
+      svg("text", { x, y: y - 2, "text-anchor": "middle" }, short),
+      svg("text", { class: "ect-value", x, y: y + 9, "text-anchor": "middle" }),
       svg("title", {}, name),
     );
     group.addEventListener("click", () => { picture.focus({ preventScroll: true }); pick(index); });

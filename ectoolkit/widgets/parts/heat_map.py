@@ -25,7 +25,8 @@ class HeatMap(Part):
         row_title, column_title: what a row and a column is.
         units: of each row's values, or of all.
         shades: as in `LayerTable`, of each row, or of all.
-        row_chooses, column_chooses: the trait of `Selection` that a row and a column stands for; ``""`` for none.
+        row_chooses, column_chooses: the trait of `Selection` that a row and a column stands for; ``""`` for none.  They
+            are given where it is made, and no other trait of a selection is followed.
         square: whether cells are as high as wide.
         layer, image, channel, element: as in `Selection`.
     """
@@ -49,6 +50,9 @@ class HeatMap(Part):
     image = traitlets.Int(-1).tag(sync=True)
     channel = traitlets.Int(-1).tag(sync=True)
     element = traitlets.Int(-1).tag(sync=True)
+
+    def _followed(self) -> tuple[str, ...]:
+        return tuple(name for name in self.follows if name in (self.row_chooses, self.column_chooses))
 
     def show(
         self,

@@ -37,6 +37,7 @@ function render({ model, el }) {
     canvas.hidden = costs.hidden = empty;
     if (empty) return;
     const focused = handles.findIndex((handle) => handle === document.activeElement);
+    const stripFocused = document.activeElement?.matches(".ect-strip") && picture.contains(document.activeElement);
     if (!held) x = scaleOf(widthOf(canvas, 400));
     const channels = array(model, "channels", "float32"), strip = channels.length > 3 ? STRIP : 0;
     picture.setAttribute("viewBox", `0 0 ${x.width} ${TOP + PLOT + AXIS + strip}`);
@@ -44,6 +45,7 @@ function render({ model, el }) {
     codes = gridPart();
     picture.replaceChildren(codes, bars(shares), axis(), ...(strip ? [channelStrip(channels)] : []), clip());
     if (focused >= 0) handles[focused]?.focus({ preventScroll: true });
+    if (stripFocused) picture.querySelector(".ect-strip")?.focus({ preventScroll: true });
     tellCosts();
   }
 
@@ -132,7 +134,6 @@ function render({ model, el }) {
       if (to === undefined) return;
       event.preventDefault();
       choose(model, { channel: Math.min(count - 1, Math.max(-1, to)) });
-      picture.querySelector(".ect-strip")?.focus({ preventScroll: true });
     });
     return group;
   }
@@ -204,13 +205,18 @@ function render({ model, el }) {
     handle.focus({ preventScroll: true });
     handle.setPointerCapture(event.pointerId);
     before = [...model.get("ends")];
-    held = { ends: before, moved: false };
+    held = { ends: before, moved: false, dragged: true };
     const shift = x.to(before[side]) - event.clientX;
-    const slide = (next) => { held.moved = true; move(side, x.from(next.clientX + shift)); };
+    const slide = (next) => {
+      if (!held) return;  // a key has let go or taken back, and the pointer is still down
+      held.moved = true;
+      move(side, x.from(next.clientX + shift));
+    };
     const end = (last) => {
       handle.removeEventListener("pointermove", slide);
       for (const kind of ["pointerup", "pointercancel"]) handle.removeEventListener(kind, end);
-      if (last.type === "pointercancel" || !held?.moved) takeBack();
+      if (!held) return;
+      if (last.type === "pointercancel" || !held.moved) takeBack();
       else letGo();
     };
     handle.addEventListener("pointermove", slide);
@@ -223,7 +229,7 @@ function render({ model, el }) {
     const ending = { Home: side ? 0 : x.low, End: side ? x.high : 0 }[event.key];
     if (event.key === "Enter" && held) letGo();
     else if (event.key === "Escape" && held) takeBack();
-    else if ((step !== undefined || ending !== undefined) && !model.get("busy")) {
+    else if ((step !== undefined || ending !== undefined) && !model.get("busy") && !held?.dragged) {
       if (!held) { before = [...model.get("ends")]; held = { ends: before, moved: true }; }
       move(side, ending ?? held.ends[side] + step * scale);
       clearTimeout(timer);
@@ -235,6 +241,7 @@ function render({ model, el }) {
   function letGo() {
     clearTimeout(timer);
     timer = null;
+    tell.cancel();
     const found = held?.ends;
     held = null;
     if (found) choose(model, { ends: found, settled: model.get("settled") + 1 });
@@ -243,6 +250,7 @@ function render({ model, el }) {
   function takeBack() {
     clearTimeout(timer);
     timer = null;
+    tell.cancel();
     held = null;
     choose(model, { ends: before });
     draw();

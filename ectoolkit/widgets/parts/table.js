@@ -1,6 +1,7 @@
 // A table whose rows are sorted, filtered and chosen.
 const FILTER_FROM = 8;  // fewer rows are seen at a glance
 const ALL = 120;  // up to so many rows all stand in the page; of more only those in sight
+const LONG = 24;  // letters, from which on a text may be cut
 const SPARE = 10;  // rows beyond what is in sight, above and below
 const STEPS = 8;  // shades, as many as table.css has
 
@@ -31,7 +32,10 @@ function render({ model, el }) {
   bar.append(filter, count);
   box.append(bar, scroll);
   filter.addEventListener("input", () => { wanted = filter.value.toLowerCase(); arrange(); });
-  scroll.addEventListener("scroll", () => requestAnimationFrame(() => fill(false)), { passive: true });
+  scroll.addEventListener("scroll", () => requestAnimationFrame(() => {
+    table.classList.toggle("ect-aside", scroll.scrollLeft > 0);
+    fill(false);
+  }), { passive: true });
 
   const chooses = () => model.get("chooses");
   const keyOf = (index) => chooses() === "image" ? index : model.get("rows")[index][0];
@@ -121,7 +125,10 @@ function render({ model, el }) {
         const step = Math.round(shade.strength * STEPS);  // a class each: styles of their own made scrolling slow
         if (step) cell.classList.add(`ect-${shade.warn ? "warn" : "size"}-${step}`);
       }
-      if (texts[index][position].length > 32) cell.title = texts[index][position];
+      if (texts[index][position].length > LONG) {
+        cell.classList.add("ect-long");
+        cell.title = texts[index][position];
+      }
       row.append(cell);
     });
     return row;

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import xml.etree.ElementTree as ET
+from base64 import b64decode
 from typing import Any
 
 import numpy as np
@@ -26,6 +28,8 @@ from ectoolkit.analysis.plots import draw_layers
 from ectoolkit.quantization.calibrated import Calibrated
 from ectoolkit.quantization.config import QuantConfig
 from ectoolkit.workflow.pictures import graph_svg, histogram_svg
+
+SVG = "{http://www.w3.org/2000/svg}"
 
 
 @pytest.fixture(scope="module")
@@ -137,6 +141,16 @@ def test_an_error_map_holds_the_whole_error(measurement: Measurement, kind: str,
     assert np.square(vector, dtype=np.float64).sum() == pytest.approx(sums["head"].noise, rel=1e-4)
 
 
+def opened(html: str) -> tuple[str, ET.Element]:
+    """The text that stands for the one image in `html`, and what is in it."""
+    (found,) = re.findall(r'<img alt="([^"]*)" width="\d+" style="max-width:100%" src="([^"]*)">', html)
+    alt, address = found
+    kind, _, data = address.partition(",")
+    assert kind == "data:image/svg+xml;base64"
+    assert "<svg" not in html
+    return alt, ET.fromstring(b64decode(data))
+
+
 @pytest.mark.parametrize("per_row", [3, 20])
 def test_layers_have_places_of_their_own(calibrated: Calibrated, per_row: int) -> None:
     graph = calibrated.quantize().graph
@@ -157,14 +171,23 @@ def test_pictures_are_sound_and_tell_names(calibrated: Calibrated) -> None:
     model = calibrated.quantize()
     found = layout(model.graph)
     values = [None, *[float(index) for index in range(len(found.names) - 2)], float("nan")]
-    picture = ET.fromstring(graph_svg(found, values, "high", "dB"))
-    titles = [one.text or "" for one in picture.iter("title")]
-    assert [text.split()[0] for text in titles] == list(found.names)
-    shades = [float(one.get("fill-opacity", "")) for one in picture.iter("rect")]
+    alt, picture = opened(graph_svg(found, values, "high", "dB"))
+    assert alt == f"{len(values)} layers as a graph, with a number in dB for each; the table has them by name"
+    texts = [[text.text or "" for text in group.iter(f"{SVG}text")] for group in picture.iter(f"{SVG}g")]
+    assert texts == [
+        [op[:10], "" if value is None or value != value else f"{value:.3g}"]
+        for op, value in zip(found.ops, values, strict=True)
+    ]
+    ground, *boxes = picture.iter(f"{SVG}rect")
+    assert (ground.get("fill"), picture.get("color")) == ("#fafafa", "#222222")  # reads on any page
+    shades = [float(one.get("fill-opacity", "")) for one in boxes]
     assert shades[0] == shades[-1] == 0
     assert shades[1] == 0.6 > shades[4] > shades[-2] == 0
-    page = ET.fromstring(f"<div>{histogram_svg(histogram(model, 'second'))}</div>")
-    assert "second: activation, range mse" in "".join(page.itertext())
+    html = histogram_svg(histogram(model, "second"))
+    assert "<div>second: activation, range mse, " in html
+    alt, picture = opened(html)
+    assert alt == "distribution of second"
+    assert len(list(picture.iter(f"{SVG}path"))) == 2
 
 
 def test_figures_show_the_tables_numbers(calibrated: Calibrated, measurement: Measurement) -> None:
@@ -226,5 +249,5 @@ def test_the_stage_hands_all_of_it_out(calibrated: Calibrated) -> None:
     assert (flow.quantize.can_undo, flow.quantize.can_redo) == (False, True)
     html = flow.quantize._repr_mimebundle_()["text/html"]
     assert "<summary>graph by cumulative SQNR dB</summary>" in html
-    assert html.count("<svg") == 2
+    assert html.count('src="data:image/svg+xml;base64,') == 2
     assert len(flow.quantize.plot().lines) == 3
