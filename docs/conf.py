@@ -73,6 +73,11 @@ def copy_notebooks(app: Any) -> None:
             shutil.copystat(notebook, copy)
 
 
+def links_to_notebooks(app: Any, name: str, source: list[str]) -> None:
+    """The files link to the notebooks of the repository, which GitHub shows; the pages link to the copies here."""
+    source[0] = source[0].replace("](../notebooks/", "](notebooks/")
+
+
 def tables_in_docstrings(app: Any, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
     """Our docstrings have tables as Markdown writes them, which are to be read in a terminal too."""
     found: list[str] = []
@@ -95,5 +100,6 @@ def copy_pictures(app: Any, exception: Exception | None) -> None:
 def setup(app: Any) -> None:
     """Called by Sphinx."""
     app.connect("builder-inited", copy_notebooks)
+    app.connect("source-read", links_to_notebooks)
     app.connect("autodoc-process-docstring", tables_in_docstrings)
     app.connect("build-finished", copy_pictures)

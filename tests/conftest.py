@@ -10,6 +10,7 @@ from typing import Any
 
 import hypothesis
 import pytest
+from required import skip
 from rpc_server import RpcServer, rpc_server
 from xdist.scheduler import LoadFileScheduling
 
@@ -53,7 +54,7 @@ def virtual_session() -> Iterator[VirtualBoard]:
     """A virtual U50 that nobody sees yet; starting one for each test would take longer than the tests."""
     lacking = missing()
     if lacking is not None:
-        pytest.skip(f"the virtual U50 cannot start: {lacking}")
+        skip("xrt", f"the virtual U50 cannot start: {lacking}")
     with virtual_u50() as board:
         del os.environ[VARIABLE]
         yield board

@@ -47,8 +47,8 @@ def build(graph: Graph, out: str | os.PathLike[str], target: str = "cpu", **opti
         graph: what to build.
         out: the directory; replaced only when the new one is complete.
         target: ``"cpu"``; ``"mera:InterpreterHw"``, ``"mera:Simulator"`` or ``"mera:IP"`` for EdgeCortix's compiler.
-        **options: of the target: `reference_input` (required), `host_arch`, `progress` and those of
-            `ectoolkit.builders.cpu.builder.build_cpu` (`layout`, `isa`) or of
+        **options: of the target: `reference_input` (required), `host_arch`, `remember`, `progress` and those
+            of `ectoolkit.builders.cpu.builder.build_cpu` (`layout`, `isa`) or of
             `ectoolkit.builders.mera.builder.build_mera` (`platform`, `scheduler`, `workers`, `torchscript`...).
 
     Returns:

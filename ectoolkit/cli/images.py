@@ -41,38 +41,86 @@ def read_images(
         deployment: that they are for.
         images: a folder of photos, a folder of ``.npy`` files, or one; the deployment's own example where None.
         preprocess: for photos.
-        limit: of a folder, no more than this.
+        limit: no more images than this.
 
     Raises:
         InputError: there are none, or they do not fit together.
     """
     from ectoolkit.core.deployment import from_layout
+    from ectoolkit.errors import InputError
 
     if images is None:
         tensors = deployment.manifest.inputs
         own = [from_layout(a, t.layout) for a, t in zip(deployment.inputs(), tensors, strict=True)]
         return Images(own, "the directory's own example")
-    if images.suffix == ".npy":
-        return Images([read_npy(images)], f"{images.name}, preprocessed")
-    files = sorted(images.expanduser().glob("*.npy"))[:limit] if images.is_dir() else []
-    if files:
-        return Images([_joined(files)], f"{len(files)} files of {images.name}, preprocessed")
-    return _photos(images, preprocess, limit)
+    path = images.expanduser()
+    if path.is_dir():
+        files = _arrays_of(path)
+        return _arrays(files, path, limit) if files else _photos(path, preprocess, limit)
+    if path.suffix != ".npy":
+        raise InputError(
+            f"--images {images} is {'a file' if path.exists() else 'not there'}; expected a folder of photos, a folder "
+            "of .npy files, or one .npy file"
+        )
+    array = _some(path)
+    few = array[:limit]
+    first = "" if len(few) == len(array) else f"the first {_images(len(few))} of "
+    return Images([few], f"{first}{path.name}, preprocessed")
 
 
-def _joined(files: list[Path]) -> np.ndarray:
+def _some(path: Path) -> np.ndarray:
+    from ectoolkit.errors import InputError
+
+    array = read_npy(path)
+    if array.ndim == 0:
+        raise InputError(f"{path} holds a single number, expected images: float32 N,C,H,W")
+    return array
+
+
+def _images(count: int) -> str:
+    return f"{count} image{'' if count == 1 else 's'}"
+
+
+def _arrays_of(folder: Path) -> list[Path]:
+    """Its ``.npy`` files.
+
+    Raises:
+        InputError: there are photos beside them.
+    """
+    from ectoolkit.data.folder import EXTENSIONS
+    from ectoolkit.errors import InputError
+
+    files = sorted(folder.glob("*.npy"))
+    photos = sorted(path.name for path in folder.iterdir() if path.suffix.lower() in EXTENSIONS)
+    if files and photos:
+        raise InputError(
+            f"{folder} holds .npy files, such as {files[0].name}, and photos, such as {photos[0]}: expected one kind. "
+            "Move the others into a folder of their own"
+        )
+    return files
+
+
+def _arrays(files: list[Path], folder: Path, limit: int | None) -> Images:
+    """As many files as hold so many images."""
     import numpy as np
 
     from ectoolkit.errors import InputError
 
-    arrays = [read_npy(file) for file in files]
-    for file, array in zip(files, arrays, strict=True):
-        if array.ndim != arrays[0].ndim or array.shape[1:] != arrays[0].shape[1:]:
+    arrays: list[np.ndarray] = []
+    for file in files:
+        left = None if limit is None else limit - sum(map(len, arrays))
+        if left == 0:
+            break
+        array = _some(file)
+        if arrays and array.shape[1:] != arrays[0].shape[1:]:
             raise InputError(
                 f"{file} has shape {array.shape}, and {files[0].name} beside it {arrays[0].shape}: expected one shape, "
                 "whatever the number of images in each"
             )
-    return np.concatenate(arrays)
+        arrays.append(array[:left])
+    joined = np.concatenate(arrays)
+    count = f"{len(arrays)} file{'' if len(arrays) == 1 else 's'} of {folder.name}"
+    return Images([joined], f"{_images(len(joined))} in {count}, preprocessed")
 
 
 def _photos(images: Path, preprocess: Preprocess | None, limit: int | None) -> Images:

@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from ectoolkit.cli.console import note, say
+from ectoolkit.errors import InputError
 
 HELP = """Let other machines run deploy directories on this one's CPU.
 
@@ -70,8 +71,14 @@ def serve(
     secret = given or new_key()
     registration = None
     if tracker is not None:
+        endpoint = parse_endpoint(tracker, "--tracker")
+        if _is_loopback(host) and not _is_loopback(endpoint.host):
+            raise InputError(
+                f"the tracker at {endpoint.endpoint} would send clients to {host}, which is their own machine. Add "
+                "--host ADDRESS, one of this machine's that they reach, or leave out --tracker"
+            )
         reached = "" if _any_address(host) else host
-        registration = Registration(replace(parse_endpoint(tracker, "--tracker"), name=name), reached, say)
+        registration = Registration(replace(endpoint, name=name), reached, say)
     with tempfile.TemporaryDirectory(prefix="ectoolkit-serve-") as own:
         server = Server(
             secret,
@@ -85,7 +92,7 @@ def serve(
         )
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: server.stop())
-        _announce(server.confines, host, given is None)
+        _announce(host)
         if given is None:
             say(f"key: {secret}")
         say(f"listening at {Address(host, server.port).endpoint}, process {os.getpid()}")
@@ -93,17 +100,18 @@ def serve(
     say("stopped")
 
 
-def _announce(confines: bool, host: str, new: bool) -> None:
+def _announce(host: str) -> None:
+    from ectoolkit.devices.rpc.confine import described, landlock_version
+    from ectoolkit.devices.rpc.sockets import can_refuse_sockets
+
     note("Whoever knows the key can run any program here as this user.")
     if not _is_loopback(host):
         note(
             f"warning: {host} can be reached from other machines, and what is sent is not encrypted. Listen at "
             "127.0.0.1 and come through ssh instead, unless everybody on this network is trusted."
         )
-    if confines:
-        note("What is sent can write in its session's folder only, and opens no connection: Linux's Landlock.")
-    else:
-        note("warning: this kernel has no Landlock, so what is sent can write wherever this user can.")
+    version, sockets = landlock_version(), can_refuse_sockets()
+    note(f"{'' if version and sockets else 'warning: '}{described(version, sockets)}.")
 
 
 def _is_loopback(host: str) -> bool:

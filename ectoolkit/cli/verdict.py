@@ -58,7 +58,7 @@ def verdict(
         typer.Option(metavar="imagenet", show_default=False, help="What is done to photos, where no --model says it."),
     ] = None,
     limit: Annotated[
-        int | None, typer.Option(min=1, show_default=False, help="Take no more than this many images of a folder.")
+        int | None, typer.Option(min=1, show_default=False, help="Take no more than this many images.")
     ] = None,
     model: Annotated[
         str | None,

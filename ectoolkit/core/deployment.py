@@ -17,7 +17,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -159,6 +159,19 @@ class Deployment:
         specs = {tensor.name: tensor.graph_spec for tensor in tensors}
         checked = check_inputs(self.manifest.name, specs, inputs)
         return [[to_layout(part[t.name], t.layout) for t in tensors] for part in split_batch(specs, checked)]
+
+    def read_file(self, name: str) -> bytes:
+        """One of the directory's files, checked against the manifest once more: what is used is what was checked.
+
+        Raises:
+            DeployFormatError: it is missing, or another one by now.
+        """
+        path, record = self.path / name, self.manifest.files[name]
+        if not path.is_file():
+            raise DeployFormatError(_missing(path, record))
+        data = path.read_bytes()
+        _require_same(path, record, len(data), lambda: hashlib.sha256(data).hexdigest())
+        return data
 
     def program(self) -> Program:
         """How to call the library, from ``deploy.json``.
@@ -321,12 +334,20 @@ def read_manifest(folder: Path) -> Manifest:
 
 def _check_file(path: Path, record: FileRecord) -> None:
     if not path.is_file():
-        raise DeployFormatError(f"{path} is missing; the manifest lists {record.size_bytes} bytes. Build it again")
-    size = path.stat().st_size
+        raise DeployFormatError(_missing(path, record))
+    _require_same(path, record, path.stat().st_size, lambda: sha256_of(path))
+
+
+def _missing(path: Path, record: FileRecord) -> str:
+    return f"{path} is missing; the manifest lists {record.size_bytes} bytes. Build it again"
+
+
+def _require_same(path: Path, record: FileRecord, size: int, sha256: Callable[[], str]) -> None:
+    """Size first: a hash of what has another length need not be taken."""
     if size != record.size_bytes:
         change = "truncated" if size < record.size_bytes else "longer than it was built"
         raise DeployFormatError(f"{path} is {change}: {size} bytes, expected {record.size_bytes}. Build it again")
-    digest = sha256_of(path)
+    digest = sha256()
     if digest != record.sha256:
         raise DeployFormatError(
             f"{path} was altered: its sha256 is {digest[:12]}…, expected {record.sha256[:12]}…. Build it again"

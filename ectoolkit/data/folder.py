@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from ectoolkit.data.image_set import ImageSet, Item
-from ectoolkit.data.labels import label_of_folder
+from ectoolkit.data.labels import is_index, label_of_folder
 from ectoolkit.data.preprocess import Preprocess
 from ectoolkit.data.sources import FileSource
 from ectoolkit.errors import InputError
@@ -54,11 +54,13 @@ def image_folder(
     of_folder: dict[Path, int] = {}
     if labels == "folder":
         of_folder = {folder: label_of_folder(folder) for folder in sorted({file.parent for file in images})}
+    # one name of ImageNet's among the folders tells what the indices of the others mean
+    imagenet = not all(is_index(folder) for folder in of_folder)
     items = []
     for file in images:
         source = FileSource(file)
         source.check()
-        items.append(Item(file.relative_to(root).as_posix(), source, of_folder.get(file.parent)))
+        items.append(Item(file.relative_to(root).as_posix(), source, of_folder.get(file.parent), imagenet))
     origin = f"ect.image_folder({str(path)!r}" + (f", labels={labels!r})" if labels else ")")
     chosen = ImageSet(tuple(items), origin=origin)
     return chosen if preprocess is None else chosen.with_preprocess(preprocess)

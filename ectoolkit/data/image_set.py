@@ -26,16 +26,24 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Item:
-    """One image of a set: what it is called, where it comes from, what it shows (None: nobody said)."""
+    """One image of a set.
+
+    Attributes:
+        name: what it is called.
+        source: where it comes from.
+        label: index of the class that it shows; None: nobody said.
+        imagenet: whether the index is known to be one of ImageNet's classes, so that it has a name.
+    """
 
     name: str
     source: FileSource | ArraySource
     label: int | None = None
+    imagenet: bool = False
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class ImageSet:
-    """Images with names and, where known, labels (ImageNet class indices).
+    """Images with names and, where known, labels (class indices).
 
     Made by `sample_photos`, `image_folder` and `ImageSet.from_arrays`.
 

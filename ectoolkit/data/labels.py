@@ -27,6 +27,11 @@ def class_name(label: int) -> str:
     return names[label]
 
 
+def is_index(folder: Path) -> bool:
+    """Whether a folder is named by a class's index, which may be of any set of classes."""
+    return folder.name.isascii() and folder.name.isdigit()
+
+
 def label_of_folder(folder: Path) -> int:
     """Read a folder's name as a class: an index, or a name in any case, ``_`` for a space.
 
@@ -34,7 +39,7 @@ def label_of_folder(folder: Path) -> int:
         InputError: the name is neither.
     """
     text = folder.name
-    if text.isascii() and text.isdigit():
+    if is_index(folder):
         return int(text)
     known = {name.lower(): index for index, name in enumerate(imagenet_names())}
     wanted = text.lower().replace("_", " ")

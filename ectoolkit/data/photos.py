@@ -71,7 +71,7 @@ def sample_photos(n: int | None = None, labelled: bool = False) -> ImageSet:
 def _labelled_photos() -> list[Item]:
     files = sorted(_package_folder("foolbox", "data").glob("imagenet_*.jpg"))
     # imagenet_00_243.jpg: photo 0 shows class 243
-    return [Item(file.stem, FileSource(file), int(file.stem.rpartition("_")[2])) for file in files]
+    return [Item(file.stem, FileSource(file), int(file.stem.rpartition("_")[2]), imagenet=True) for file in files]
 
 
 def _unlabelled_photos() -> list[Item]:

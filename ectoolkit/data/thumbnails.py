@@ -34,7 +34,7 @@ def _figure(images: ImageSet, index: int) -> str:
     item = images.items[index]
     caption = escape(item.name)
     if item.label is not None:
-        caption += f"<br>{escape(_label_text(item.label))}"
+        caption += f"<br>{escape(_label_text(item.label, item.imagenet))}"
     try:
         picture = f'<img alt="{escape(item.name)}" src="{thumbnail(images, index)}">'
     except EctoolkitError as error:
@@ -43,10 +43,11 @@ def _figure(images: ImageSet, index: int) -> str:
     return f'<figure style="{style}">{picture}<figcaption>{caption}</figcaption></figure>'
 
 
-def _label_text(label: int) -> str:
+def _label_text(label: int, imagenet: bool) -> str:
+    """The index, and its name where the classes are known to be ImageNet's; a set of digits has labels too."""
     try:
-        return f"{label} {class_name(label)}"
-    except EctoolkitError:
+        return f"{label} {class_name(label)}" if imagenet else str(label)
+    except EctoolkitError:  # torchvision, which has the names, may be missing
         return str(label)
 
 

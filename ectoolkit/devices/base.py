@@ -185,12 +185,15 @@ class Device(ABC):
         return ""
 
     def check(self, deployment: Deployment) -> None:
-        """Ask, without opening or running anything, whether a deployment fits the device.
+        """Ask, without opening or running anything, whether the device would take a deployment.
 
         Raises:
-            DeviceError: the manifest alone shows that it does not; says what to do.
+            DeviceError: the manifest alone shows that it does not fit; says what to do.
+            UntrustedError: the device would run native code of unknown origin.
         """
         self._check(deployment)
+        if self.runs_native_code:
+            require_trust(deployment, self.name)
 
     def _close(self) -> None:
         """Let go of the device."""
@@ -256,15 +259,18 @@ class Device(ABC):
                     require_trust(deployment, self.name)
                 self._loaded = None  # where loading fails, nothing is: what was there may be gone
                 self._run = self._load(deployment)
-                self._loaded = deployment
+            self._loaded = deployment  # this very object, so that the next look is quick
 
-    def run(self, deployment: Deployment, inputs: Inputs | None = None) -> RunResult:
+    def run(
+        self, deployment: Deployment, inputs: Inputs | None = None, *, progress: Progress | None = None
+    ) -> RunResult:
         """Run a deployment, loading it first where needed.
 
         Args:
             deployment: from `load_deployment` or `build`.
             inputs: float32 in the graph's layout (NCHW where 4-D), any multiple of the batch; the deployment's own
                 example where None.
+            progress: called before each run, its time not counted; may raise to cancel.
 
         Raises:
             InputError: the inputs do not fit.
@@ -274,15 +280,19 @@ class Device(ABC):
         with self._one_at_a_time:
             self.load(deployment)
             runs = [deployment.inputs()] if inputs is None else deployment.runs(inputs)
-            start = time.perf_counter()
-            results = [self._run(arrays) for arrays in runs]
-            elapsed = time.perf_counter() - start
+            results, elapsed_s = [], 0.0
+            for number, arrays in enumerate(runs):
+                if progress is not None:
+                    progress(number, len(runs), f"{self.name}: run {number + 1}")
+                start = time.perf_counter()
+                results.append(self._run(arrays))
+                elapsed_s += time.perf_counter() - start
             metrics = dict(self._metrics)
         outputs = [
             from_layout(np.concatenate(parts), tensor.layout)
             for tensor, parts in zip(deployment.manifest.outputs, zip(*results, strict=True), strict=True)
         ]
-        return RunResult(outputs, elapsed / len(runs), self.name, metrics)
+        return RunResult(outputs, elapsed_s / len(runs), self.name, metrics)
 
     def run_arrays(self, arrays: list[np.ndarray]) -> list[np.ndarray]:
         """Run what is loaded once, arrays in and out in the deployment's layouts, unchecked: for timing.
@@ -323,7 +333,8 @@ class Device(ABC):
             runs: how many are timed, for each of `depths`.
             warmup: runs before each of them, not timed.
             depths: how many requests are in flight at a time, each with a thread of its own.
-            progress: called after each run, its time not counted in latencies; may raise to cancel.
+            progress: called after each run, or a few times a second where several are in flight; always by the calling
+                thread, its time not counted; may raise to cancel.
 
         Raises:
             DeviceError: there would be nothing to time, or a run failed.
@@ -335,8 +346,8 @@ class Device(ABC):
 
         def run() -> Mapping[str, float]:
             with self._one_at_a_time:
-                if self._loaded is not deployment:
-                    self.load(deployment)  # somebody else's thread has loaded another
+                if self._closing or self._loaded is not deployment:
+                    self.load(deployment)  # refuses where it is being closed; another thread may have loaded another
                 self._run(arrays)
                 return self._metrics
 

@@ -10,7 +10,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -43,6 +43,8 @@ HOST_COLUMNS = (
     "max_ms",
     "runs_per_s",
 )
+#: seconds between two calls of `progress` while several requests are in flight
+_TELL_S = 0.1
 _PERCENTILES = {"min_ms": 0, "p50_ms": 50, "p90_ms": 90, "p95_ms": 95, "p99_ms": 99, "max_ms": 100}
 
 
@@ -54,7 +56,7 @@ class Load:
         in_flight: requests at a time; a device that does one thing at a time lets the others wait, and their latency
             holds that waiting.
         latency: host seconds of each request, from its start to its result.
-        elapsed_s: host seconds of all together.
+        elapsed_s: host seconds of all together, without those of `progress`.
         own: what the device itself measured in each run, by its name with the unit; empty for most devices.
         sensors: what was read meanwhile.
     """
@@ -183,8 +185,33 @@ def _device_columns(load: Load) -> dict[str, float]:
     return {f"device: {name}": float(np.mean(values)) for name, values in load.own.items()}
 
 
-#: one run: its seconds on the host's clock, and what the device measured
-_Run = tuple[float, Mapping[str, float]]
+@dataclass(frozen=True)
+class _Run:
+    """One run: when it began and ended on the host's clock, and what the device measured."""
+
+    start: float
+    end: float
+    own: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class _Made:
+    """Runs, and host seconds of all together without what `progress` took of them."""
+
+    runs: list[_Run]
+    elapsed_s: float
+
+
+def require_runs(runs: int, warmup: int) -> None:
+    """Refuse numbers that leave nothing to time.
+
+    Raises:
+        DeviceError: no run to time, or less than no warmup.
+    """
+    if runs < 1 or warmup < 0:
+        raise DeviceError(
+            f"runs={runs}, warmup={warmup}: expected at least one run to time, and no less than no warmup"
+        )
 
 
 def measure(
@@ -205,10 +232,7 @@ def measure(
         run: runs its example once and gives what the device itself measured; from any thread.
         runs, warmup, depths, progress: as of `Device.benchmark`.
     """
-    if runs < 1 or warmup < 0:
-        raise DeviceError(
-            f"runs={runs}, warmup={warmup}: expected at least one run to time, and no less than no warmup"
-        )
+    require_runs(runs, warmup)
     if not depths or min(depths) < 1:
         raise DeviceError(f"depths={tuple(depths)}: expected one number of requests in flight or more, each at least 1")
     counter = _Counter(len(depths) * (runs + warmup), progress)
@@ -217,11 +241,9 @@ def measure(
         with _Requests(run, depth, counter) as requests:
             requests.make(warmup, "warm-up")
             with sampling(device.sensors, device.notice) as sensors:
-                start = time.perf_counter()
-                found = requests.make(runs, "run")
-                elapsed_s = time.perf_counter() - start
-        latency = Latency.of([seconds for seconds, _ in found])
-        loads.append(Load(depth, latency, elapsed_s, _columns([own for _, own in found]), sensors))
+                made = requests.make(runs, "run")
+        latency = Latency.of([run.end - run.start for run in made.runs])
+        loads.append(Load(depth, latency, made.elapsed_s, _columns([run.own for run in made.runs]), sensors))
     return Benchmark(device.name, deployment.path.name, warmup, tuple(loads), device.notice)
 
 
@@ -232,17 +254,20 @@ def _columns(measured: list[Mapping[str, float]]) -> dict[str, tuple[float, ...]
 
 
 class _Counter:
-    """Counts runs of all threads, and tells."""
+    """Tells how many runs there were; in the calling thread alone."""
 
     def __init__(self, total: int, progress: Progress | None) -> None:
-        self._total, self._progress, self._done, self._lock = total, progress, 0, threading.Lock()
+        self._total, self._progress, self._before, self._told = total, progress, 0, 0
 
-    def count(self, what: str) -> None:
-        """One more."""
-        if self._progress is not None:
-            with self._lock:
-                self._done += 1
-                self._progress(self._done, self._total, what)
+    def tell(self, done: int, what: str) -> None:
+        """So many of those that are made now; nothing where there are no more than were told."""
+        if self._progress is not None and self._before + done > self._told:
+            self._told = self._before + done
+            self._progress(self._told, self._total, what)
+
+    def made(self, count: int) -> None:
+        """Those that come are counted after these."""
+        self._before += count
 
 
 class _Requests:
@@ -259,31 +284,52 @@ class _Requests:
         if self._pool is not None:
             self._pool.shutdown(cancel_futures=True)
 
-    def make(self, count: int, what: str) -> list[_Run]:
+    def make(self, count: int, what: str) -> _Made:
         """So many runs; the first error ends them and is raised."""
-        left = iter(range(count))
-        turn, failed = threading.Lock(), threading.Event()
+        made = self._one_by_one(count, what) if self._pool is None else self._at_once(self._pool, count, what)
+        self._counter.made(count)
+        return made
 
-        def one_after_another() -> list[_Run]:
-            found = []
-            while not failed.is_set():
-                with turn:
-                    if next(left, None) is None:
-                        break
-                try:
-                    start = time.perf_counter()
-                    own = self._run()
-                    found.append((time.perf_counter() - start, own))
-                    self._counter.count(what)
-                except BaseException:
-                    failed.set()
-                    raise
-            return found
+    def _timed(self) -> _Run:
+        start = time.perf_counter()
+        own = self._run()
+        return _Run(start, time.perf_counter(), own)
 
-        if self._pool is None:
-            return one_after_another()
-        workers = [self._pool.submit(one_after_another) for _ in range(self._depth)]
+    def _one_by_one(self, count: int, what: str) -> _Made:
+        runs, telling_s = [], 0.0
+        begin = time.perf_counter()
+        for number in range(count):
+            runs.append(self._timed())
+            before = time.perf_counter()
+            self._counter.tell(number + 1, what)
+            telling_s += time.perf_counter() - before
+        return _Made(runs, time.perf_counter() - begin - telling_s)
+
+    def _at_once(self, pool: ThreadPoolExecutor, count: int, what: str) -> _Made:
+        """Other threads make the runs, and this one tells: none of them waits for `progress`."""
+        left, runs = iter(range(count)), list[_Run]()
+        turn, over = threading.Lock(), threading.Event()
+
+        def one_after_another() -> None:
+            try:
+                while not over.is_set():
+                    with turn:
+                        if next(left, None) is None:
+                            return
+                    runs.append(self._timed())
+            except BaseException:
+                over.set()
+                raise
+
+        begin = time.perf_counter()
+        workers = [pool.submit(one_after_another) for _ in range(self._depth)]
         try:
-            return list(chain.from_iterable(worker.result() for worker in workers))
+            pending = set(workers)
+            while pending:
+                ended, pending = wait(pending, _TELL_S, FIRST_EXCEPTION)
+                for worker in ended:
+                    worker.result()
+                self._counter.tell(len(runs), what)
         finally:
-            failed.set()  # of an interrupt: nobody waits for the rest
+            over.set()  # of an error or an interrupt: nobody waits for the rest
+        return _Made(runs, max((run.end for run in runs), default=begin) - begin)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-import shutil
 import tempfile
 import threading
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -107,9 +107,9 @@ class CpuDevice(Device):
     def _machine(self, deployment: Deployment, parameters: Mapping[str, Any]) -> tuple[Any, Any]:
         """A virtual machine of the library, and the prepared parameters."""
         relax = require("tvm.relax", feature="The cpu device")
-        program = deployment.program()
+        program, library = deployment.program(), deployment.read_file(LIBRARY)
         try:
-            machine = relax.VirtualMachine(self._load_library(deployment), self._tvm.cpu())
+            machine = relax.VirtualMachine(self._load_library(library), self._tvm.cpu())
             return machine, machine[program.prepare]([parameters[name] for name in program.parameters])
         except Exception as error:  # the system's or TVM's, of no stable kind
             raise DeviceError(
@@ -117,11 +117,13 @@ class CpuDevice(Device):
                 f"for this system and this TVM ({self._tvm.__version__}): build it again on this machine"
             ) from error
 
-    def _load_library(self, deployment: Deployment) -> Any:
-        """Load a private copy: the system gives a library that is loaded already for a path it has seen, so that a
-        directory built a second time in one session would run its old code."""
+    def _load_library(self, library: bytes) -> Any:
+        """Load a private copy of what was checked: the directory's own file may change until it is loaded, and the
+        system gives a library that is loaded already for a path it has seen, so that a directory built a second time
+        in one session would run its old code."""
         with tempfile.TemporaryDirectory(prefix="ectoolkit-") as folder:
-            copy = shutil.copy(deployment.path / LIBRARY, folder)
+            copy = Path(folder) / LIBRARY
+            copy.write_bytes(library)
             return self._tvm.runtime.load_module(str(copy))
 
 

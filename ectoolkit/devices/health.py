@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ectoolkit.devices.base import DeviceInfo
+from ectoolkit.devices.base import Device, DeviceInfo
 from ectoolkit.devices.registry import list_devices, open_device
-from ectoolkit.devices.sensors import Reading
-from ectoolkit.errors import DeviceError, PluginError
+from ectoolkit.devices.sensors import Reading, trouble_of
 
 
 @dataclass(frozen=True)
@@ -37,15 +36,20 @@ class DeviceHealth:
         return f"{self.info.name}: {more}"
 
 
-def health_of(info: DeviceInfo) -> DeviceHealth:
-    """Read the sensors of a device that is available; it is not opened."""
+def health_of(info: DeviceInfo, device: Device | None = None) -> DeviceHealth:
+    """Read the sensors of a device that is available; it is not opened.
+
+    Args:
+        info: its facts.
+        device: itself; the one of this name, without options, where None.
+    """
     if not info.available:
         return DeviceHealth(info)
     try:
-        device = open_device(info.name)
-        return DeviceHealth(info, device.sensors(), device.notice)
-    except (DeviceError, PluginError) as error:
-        return DeviceHealth(info, trouble=str(error))
+        device = device or open_device(info.name)
+        return DeviceHealth(info, tuple(device.sensors()), device.notice)
+    except Exception as error:  # a third party's code may fail in any way, and the others have their health
+        return DeviceHealth(info, trouble=trouble_of(error))
 
 
 def list_health() -> list[DeviceHealth]:

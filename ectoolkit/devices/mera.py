@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from ectoolkit.core.deployment import LIBRARY, PARAMETERS, PROGRAM, Deployment
-from ectoolkit.core.inputs import Inputs
-from ectoolkit.devices.base import Device, DeviceInfo, RunResult
+from ectoolkit.devices.base import Device, DeviceInfo
 from ectoolkit.devices.mera_board import require_board, require_verilator
 from ectoolkit.errors import (
     Cancelled,
@@ -63,7 +61,6 @@ class MeraDevice(Device):
         self.target, self.board, self.timeout_s, self.waiting = address, board, timeout_s, waiting
         self._environment = environment
         self._worker: Worker | None = None
-        self._metrics: Mapping[str, float] = {}
 
     @classmethod
     def discover(cls) -> list[DeviceInfo]:
@@ -145,7 +142,7 @@ class MeraDevice(Device):
 
     def _send(self, worker: Worker, deployment: Deployment) -> None:
         """Load a deployment there; where that fails, the worker has an unknown part of it, and is ended."""
-        files = {name: (deployment.path / name).read_bytes() for name in (LIBRARY, PROGRAM, PARAMETERS)}
+        files = {name: deployment.read_file(name) for name in (LIBRARY, PROGRAM, PARAMETERS)}
         try:
             worker.send_files("run", files)
             doing = f"{self.name}, loading {deployment.manifest.name}"
@@ -171,12 +168,6 @@ class MeraDevice(Device):
 
     def build_options(self) -> Mapping[str, Any]:
         return {} if self._environment is None else {"environment": self._environment}
-
-    def run(self, deployment: Deployment, inputs: Inputs | None = None) -> RunResult:
-        """As `Device.run`; `RunResult.metrics` holds what MERA's runtime measured in the last run."""
-        with self._one_at_a_time:
-            result = super().run(deployment, inputs)
-            return replace(result, metrics=self._metrics)
 
 
 def _device_error(error: WorkerError) -> DeviceError:

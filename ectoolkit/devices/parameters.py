@@ -14,14 +14,15 @@ def load_parameters(deployment: Deployment) -> dict[str, Any]:
     """The arrays of ``deploy.params`` by name, as TVM tensors.
 
     Raises:
-        DeployFormatError: it is not TVM's format.
+        DeployFormatError: it is not TVM's format, or another file than when the directory was opened.
         MissingDependencyError: apache-tvm is not installed.
     """
     tvm = require("tvm", feature="Reading deploy.params")
-    path = deployment.path / PARAMETERS
+    data = deployment.read_file(PARAMETERS)
     try:
-        return dict(tvm.runtime.load_param_dict(path.read_bytes()))
+        return dict(tvm.runtime.load_param_dict(data))
     except Exception as error:  # TVM's own error for a bad file is of no stable kind
+        path = deployment.path / PARAMETERS
         raise DeployFormatError(f"{path} is not a parameter file of TVM: {error}. Build the directory again") from error
 
 

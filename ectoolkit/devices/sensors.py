@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from ectoolkit.errors import DeviceError
+from ectoolkit.errors import EctoolkitError
 
 #: seconds between two samples while something runs
 SAMPLE_S = 0.05
@@ -47,15 +47,21 @@ class SensorTrace:
     trouble: str = ""
 
     def add(self, seconds: float, readings: Sequence[Reading]) -> None:
-        """Keep one sample."""
+        """Keep one sample; a sensor that it lacks has no value there."""
+        told = {reading.name: reading.value for reading in readings}
+        before = len(self.seconds)
+        for name in {**self.values, **told}:
+            self.values.setdefault(name, [None] * before).append(told.get(name))
         self.seconds.append(seconds)
-        for reading in readings:
-            missed = len(self.seconds) - 1
-            self.values.setdefault(reading.name, [None] * missed).append(reading.value)
-            self.units[reading.name] = reading.unit
+        self.units |= {reading.name: reading.unit for reading in readings}
 
     def __repr__(self) -> str:
         return f"SensorTrace({', '.join(self.values) or 'no sensor'}; {len(self.seconds)} samples)"
+
+
+def trouble_of(error: Exception) -> str:
+    """Why sensors could not be read, in words; an error that is none of ours says where it came from."""
+    return str(error) if isinstance(error, EctoolkitError) else f"its sensors failed: {error!r}"
 
 
 @contextmanager
@@ -65,7 +71,7 @@ def sampling(
     """Read sensors from another thread while the block runs; once at its start and end at the least.
 
     Args:
-        read: all readings, quickly; a `DeviceError` ends the sampling and not the block.
+        read: all readings, quickly; where it fails, the sampling ends and not the block.
         notice: for the trace.
         period_s: between two samples.
     """
@@ -75,13 +81,13 @@ def sampling(
     def sample() -> bool:
         try:
             readings = read()
-        except DeviceError as error:
-            found.trouble = str(error)
+            if readings:
+                now = time.perf_counter()
+                first.append(now)
+                found.add(round(now - first[0], 3), readings)
+        except Exception as error:  # a third party's code may fail in any way
+            found.trouble = trouble_of(error)
             return False
-        if readings:
-            now = time.perf_counter()
-            first.append(now)
-            found.add(round(now - first[0], 3), readings)
         return bool(readings)
 
     def watch() -> None:

@@ -87,7 +87,8 @@ def cross_check(
     def run(part: Graph, x: Inputs) -> list[np.ndarray]:
         with tempfile.TemporaryDirectory(prefix="ectoolkit-") as folder:
             known = {name: first[name] for name in part.inputs}
-            deployment = build(part, Path(folder) / "deploy", target, reference_input=known, **options)
+            out = Path(folder) / "deploy"
+            deployment = build(part, out, target, reference_input=known, remember=False, **options)
             with open_device(device, **(device_options or {})) as opened:
                 return opened.run(deployment, x).outputs
 

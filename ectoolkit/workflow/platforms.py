@@ -79,7 +79,8 @@ def _row(graph: Graph, reference_input: Inputs, platform: str, options: dict[str
     try:
         with tempfile.TemporaryDirectory(prefix="ectoolkit-") as folder:
             out, target = Path(folder) / "deploy", "mera:Simulator"
-            deployment = build(graph, out, target, reference_input=reference_input, platform=platform, **options)
+            given = {"reference_input": reference_input, "remember": False, **options}
+            deployment = build(graph, out, target, platform=platform, **given)
             with open_device(target, **environment) as device:
                 result = device.run(deployment)
             files = deployment.manifest.files

@@ -97,7 +97,7 @@ def device_state(device: Device) -> str:
     Raises:
         EctoolkitError: it is not; with the remedy.
     """
-    health: DeviceHealth = health_of(device.info())
+    health: DeviceHealth = health_of(device.info(), device)
     if not health.info.available or health.trouble:
         raise EctoolkitError(health.info.reason or health.trouble)
     return " · ".join([health.info.description, *map(str, health.readings)])

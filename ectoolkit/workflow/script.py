@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, Field, dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from ectoolkit.core.graph import Graph
 from ectoolkit.data import ImageSet, LoadedModel, Preprocess
@@ -37,7 +40,7 @@ def script(flow: Flow) -> str:
     if flow.calibration is not None:
         lines += writer.definition("calibration", flow.calibration)
         arguments.append("calibration=calibration")
-    arguments += [f"{key}={value!r}" for key, value in flow.given.items() if value is not None]
+    arguments += [f"{key}={writer.inline(value)}" for key, value in flow.given.items() if value is not None]
     lines.append(f"flow = ect.Flow({', '.join(arguments)})")
     for stage in flow.stages:
         for step in (found for (name, _), found in last.items() if name == stage.attribute):
@@ -66,39 +69,60 @@ class _Writer:
 
     def inline(self, value: Any) -> str:
         """Source text of a simple value, empty for others."""
+        if isinstance(value, np.generic):  # 1.5, not np.float64(1.5): the script does not import numpy
+            value = value.item()
+        if isinstance(value, float) and not math.isfinite(value):
+            return f"float({str(value)!r})"
         if isinstance(value, str | int | float | bool | type(None)):
             return repr(value)
         if isinstance(value, ImageSet) and value.origin:
             own = value.preprocess not in (None, self.preprocess)
-            return value.origin + (f".with_preprocess(ect.{value.preprocess!r})" if own else "")
-        if isinstance(value, tuple | list) and all(self.inline(part) for part in value):
-            return repr(value)
-        if isinstance(value, LayerConfig):
-            return f"ect.{value!r}"
-        if isinstance(value, Mapping) and all(
-            isinstance(key, str) and self.inline(part) for key, part in value.items()
-        ):
-            return "{" + ", ".join(f"{key!r}: {self.inline(part)}" for key, part in value.items()) + "}"
+            return value.origin + (f".with_preprocess({self.inline(value.preprocess)})" if own else "")
+        if isinstance(value, LayerConfig | Preprocess):
+            return self.made(value)
+        if isinstance(value, tuple | list):
+            return self.sequence(value)
+        if isinstance(value, Mapping):
+            parts = {key: self.inline(part) for key, part in value.items()}
+            if all(isinstance(key, str) and text for key, text in parts.items()):
+                return "{" + ", ".join(f"{str(key)!r}: {text}" for key, text in parts.items()) + "}"
         return repr(str(value)) if hasattr(value, "__fspath__") else ""
+
+    def sequence(self, value: Sequence[Any]) -> str:
+        """Source text of a tuple or a list, empty where a part has none."""
+        parts = [self.inline(part) for part in value]
+        if not all(parts):
+            return ""
+        if isinstance(value, list):
+            return f"[{', '.join(parts)}]"
+        return f"({', '.join(parts)}{',' if len(parts) == 1 else ''})"
+
+    def made(self, value: Any) -> str:
+        """The call that makes one of our dataclasses, with the fields that are not as they are by default."""
+        given = {f.name: getattr(value, f.name) for f in fields(value) if getattr(value, f.name) != _default(f)}
+        arguments = ", ".join(f"{name}={self.inline(field)}" for name, field in given.items())
+        return f"ect.{type(value).__name__}({arguments})"
 
     def definition(self, name: str, value: Any) -> list[str]:
         """A line that makes a value, or says what is missing."""
         if isinstance(value, LoadedModel):
-            weights = "" if value.asked_weights == "DEFAULT" else f", weights={value.asked_weights!r}"
+            weights = "" if value.asked_weights == "DEFAULT" else f", weights={self.inline(value.asked_weights)}"
             return [f"{name} = ect.load_model({value.name!r}{weights})"]
         if self.inline(value):
             return [f"{name} = {self.inline(value)}"]
         if isinstance(value, QuantConfig):
-            return _config_lines(name, value)
+            return self.config(name, value)
         kind = f"the Graph {value.sha256[:12]}" if isinstance(value, Graph) else f"your {type(value).__name__}"
         return [f"{name} = ...  # {kind}"]
 
+    def config(self, name: str, config: QuantConfig) -> list[str]:
+        """The network's settings, then a line for each layer that has its own."""
+        lines = [f"{name} = {self.made(replace(config, layers={}))}"]
+        for layer, own in config.layers.items():
+            changes = self.made(own).partition("(")[2]
+            lines.append(f"{name} = {name}.tuned({layer!r}, {changes}")
+        return lines
 
-def _config_lines(name: str, config: QuantConfig) -> list[str]:
-    """The network's settings, then a line for each layer that has its own."""
-    lines = [f"{name} = ect.{replace(config, layers={})!r}"]
-    for layer, own in config.layers.items():
-        given = {f.name: getattr(own, f.name) for f in fields(own) if getattr(own, f.name) != f.default}
-        changes = ", ".join(f"{key}={value!r}" for key, value in given.items())
-        lines.append(f"{name} = {name}.tuned({layer!r}, {changes})")
-    return lines
+
+def _default(field: Field[Any]) -> Any:
+    return field.default if field.default_factory is MISSING else field.default_factory()

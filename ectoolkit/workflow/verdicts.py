@@ -255,6 +255,7 @@ class _Rebuilt:
                 target=manifest.target,
                 reference_input=first,
                 layout=str(manifest.inputs[0].layout),
+                remember=False,
                 **own,
                 **self.device.build_options(),
             )

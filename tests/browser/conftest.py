@@ -9,6 +9,7 @@ import pytest
 from jupyter_lab import Lab, jupyter_lab
 from notebook_page import NotebookPage, OpenNotebook, chromium, launch, new_context, notebook_page
 from playwright.sync_api import Browser, sync_playwright
+from required import skip
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -22,7 +23,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     """JupyterLab with a kernel that has torch in memory already."""
     if chromium() is None:
-        pytest.skip("no Chromium: apt install chromium, or name one in $ECTOOLKIT_CHROMIUM")
+        skip("chromium", "no Chromium: apt install chromium, or name one in $ECTOOLKIT_CHROMIUM")
     with jupyter_lab(tmp_path_factory.mktemp("lab")) as running:
         running.run("import ectoolkit, ectoolkit.widgets, pandas, torch, torchvision", timeout=120)
         yield running

@@ -14,6 +14,7 @@ import pytest
 import ectoolkit as ect
 
 ROOT = Path(__file__).parents[2]
+PAGES = sorted([*(ROOT / "docs").glob("*.md"), *(ROOT / "docs" / "decisions").glob("*.md")])
 #: what a browser fetches by itself: scripts, styles, pictures, frames, fonts
 FETCHED = re.compile(r"""<(?:script|link|img|iframe|source)\b[^>]*\b(?:src|href)=["']?(?:https?:)?//[^"'> ]+""")
 FETCHED_BY_STYLES = re.compile(r"""(?:@import|url\()\s*["']?(?:https?:)?//[^"') ]+""")
@@ -54,6 +55,26 @@ def test_every_public_name_and_every_notebook_has_its_place(site: Path) -> None:
     assert missing == ["__version__"]
     made = {page.stem for page in (site / "notebooks").glob("*.html")}
     assert made == {notebook.stem for notebook in (ROOT / "notebooks").glob("*.ipynb")}
+
+
+@pytest.mark.slow
+def test_links_to_notebooks_lead_to_their_pages(site: Path) -> None:
+    found = {
+        page.stem: re.findall(
+            r'href="([^"]*notebooks/[^"#]+)"', page.read_text(encoding="utf-8").partition("<article")[2]
+        )
+        for page in site.glob("*.html")
+    }
+    for name in ("concepts", "devices", "mera", "verdicts"):
+        assert found[name], name
+        for target in found[name]:
+            assert (site / target).is_file(), f"{name}: {target}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_links_between_files_lead_somewhere_on_github_too(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
+        assert (page.parent / target).exists(), target
 
 
 def test_the_patterns_would_find_what_they_look_for() -> None:

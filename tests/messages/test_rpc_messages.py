@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import socket
+import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -22,15 +23,19 @@ import ectoolkit as ect
 from ectoolkit.core.deployment import Deployment
 from ectoolkit.devices.rpc import handshake as hs
 from ectoolkit.devices.rpc import link as link_module
-from ectoolkit.devices.rpc.address import parse_endpoint
+from ectoolkit.devices.rpc import messages as m
+from ectoolkit.devices.rpc import tracker as tracker_module
+from ectoolkit.devices.rpc.address import Address, parse_endpoint
 from ectoolkit.devices.rpc.device import RpcDevice
 from ectoolkit.devices.rpc.server import Server
+from ectoolkit.devices.rpc.tracker import Registration
 from ectoolkit.errors import (
     Cancelled,
     DeviceError,
     DeviceNotFoundError,
     DeviceTimeoutError,
     InputError,
+    RemoteError,
     RemoteLostError,
     RemoteRefusedError,
     RemoteTransferError,
@@ -83,9 +88,19 @@ def test_no_key(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         "variable ECTOOLKIT_RPC_KEY or ECTOOLKIT_RPC_KEY_FILE"
     )
     assert message_of(opening(name, key="short"), InputError) == (
-        "the key has 5 characters, expected at least 8: whoever guesses it can run any program there. Without one, "
-        "`ectoolkit device serve` makes a good one"
+        "the key has 5 characters, expected at least 16 that nobody guesses: whoever has it can run any program there. "
+        "Without one, `ectoolkit device serve` makes a good one"
     )
+    assert message_of(opening(name, key=KEY, key_file="key.txt"), InputError) == (
+        "a key and a key file, key.txt, are both given. Give one of them"
+    )
+    monkeypatch.setenv(hs.KEY_VARIABLE, KEY)
+    monkeypatch.setenv(hs.KEY_FILE_VARIABLE, "key.txt")
+    assert message_of(opening(name, key=None), InputError) == (
+        "ECTOOLKIT_RPC_KEY and ECTOOLKIT_RPC_KEY_FILE, key.txt, are both given. Give one of them"
+    )
+    monkeypatch.delenv(hs.KEY_VARIABLE)
+    monkeypatch.delenv(hs.KEY_FILE_VARIABLE)
     file = tmp_path / "key"
     file.write_text(KEY)
     file.chmod(0o644)
@@ -162,6 +177,52 @@ def test_a_server_that_does_not_know_the_key() -> None:
         )
 
 
+def test_another_protocol(rpc: RpcServer) -> None:
+    """Told by both sides, before any key."""
+
+    def later(connection: socket.socket) -> None:
+        connection.recv(100)
+        connection.sendall(b"ECT9" + bytes(28))
+
+    with listener(later) as port:
+        assert message_of(opening(f"rpc://127.0.0.1:{port}"), RemoteRefusedError) == (
+            f"rpc://127.0.0.1:{port} speaks protocol 9, and ectoolkit {ect.__version__} here speaks 2. Install the "
+            "same version on both machines"
+        )
+    with socket.create_connection(("127.0.0.1", rpc.port), timeout=10) as client:
+        client.sendall(b"ECT9" + os.urandom(hs.NONCE_BYTES))
+        near = client.getsockname()
+        assert client.recv(100) == b"ECT2" + bytes(28)
+        assert client.recv(100) == b""
+    assert f"refused: {near[0]}:{near[1]} speaks another version of ectoolkit's protocol\n" in rpc.log.read_text()
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        (b"\xc1", "MessagePack data is malformed: invalid opcode '\\xc1' (byte 0)"),
+        (m.encode(m.Done()), "Done, expected Ran"),
+    ],
+)
+def test_an_answer_of_another_kind(answer: bytes, reason: str, rpc: RpcServer, deployment: Deployment) -> None:
+    with ect.open_device(rpc.name) as device:
+        device.load(deployment)
+        device._link._function = lambda data: answer  # type: ignore[attr-defined]
+        assert message_of(lambda: device.run(deployment), RemoteError) == (
+            f"what {rpc.name} answers when it is to {WHAT} is not understood ({reason}). Install the same version of "
+            f"ectoolkit there as here, {ect.__version__}"
+        )
+
+
+def test_outputs_of_another_size(rpc: RpcServer, deployment: Deployment) -> None:
+    with ect.open_device(rpc.name) as device:
+        sizes = [output.nbytes for output in device.run(deployment).outputs]
+        device._link._function = lambda data: m.encode(m.Ran([b"1234"] * 2, 0.0))  # type: ignore[attr-defined]
+        assert message_of(lambda: device.run(deployment), RemoteError) == (
+            f"{rpc.name} answered outputs of [4, 4] bytes, expected {sizes}; do not trust it"
+        )
+
+
 def test_no_session_behind_the_door(monkeypatch: pytest.MonkeyPatch) -> None:
     """It knows the key, and then says nothing to TVM, which would wait for ever."""
     monkeypatch.setattr(link_module, "_OPEN_S", 0.5)
@@ -232,6 +293,77 @@ def test_no_tracker_and_no_server_at_it() -> None:
         assert message_of(opening(f"rpc://127.0.0.1:{port}/pi", waiting_s=0.2), RemoteUnreachableError) == (
             f"rpc://127.0.0.1:{port}/pi: the tracker gave no free server of the name 'pi' (no server in 0.2 s). Start "
             f"one with `ectoolkit device serve --tracker 127.0.0.1:{port} --name pi`, or wait for one"
+        )
+
+
+def tracker_frame(data: bytes) -> bytes:
+    return struct.pack("<i", len(data)) + data
+
+
+DRIPPING = b'["' + b"x" * 35
+
+
+def a_tracker(*answers: bytes) -> Callable[[socket.socket], None]:
+    """Greets as one, then answers so; `DRIPPING` byte by byte."""
+
+    def answer(connection: socket.socket) -> None:
+        connection.sendall(connection.recv(4))
+        for data in answers[:-1]:
+            connection.recv(1000)
+            connection.sendall(tracker_frame(data))
+        connection.recv(1000)
+        frame = tracker_frame(answers[-1])
+        if answers[-1] != DRIPPING:
+            connection.sendall(frame)
+        else:
+            for byte in frame:
+                connection.sendall(bytes([byte]))
+                time.sleep(0.05)  # 2 s in all, and never long without one
+        connection.recv(1000)
+
+    return answer
+
+
+MALFORMED = [
+    (b"5", "it answers '5': Expected `array`, got `int`"),
+    (b"[[1]]", "it answers '[[1]]': Expected `str`, got `array` - at `$[0]`"),
+    (b"[NaN]", "it answers '[NaN]': JSON is malformed: invalid character (byte 1)"),
+    (b"[" * 100_000, f"it answers {'[' * 80!r}: Expected `str`, got `array` - at `$[0]`"),
+    (DRIPPING, "timed out"),
+]
+
+
+@pytest.mark.parametrize(("answer", "reason"), MALFORMED)
+def test_a_tracker_does_not_end_or_hold_up_a_server(
+    answer: bytes, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever it answers: the server says so, and goes on with its clients."""
+    if answer == DRIPPING:
+        monkeypatch.setattr(tracker_module, "_TEND_S", 0.5)
+    lines: list[str] = []
+    with listener(a_tracker(b"0", answer)) as port:
+        registration = Registration(Address("127.0.0.1", port, "pi"), "", lines.append)
+        registration.tend(1)
+    assert lines == [
+        f"tracker: registered at 127.0.0.1:{port} as pi",
+        f"tracker: 127.0.0.1:{port} cannot be used ({reason}); trying again every 5 s",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        (b"[1]", "it answers '[1]': Invalid enum value 1 - at `$[0]`"),
+        (b'[0, ["h", "x", ""]]', """it answers '[0, ["h", "x", ""]]': Expected `int`, got `str` - at `$[1][1]`"""),
+        (DRIPPING, "no server in 0.5 s"),
+    ],
+)
+def test_a_tracker_that_answers_a_client_with_something_else(answer: bytes, reason: str) -> None:
+    with listener(a_tracker(answer)) as port:
+        waiting_s = 0.5 if answer == DRIPPING else 10
+        assert message_of(opening(f"rpc://127.0.0.1:{port}/pi", waiting_s=waiting_s), RemoteUnreachableError) == (
+            f"rpc://127.0.0.1:{port}/pi: the tracker gave no free server of the name 'pi' ({reason}). Start one with "
+            f"`ectoolkit device serve --tracker 127.0.0.1:{port} --name pi`, or wait for one"
         )
 
 

@@ -6,6 +6,7 @@ import os
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
@@ -13,7 +14,9 @@ import ectoolkit as ect
 from ectoolkit.cli.main import app
 from ectoolkit.core import trust as trust_module
 from ectoolkit.errors import EctoolkitWarning, UntrustedError
+from ectoolkit.interpreters import trace
 from ectoolkit.testing.networks import example_input, residual_graph
+from ectoolkit.workflow.verdicts import layer_of
 
 
 @pytest.fixture(scope="module")
@@ -85,6 +88,20 @@ def test_what_is_built_runs_without_a_word(tmp_path: Path, monkeypatch: pytest.M
     ect.build(graph, tmp_path / "deploy", reference_input=example_input(graph))
     forget(monkeypatch)
     run(tmp_path / "deploy")
+
+
+def test_graphs_that_a_search_builds_are_not_remembered(
+    built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They run, and are thrown away: the ledger is for what stays."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    deployment = ect.load_deployment(built, trust=True)
+    graph, x = residual_graph(), example_input(residual_graph())
+    before = trust_module.ledger().read_text(encoding="ascii")
+    with ect.open_device("cpu", threads=1) as device:
+        found = layer_of(trace(graph, x), x, device, deployment, "stem")
+        np.testing.assert_array_equal(found, trace(graph, x)["stem"])
+    assert trust_module.ledger().read_text(encoding="ascii") == before == f"{deployment.manifest.manifest_sha256}\n"
 
 
 def test_on_the_command_line(stranger: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import nbformat
 import pytest
 from nbclient import NotebookClient
+from static_page import check_static_page
 
 NOTEBOOK = Path(__file__).parents[2] / "notebooks" / "05_edgecortix.ipynb"
 
@@ -29,3 +30,4 @@ def test_explains_itself_without_the_compiler(tmp_path: Path) -> None:
     assert found["here"][0].text.count("Install it with `ectoolkit mera install`") == 3
     for cell in ("build", "cross-check", "simulator", "board"):
         assert found[cell][0].text.startswith("MERA is not installed, so no")
+    check_static_page(notebook)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -12,19 +14,24 @@ from nbclient import NotebookClient
 from nbformat import NotebookNode
 from papermill.iorw import load_notebook_node
 from papermill.parameterize import parameterize_notebook
+from required import is_required
+from static_page import check_static_page
 
 from ectoolkit.devices.xrt import has_board
 from ectoolkit.testing.virtual_u50 import missing
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 MAX_BYTES = 1_500_000
-needs_virtual = pytest.mark.skipif(missing() is not None, reason=f"no virtual board: {missing()}")
+PARTS = ("training", "calibration", "test")
+needs_virtual = pytest.mark.skipif(
+    missing() is not None and not is_required("xrt"), reason=f"no virtual board: {missing()}"
+)
 needs_none = pytest.mark.skipif(has_board(), reason="there is a board, so nothing has to explain itself")
 pytestmark = pytest.mark.slow
 
 
-def executed(name: str, folder: Path, **parameters: Any) -> dict[str, list[NotebookNode]]:
-    """Outputs by cell, after each was found to hold no error and no warning."""
+def executed(name: str, folder: Path, plain: Collection[str] = (), **parameters: Any) -> dict[str, list[NotebookNode]]:
+    """Outputs by cell, after each was found to hold no error and no warning, and to show itself without a kernel."""
     notebook = parameterize_notebook(load_notebook_node(str(NOTEBOOKS / name)), parameters)
     client = NotebookClient(notebook, timeout=280, resources={"metadata": {"path": str(folder)}})
     client.execute(env=os.environ | {"OMP_NUM_THREADS": "1"})
@@ -34,7 +41,17 @@ def executed(name: str, folder: Path, **parameters: Any) -> dict[str, list[Noteb
     for part in (part for parts in found.values() for part in parts if "image/png" in part.get("data", {})):
         assert "text/plain" in part.data
     assert len(nbformat.writes(notebook).encode()) < MAX_BYTES
+    check_static_page(notebook, plain)
     return found
+
+
+def run_cells(name: str, *cells: str, **parameters: Any) -> None:
+    """Some cells, in this process."""
+    notebook = parameterize_notebook(load_notebook_node(str(NOTEBOOKS / name)), parameters)
+    variables: dict[str, Any] = {}
+    for cell in notebook.cells:
+        if cell.cell_type == "code" and cell.get("id") in ("parameters", *cells) or "injected" in str(cell.metadata):
+            exec(cell.source, variables)
 
 
 def text(parts: list[NotebookNode]) -> str:
@@ -43,7 +60,7 @@ def text(parts: list[NotebookNode]) -> str:
 
 
 def test_tuning(tmp_path: Path) -> None:
-    found = executed("03_tuning_calibration.ipynb", tmp_path, CALIBRATION=8, UNSEEN=4)
+    found = executed("03_tuning_calibration.ipynb", tmp_path, plain=("clip",), CALIBRATION=8, UNSEEN=4)
     before, after = (float(part) for part in text(found["cure-all"]).split(" dB")[0].split(" → "))
     assert before < 8
     assert after > 16
@@ -58,9 +75,16 @@ def test_tuning(tmp_path: Path) -> None:
     compile(script, "script", "exec")
 
 
+def test_tuning_refuses_photos_of_which_calibration_sees_a_part() -> None:
+    text = "the calibration would see parts of imagenet_00_243: lower CALIBRATION or UNSEEN"
+    with pytest.raises(AssertionError, match=f"^{text}$"):
+        run_cells("03_tuning_calibration.ipynb", "collect", CALIBRATION=20)
+
+
 def test_how_int8_works(tmp_path: Path) -> None:
-    found = executed("04_how_int8_works.ipynb", tmp_path, SAMPLES=2000)
     names = ("scale_and_zero_point", "quantize", "accumulate", "requantize", "weight_scales", "convolution")
+    answers = [name.replace("_", "-") for name in names] + [f"solution-{number}" for number in range(1, 7)]
+    found = executed("04_how_int8_works.ipynb", tmp_path, plain=("graph", *answers), SAMPLES=2000)
     for number, name in enumerate(names, 1):
         assert text(found[name.replace("_", "-")]).startswith(f"✗ {name} is not written yet."), name
         assert text(found[f"solution-{number}"]).startswith(f"✓ {name} is right in all "), name
@@ -99,11 +123,30 @@ def test_board_bringup_explains_itself_without_a_board(tmp_path: Path) -> None:
 
 
 def test_your_own_model(tmp_path: Path) -> None:
+    stale = tmp_path / "my digits" / "test" / "3" / "0001.png"
+    mine = stale.with_name("mine.txt")
+    stale.parent.mkdir(parents=True)
+    for file in (stale, mine):
+        file.write_bytes(b"an earlier run's, or the reader's own")
     found = executed(
         "07_your_own_model.ipynb", tmp_path, TRAINING=300, EPOCHS=3, CALIBRATION=16, TEST=50, FOLDER="my digits"
     )
+    parts = [{file.name for file in (tmp_path / "my digits").glob(f"{part}/*/*.png")} for part in PARTS]
+    assert [len(part) for part in parts] == [300, 16, 50]
+    assert len(set.union(*parts)) == 366, "a digit is in two parts"
+    assert mine.exists()
+    captions = re.findall(r"<br>([^<]*)</figcaption>", found["images"][0].data["text/html"])
+    assert captions == sorted(captions)
+    assert set(captions) <= set("0123456789"), "a digit has no name"
     rows = [line.split() for line in text(found["kinds"]).splitlines()]
     assert [row[1] for row in rows if "float_layer_norm" in row] == ["norm"]
     assert text(found["diff"]).splitlines() == ["max abs diff: 0", "mean abs diff: 0", "correct ratio: 1"]
     assert "model = ...  # your Digits\n" in text(found["script"])
     assert "ect.image_folder('my digits/calibration', labels='folder')" in text(found["script"])
+
+
+def test_your_own_model_keeps_training_and_test_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(AssertionError, match=r"^there are 1797 digits: lower TRAINING, CALIBRATION or TEST$"):
+        run_cells("07_your_own_model.ipynb", "folder", TRAINING=1700)
+    assert not list(tmp_path.iterdir())

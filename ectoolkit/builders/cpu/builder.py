@@ -34,6 +34,7 @@ from ectoolkit.core.host import cross_compiler, host_architecture
 from ectoolkit.core.inputs import Inputs, check_inputs
 from ectoolkit.core.interpreter import Progress, interpret
 from ectoolkit.core.program import Program, ProgramFile
+from ectoolkit.core.trust import trust
 from ectoolkit.errors import InputError
 
 #: packages whose versions decide what a build contains
@@ -50,6 +51,7 @@ def build_cpu(
     isa: str = "host",
     imported: ImportedModule | None = None,
     calibration_sha256: str = "",
+    remember: bool = True,
     progress: Progress | None = None,
 ) -> Deployment:
     """Build a deploy directory; the last good one stays until the new one is complete.
@@ -63,6 +65,7 @@ def build_cpu(
         isa: ``"host"`` for the best of this machine, or one of `ectoolkit.builders.cpu.isa.ISAS`.
         imported: an import of this very graph with this layout and instruction set, to save doing it again.
         calibration_sha256: hash of the calibration images, for the manifest.
+        remember: that it was built here, for this user's later processes too; False for what is thrown away.
         progress: called after each step; it may raise to cancel.
 
     Returns:
@@ -93,7 +96,7 @@ def build_cpu(
         report(3, 4, "write")
         _write(folder, imported, [inputs[name] for name in graph.inputs], outputs, calibration_sha256)
         report(4, 4, "done")
-    return load_deployment(out, trust=True)  # built here, so it will run without a word
+    return trust(load_deployment(out), remember=remember)  # built here, so it will run without a word
 
 
 def _write(

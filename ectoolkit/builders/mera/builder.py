@@ -40,6 +40,7 @@ from ectoolkit.core.graph import Graph
 from ectoolkit.core.graph_file import save_graph
 from ectoolkit.core.inputs import Inputs, check_inputs
 from ectoolkit.core.interpreter import Progress
+from ectoolkit.core.trust import trust
 from ectoolkit.core.types import Layout
 from ectoolkit.errors import BuildError, InputError, WorkerError
 from ectoolkit.interpreters import interpret
@@ -68,6 +69,7 @@ def build_mera(
     environment: str | Place | None = None,
     timeout_s: float = 3600,
     calibration_sha256: str = "",
+    remember: bool = True,
     progress: Progress | None = None,
 ) -> Deployment:
     """Build a deploy directory; the last good one stays until the new one is complete.
@@ -85,6 +87,7 @@ def build_mera(
         environment: of MERA, where not the usual one: see `ectoolkit.mera.place.find_place`.
         timeout_s: for compiling.
         calibration_sha256: hash of the calibration images, for the manifest.
+        remember: that it was built here, for this user's later processes too; False for what is thrown away.
         progress: called after each step and while compiling; it may raise to cancel.
 
     Returns:
@@ -128,7 +131,7 @@ def build_mera(
         manifest = _manifest(graph, options, versions, *files, folder=folder, calibration=calibration_sha256)
         (folder / MANIFEST).write_bytes(manifest.sealed().to_json())
         report(_STEPS, _STEPS, "done")
-    return load_deployment(out, trust=True)  # built here, so it will run without a word
+    return trust(load_deployment(out), remember=remember)  # built here, so it will run without a word
 
 
 def _one_run(graph: Graph, reference_input: Inputs) -> dict[str, np.ndarray]:

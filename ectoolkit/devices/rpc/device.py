@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -19,7 +20,7 @@ from ectoolkit.devices.rpc import messages as m
 from ectoolkit.devices.rpc.address import parse_address
 from ectoolkit.devices.rpc.link import Link
 from ectoolkit.devices.rpc.tracker import find_server
-from ectoolkit.errors import DeviceError, MissingDependencyError, RemoteRefusedError, RemoteTransferError
+from ectoolkit.errors import DeviceError, MissingDependencyError, RemoteError, RemoteRefusedError, RemoteTransferError
 
 #: in `RunResult.metrics` and `Load.own`: milliseconds of the last run, on the server's clock
 OWN_TIME = "server_ms"
@@ -97,8 +98,7 @@ class RpcDevice(Device):
         far = self._facts
         if far is None:
             return super().identity()
-        held = "in its folder, by Landlock" if far.confined else "by nothing"
-        return {**super().identity(), "ectoolkit there": far.ectoolkit, "native code held there": held}
+        return {**super().identity(), "ectoolkit there": far.ectoolkit, "native code there": far.held}
 
     def _open(self) -> None:
         self._connected()
@@ -145,6 +145,9 @@ class RpcDevice(Device):
             if self._connected() is not loaded:
                 loaded = self._send(deployment)
             ran = self._ask(loaded, deployment, m.Run([_bytes(array) for array in arrays]), doing)
+            found, sizes = [len(data) for data in ran.arrays], [4 * math.prod(shape) for shape in shapes]
+            if found != sizes:
+                raise RemoteError(f"{self.name} answered outputs of {found} bytes, expected {sizes}; do not trust it")
             self._metrics = {OWN_TIME: ran.seconds * 1e3}
             return [np.frombuffer(a, "<f4").reshape(s).copy() for a, s in zip(ran.arrays, shapes, strict=True)]
 

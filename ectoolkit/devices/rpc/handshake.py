@@ -10,6 +10,8 @@ has it.  Here both sides prove that they know the key, and TVM is given a ticket
 | 5 | opens TVM's connection with the ticket, which both derive | |
 | 6 | | a `BEAT` each second; `ENDED` and the status when the session's process is gone |
 
+A client whose `GREETING` is of another protocol gets the server's own in step 2, filled up with zeros, and no more.
+
 The connection stays open as long as the session; where the client closes it, the session's process is ended.  What
 goes over either connection is not encrypted.
 """
@@ -26,7 +28,10 @@ from pathlib import Path
 
 from ectoolkit.errors import InputError
 
-GREETING = b"ECT1"
+#: raised where messages or this table change
+PROTOCOL = 2
+ANY_GREETING = b"ECT"
+GREETING = ANY_GREETING + str(PROTOCOL).encode()
 #: how TVM's own clients begin
 TVM_MAGIC = struct.pack("<i", 0xFF271)
 TVM_WELCOME, TVM_MISMATCH = TVM_MAGIC, struct.pack("<i", 0xFF271 + 2)
@@ -42,12 +47,23 @@ SILENCE_S = 15.0
 
 #: names of the variables that hold a key, or a file with it
 KEY_VARIABLE, KEY_FILE_VARIABLE = "ECTOOLKIT_RPC_KEY", "ECTOOLKIT_RPC_KEY_FILE"
-_LEAST_CHARACTERS = 8
+#: a recorded proof lets keys be tried elsewhere, as fast as there are machines for it
+_LEAST_CHARACTERS = 16
 
 
 def proof(key: str, side: bytes, mine: bytes, theirs: bytes) -> bytes:
     """That one side knows the key: `side` is ``b"client"``, ``b"server"`` or ``b"ticket"``; client's nonce first."""
     return hmac.new(key.encode(), side + mine + theirs, hashlib.sha256).digest()
+
+
+def other_protocol() -> bytes:
+    """What a client of another protocol gets instead of random bytes."""
+    return GREETING.ljust(NONCE_BYTES, b"\0")
+
+
+def is_greeting(answer: bytes) -> bool:
+    """Whether the server's random bytes are none, but `other_protocol` of another version."""
+    return answer.startswith(ANY_GREETING) and answer.endswith(bytes(NONCE_BYTES - len(GREETING)))
 
 
 def ticket(key: str, mine: bytes, theirs: bytes) -> str:
@@ -64,16 +80,21 @@ def find_key(key: str | None = None, file: str | os.PathLike[str] | None = None)
     """The key that was given, else of the environment; None where there is none.
 
     Raises:
-        InputError: the file cannot be read, others can read it, or the key is too short to be one.
+        InputError: there is a key and a file with one; the file cannot be read, others can read it, or the key is too
+            short to be one.
     """
+    key_name, file_name = "a key", "a key file"
     if key is None and file is None:
         key, file = os.environ.get(KEY_VARIABLE), os.environ.get(KEY_FILE_VARIABLE)
+        key_name, file_name = KEY_VARIABLE, KEY_FILE_VARIABLE
+    if key is not None and file is not None:
+        raise InputError(f"{key_name} and {file_name}, {file}, are both given. Give one of them")
     if key is None and file is not None:
         key = _read(Path(file).expanduser())
     if key is not None and len(key) < _LEAST_CHARACTERS:
         raise InputError(
-            f"the key has {len(key)} characters, expected at least {_LEAST_CHARACTERS}: whoever guesses it can run any "
-            f"program there. Without one, `ectoolkit device serve` makes a good one"
+            f"the key has {len(key)} characters, expected at least {_LEAST_CHARACTERS} that nobody guesses: whoever "
+            f"has it can run any program there. Without one, `ectoolkit device serve` makes a good one"
         )
     return key
 

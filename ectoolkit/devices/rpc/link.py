@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import os
 import select
 import signal
@@ -11,6 +12,8 @@ import time
 import weakref
 from contextlib import suppress
 from typing import Any, NoReturn
+
+import msgspec
 
 from ectoolkit import errors
 from ectoolkit._optional import require
@@ -32,7 +35,8 @@ _LOOK_MS = 100
 _OPEN_S = 30.0
 #: how long a reason may take to come after the end of a connection
 _REASON_S = 2.0
-#: one at a time, for the connection that TVM opens is found by what is new among this process's sockets
+#: one at a time from the first byte on, for the connection that TVM opens is found by what is new among this process's
+#: sockets to the same address, and the handshake's is one too
 _connecting = threading.Lock()
 
 SERVE = "`ectoolkit device serve`"
@@ -49,7 +53,8 @@ class Watch:
     def __init__(self, control: socket.socket, data: socket.socket) -> None:
         self._control, self._data = control, data
         self._deadline = float("inf")
-        self._cut = ""
+        #: why it is to end; empty while nobody asked for that
+        self.cut_for = ""
         self._received = b""
         #: why the session ended: ended, gone, silent, late, cancelled, closed; empty while it has not
         self.reason = ""
@@ -64,7 +69,7 @@ class Watch:
 
     def cut(self, reason: str) -> None:
         """End the session within a moment."""
-        self._cut = self._cut or reason
+        self.cut_for = self.cut_for or reason
 
     def close(self) -> None:
         """End it and wait."""
@@ -81,8 +86,8 @@ class Watch:
         while not self.reason:
             came = ready.poll(_LOOK_MS)
             now = time.monotonic()
-            if self._cut:
-                self.reason = self._cut
+            if self.cut_for:
+                self.reason = self.cut_for
             elif came:
                 heard = now
                 self._listen()
@@ -125,12 +130,14 @@ class Link:
 
     def __init__(self, name: str, address: Address, key: str) -> None:
         self.name, self.address = name, address
-        control, ticket = _shake_hands(name, address, key)
-        try:
-            self._session, data = _open_session(name, control, address.port, ticket)
-        except BaseException:
-            control.close()
-            raise
+        rpc = require("tvm.rpc", feature="The rpc device")  # seconds, which a ticket should not wait for
+        with _connecting:
+            control, ticket = _shake_hands(name, address, key)
+            try:
+                self._session, data = _open_session(name, rpc, control, ticket)
+            except BaseException:
+                control.close()
+                raise
         self._watch = Watch(control, data)
         self._finalizer = weakref.finalize(self, self._watch.close)
         try:
@@ -140,8 +147,8 @@ class Link:
 
     @property
     def alive(self) -> bool:
-        """Whether it can be asked."""
-        return not self._watch.over.is_set()
+        """Whether it can be asked; not where it was cancelled between two calls and is about to end."""
+        return not (self._watch.over.is_set() or self._watch.cut_for)
 
     def ask(self, request: m.Message, doing: str, timeout_s: float) -> Any:
         """Send a request and wait for its reply.
@@ -155,17 +162,25 @@ class Link:
             DeviceTimeoutError: no answer in time; the session is ended.
             RemoteLostError: the session, the server or the connection is gone.
             Cancelled: `cancel` was called; the session is ended.
+            RemoteError: the answer is none to this request.
             DeviceError: the far side says why it could not.
         """
         self._watch.allow(timeout_s)
         try:
-            reply = m.decode_reply(bytes(self._function(m.encode(request))))
+            data = bytes(self._function(m.encode(request)))
         except Exception as error:  # TVM's, of no stable kind: our own function on the far side raises nothing
             self._lost(doing, error, timeout_s)
         except BaseException:  # Ctrl-C in the middle of an answer: the stream is of no use any more
             self.close()
             raise
         self._watch.allow(float("inf"))
+        try:
+            reply = m.decode_reply(data, type(request))
+        except (msgspec.MsgspecError, ValueError) as error:
+            raise RemoteError(
+                f"what {self.name} answers when it is to {doing} is not understood ({error}). Install the same version "
+                f"of ectoolkit there as here, {_version()}"
+            ) from error
         if isinstance(reply, m.Failure):
             raise self._failure(reply)
         return reply
@@ -225,6 +240,11 @@ def _shake_hands(name: str, address: Address, key: str) -> tuple[socket.socket, 
         mine = os.urandom(hs.NONCE_BYTES)
         control.sendall(hs.GREETING + mine)
         theirs = _exactly(control, hs.NONCE_BYTES)
+        if hs.is_greeting(theirs):
+            raise RemoteRefusedError(
+                f"{name} speaks protocol {chr(theirs[len(hs.ANY_GREETING)])}, and "
+                f"ectoolkit {_version()} here speaks {hs.PROTOCOL}. Install the same version on both machines"
+            )
         control.sendall(hs.proof(key, b"client", mine, theirs))
         answer = _exactly(control, 1)
         if answer == hs.WRONG_KEY:
@@ -265,49 +285,58 @@ def _exactly(connection: socket.socket, size: int) -> bytes:
     return data
 
 
-def _open_session(name: str, control: socket.socket, port: int, ticket: str) -> tuple[Any, socket.socket]:
-    """TVM's connection, and a second handle of its socket."""
-    rpc = require("tvm.rpc", feature="The rpc device")
-    host = control.getpeername()[0]
-    with _connecting:
-        before = set(_sockets())
+def _open_session(name: str, rpc: Any, control: socket.socket, ticket: str) -> tuple[Any, socket.socket]:
+    """TVM's connection, and a second handle of its socket; `_connecting` is held."""
+    before = set(_sockets())
+    try:
+        far = control.getpeername()[:2]
         # TVM waits for ever for a server that says nothing
-        late = threading.Timer(_OPEN_S, _shut_down_new, (before, port))
+        late = threading.Timer(_OPEN_S, _shut_down_new, (before, far))
         late.daemon = True
         late.start()
         try:
-            session = rpc.connect(host, port, ticket)
-        except Exception as error:
-            said = str(error).strip().splitlines()[-1:] or [repr(error)]
-            raise RemoteLostError(
-                f"{name} is lost: it let this client in, and then opened no session ({said[0]}). See what {SERVE} "
-                "printed there"
-            ) from error
+            session = rpc.connect(*far, ticket)
         finally:
             late.cancel()
             late.join()
-        for data in _new_sockets(before, port):
-            _prepare(data)
-            return session, data
-    raise RemoteError(f"{name}: TVM's connection is not among this process's sockets")
+    except Exception as error:
+        said = str(error).strip().splitlines()[-1:] or [repr(error)]
+        raise RemoteLostError(
+            f"{name} is lost: it let this client in, and then opened no session ({said[0]}). See what {SERVE} printed "
+            "there"
+        ) from error
+    found = _new_sockets(before, far)
+    if len(found) != 1:
+        for data in found:
+            data.close()
+        raise RemoteError(
+            f"{name}: {len(found)} new connections of this process lead to {far[0]}:{far[1]}, expected TVM's alone. "
+            "Open the device again, while nothing else here connects there"
+        )
+    _prepare(found[0])
+    return session, found[0]
 
 
-def _new_sockets(before: set[str], port: int) -> list[socket.socket]:
-    """Second handles of connections to a port that were not there before."""
+def _version() -> str:
+    return importlib.metadata.version("ectoolkit")
+
+
+def _new_sockets(before: set[str], far: tuple[str, int]) -> list[socket.socket]:
+    """Second handles of connections to an address, host and port, that were not there before."""
     found = []
     for link, descriptor in _sockets().items():
         if link not in before:
             with suppress(OSError):
                 data = socket.socket(fileno=os.dup(descriptor))
-                if data.family in (socket.AF_INET, socket.AF_INET6) and data.getpeername()[1] == port:
+                if data.family in (socket.AF_INET, socket.AF_INET6) and data.getpeername()[:2] == far:
                     found.append(data)
                 else:
                     data.close()
     return found
 
 
-def _shut_down_new(before: set[str], port: int) -> None:
-    for data in _new_sockets(before, port):
+def _shut_down_new(before: set[str], far: tuple[str, int]) -> None:
+    for data in _new_sockets(before, far):
         with data, suppress(OSError):
             data.shutdown(socket.SHUT_RDWR)
 

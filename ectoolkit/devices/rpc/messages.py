@@ -55,7 +55,7 @@ Request = Describe | Begin | Put | Load | Run | Layers
 
 
 class Facts(Message):
-    """The far side."""
+    """The far side; `held` says what its kernel keeps native code from."""
 
     host: str
     machine: str
@@ -63,7 +63,7 @@ class Facts(Message):
     ectoolkit: str
     tvm: str
     limit_bytes: int
-    confined: bool
+    held: str
 
 
 class Done(Message):
@@ -96,6 +96,7 @@ class Failure(Message):
 
 
 Reply = Facts | Done | Ran | Profiled | Failure
+_ANSWERS: dict[type, type] = {Describe: Facts, Begin: Done, Put: Done, Load: Done, Run: Ran, Layers: Profiled}
 HERE = "{deploy}"
 
 _encoder = msgspec.msgpack.Encoder()
@@ -113,6 +114,9 @@ def decode_request(data: bytes) -> Any:
     return _requests.decode(data)
 
 
-def decode_reply(data: bytes) -> Any:
-    """A reply; msgspec's error where it is none."""
-    return _replies.decode(data)
+def decode_reply(data: bytes, request: type) -> Any:
+    """The reply to a kind of request, or a `Failure`; msgspec's error or ValueError where it is neither."""
+    reply = _replies.decode(data)
+    if not isinstance(reply, (_ANSWERS[request], Failure)):
+        raise ValueError(f"{type(reply).__name__}, expected {_ANSWERS[request].__name__}")
+    return reply

@@ -1,8 +1,9 @@
 """Listens, lets in who knows the key, and gives each client a process of its own.
 
 One thread, which never blocks on a client: a process that has several could not be forked safely, and forking is what
-makes a session start in milliseconds where a fresh Python with TVM takes seconds.  Nothing of TVM's protocol is read
-here before a client has proven that it knows the key.
+makes a session start in milliseconds where a fresh Python with TVM takes seconds.  Of TVM's protocol this process reads
+the first message, for the ticket in it; the rest is read by a session, of a client that has proven that it knows the
+key.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from pathlib import Path
 from ectoolkit._optional import require
 from ectoolkit.devices.rpc import handshake as hs
 from ectoolkit.devices.rpc import session
-from ectoolkit.devices.rpc.confine import landlock_version
+from ectoolkit.devices.rpc.orphans import adopt_orphans, children, end_orphans
 from ectoolkit.devices.rpc.tracker import Registration
 from ectoolkit.errors import DeviceError
 
@@ -47,6 +48,7 @@ class Peer:
         data: what came and was not used yet.
         nonces: client's and server's, once exchanged.
         ticket: that its client opens a session with; empty before and after.
+        ticket_until: when it is closed unless the ticket was used.
         pid: of its session; 0 before.
         next_beat: when.
     """
@@ -55,7 +57,8 @@ class Peer:
     deadline: float | None
     data: bytearray = field(default_factory=bytearray)
     nonces: tuple[bytes, bytes] | None = None
-    ticket: str = ""
+    ticket: bytes = b""
+    ticket_until: float = 0.0
     pid: int = 0
     next_beat: float = 0.0
     folder: Path | None = None
@@ -103,6 +106,7 @@ class Server:
         self._selector.register(self._listener, selectors.EVENT_READ)
         self._peers: dict[int, Peer] = {}
         self._stopping = False
+        self._spared: set[int] = set()
         self._registration = registration
         if registration is not None:
             registration.port = self.port
@@ -112,17 +116,17 @@ class Server:
         """That it listens at."""
         return int(self._listener.getsockname()[1])
 
-    @property
-    def confines(self) -> bool:
-        """Whether the kernel keeps sessions in their folders."""
-        return landlock_version() > 0
-
     def stop(self) -> None:
         """Let `serve` return soon; may be called by a signal's handler."""
         self._stopping = True
 
     def serve(self) -> None:
-        """Serve until `stop`; ends every session before it returns."""
+        """Serve until `stop`; ends every session before it returns.
+
+        Meanwhile this process adopts what sessions leave behind and ends it: start no other processes from it.
+        """
+        self._spared = children()
+        adopt_orphans(True)
         try:
             while not self._stopping:
                 for chosen, _ in self._selector.select(_TICK_S):
@@ -136,6 +140,7 @@ class Server:
                     self._registration.tend(self._free())
         finally:
             self.close()
+            adopt_orphans(False)
 
     def close(self) -> None:
         """End every session, and listen no more."""
@@ -177,8 +182,13 @@ class Server:
             elif peer.data.startswith(hs.GREETING):
                 self._read_proof(peer)
             elif len(peer.data) >= len(hs.GREETING):
+                if peer.data.startswith(hs.ANY_GREETING):
+                    self._say(f"refused: {_name(peer)} speaks another version of ectoolkit's protocol")
+                    peer.connection.send(hs.other_protocol())
                 self._drop(peer)
-        except OSError:
+        except Exception as error:  # whatever it is, the other sessions go on
+            if not isinstance(error, OSError):
+                self._say(f"dropped: {_name(peer)}, for {type(error).__name__}: {error}")
             self._drop(peer)
 
     def _read_proof(self, peer: Peer) -> None:
@@ -197,8 +207,11 @@ class Server:
         elif self._free() < 1:
             self._refuse(peer, hs.FULL, f"finds {self._most} sessions open")
         else:
-            peer.deadline, peer.next_beat = None, time.monotonic() + hs.BEAT_S
-            peer.ticket = hs.ticket(self._key, *peer.nonces)
+            now = time.monotonic()
+            peer.deadline, peer.next_beat = None, now + hs.BEAT_S
+            peer.ticket, peer.ticket_until = hs.ticket(self._key, *peer.nonces).encode(), now + hs.SILENCE_S
+            # beats that nobody takes: the machine is gone, and its session is ended
+            peer.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(hs.SILENCE_S * 1000))
             peer.connection.send(hs.WELCOME + hs.proof(self._key, b"server", *peer.nonces))
 
     def _refuse(self, peer: Peer, reason: bytes, words: str) -> None:
@@ -217,8 +230,8 @@ class Server:
             return
         if len(peer.data) < head + size:
             return
-        words = bytes(peer.data[head : head + size]).decode("utf-8", errors="replace").split()
-        given = words[0].removeprefix("client:") if words else ""
+        words = bytes(peer.data[head : head + size]).split()
+        given = words[0].removeprefix(b"client:") if words else b""
         owner = next((p for p in self._peers.values() if p.ticket and hmac.compare_digest(p.ticket, given)), None)
         # TVM's client sends nothing more before it has the answer
         if owner is None or len(peer.data) > head + size:
@@ -226,7 +239,7 @@ class Server:
             peer.connection.send(hs.TVM_MISMATCH)
             self._drop(peer)
             return
-        owner.ticket = ""
+        owner.ticket = b""
         name = b"server:ectoolkit"
         peer.connection.send(hs.TVM_WELCOME + _LENGTH.pack(len(name)) + name)
         self._start(peer, owner)
@@ -244,6 +257,8 @@ class Server:
                 os.waitpid(peer.pid, 0)
             self._say(f"closed: the session of process {peer.pid}")
         if peer.folder is not None:
+            if not end_orphans(self._spared | {other.pid for other in self._peers.values()}):
+                self._say("warning: a session's processes multiply faster than they can be ended; look at `ps -ef`")
             shutil.rmtree(peer.folder, ignore_errors=True)
 
     # --- sessions ---------------------------------------------------------------------------------------------------
@@ -269,6 +284,7 @@ class Server:
         """The child's part; never returns."""
         status = 1
         try:
+            os.setsid()  # the terminal of who started the server is not this client's
             self._selector.close()
             self._listener.close()
             if self._registration is not None:
@@ -298,6 +314,9 @@ class Server:
     def _tend(self, now: float) -> None:
         for peer in list(self._peers.values()):
             if peer.deadline is not None and now > peer.deadline:
+                self._drop(peer)
+            elif peer.ticket and now > peer.ticket_until:
+                self._say(f"dropped: {_name(peer)} was let in and opened no session")
                 self._drop(peer)
             elif peer.deadline is None and now >= peer.next_beat:
                 peer.next_beat = now + hs.BEAT_S

@@ -50,11 +50,11 @@ class Session:
     Args:
         folder: empty, and removed afterwards by somebody else.
         limit_bytes: of a deploy directory.
-        confined: whether the kernel keeps this process in the folder.
+        held: what the kernel keeps this process from, in words.
     """
 
-    def __init__(self, folder: Path, limit_bytes: int, confined: bool) -> None:
-        self._folder, self._limit, self._confined = folder, limit_bytes, confined
+    def __init__(self, folder: Path, limit_bytes: int, held: str) -> None:
+        self._folder, self._limit, self._held = folder, limit_bytes, held
         self._deploy = folder / "deploy"
         self._manifest: Manifest | None = None
         self._deployment: Deployment | None = None
@@ -88,7 +88,7 @@ class Session:
             importlib.metadata.version("ectoolkit"),
             require("tvm", feature="The session").__version__,
             self._limit,
-            self._confined,
+            self._held,
         )
 
     def _begin(self, request: m.Begin) -> m.Message:
@@ -182,17 +182,25 @@ def _only_what_is_needed(tvm_ffi: Any) -> None:
 
 
 def serve(connection: socket.socket, folder: Path, limit_bytes: int) -> None:
-    """Answer one client until it closes; the caller ends the process."""
+    """Answer one client until it closes; the caller ends the process.
+
+    Raises:
+        DeviceError: the kernel has Landlock, and yet does not hold the session.
+    """
     end_with_parent()
-    # Ctrl-C reaches every process of a terminal; the server decides what it means
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    for number in (signal.SIGINT, signal.SIGTERM):  # the server's own handlers
+        signal.signal(number, signal.SIG_DFL)
     os.chdir(folder)
     tempfile.tempdir = str(folder)  # where the cpu device copies a library to
-    confined = confine(folder, _COPIES * limit_bytes)
+    nothing = os.open(os.devnull, os.O_RDWR)  # while it may be
+    held = confine(folder, _COPIES * limit_bytes)
     tvm_ffi = require("tvm_ffi", feature="The session")
     loop = require("tvm.rpc._ffi_api", feature="The session").ServerLoop
-    session = Session(folder, limit_bytes, confined)
+    session = Session(folder, limit_bytes, held)
     _only_what_is_needed(tvm_ffi)
     tvm_ffi.register_global_func(m.FUNCTION, session.answer, override=True)
+    # from here on native code may come, which has no part in the server's terminal or its input
+    for stream in range(3):
+        os.dup2(nothing, stream)
+    os.close(nothing)
     loop(connection.fileno())

@@ -5,14 +5,15 @@ A tracker only says where a server is.  It knows no keys: the server asks each c
 
 from __future__ import annotations
 
-import json
 import secrets
 import socket
 import struct
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
+from typing import Any, Literal
+
+import msgspec
 
 from ectoolkit.devices.rpc.address import Address
 from ectoolkit.devices.rpc.handshake import STEP_S
@@ -22,38 +23,62 @@ _MAGIC = struct.pack("<i", 0x2F271)
 _LENGTH = struct.Struct("<i")
 _MOST_BYTES = 1 << 20
 #: tvm.rpc.base.TrackerCode
-_SUCCESS, _PUT, _REQUEST, _UPDATE_INFO, _PENDING = 0, 3, 4, 5, 7
+_PUT, _REQUEST, _UPDATE_INFO, _PENDING = 3, 4, 5, 7
+#: answers: TrackerCode.SUCCESS; and where a server is, with its match key
+_Done = Literal[0]
+_Found = tuple[_Done, tuple[str, int, str]]
 _LOOK_S, _RETRY_S = 2.0, 5.0
+#: that a server gives its tracker each time: clients, who have `STEP_S`, wait meanwhile
+_TEND_S = 2.0
+_SHOWN_CHARACTERS = 80
 
 
 class _Tracker:
-    """A connection to a tracker; OSError where it is none, or does not answer."""
+    """A connection to a tracker; OSError where it is none, or does not answer as one, or not in time."""
 
     def __init__(self, address: Address, timeout_s: float) -> None:
-        self.socket = socket.create_connection((address.host, address.port), timeout=STEP_S)
+        self.allow(timeout_s)
+        self.socket = socket.create_connection((address.host, address.port), timeout=timeout_s)
         try:
-            self.socket.sendall(_MAGIC)
+            self._send(_MAGIC)
             if self._exactly(len(_MAGIC)) != _MAGIC:
                 raise ConnectionError("it is no tracker of TVM")
-            self.socket.settimeout(timeout_s)
         except BaseException:
             self.socket.close()
             raise
 
-    def ask(self, *words: Any) -> Any:
-        data = json.dumps(words).encode()
-        self.socket.sendall(_LENGTH.pack(len(data)) + data)
+    def allow(self, seconds: float) -> None:
+        """How long everything from now on may take."""
+        self._deadline = time.monotonic() + seconds
+
+    def ask(self, kind: Any, *words: Any) -> Any:
+        """An answer of a kind that `msgspec` knows."""
+        data = msgspec.json.encode(words)
+        self._send(_LENGTH.pack(len(data)) + data)
         (size,) = _LENGTH.unpack(self._exactly(_LENGTH.size))
         if not 0 <= size <= _MOST_BYTES:
             raise ConnectionError(f"it answers with {size} bytes")
+        answer = self._exactly(size)
         try:
-            return json.loads(self._exactly(size))
-        except ValueError as error:
-            raise ConnectionError(f"it answers no JSON: {error}") from error
+            return msgspec.json.decode(answer, type=kind)
+        except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+            shown = answer[:_SHOWN_CHARACTERS].decode("utf-8", errors="replace")
+            raise ConnectionError(f"it answers {shown!r}: {error}") from error
+
+    def _send(self, data: bytes) -> None:
+        self.socket.settimeout(self._left())
+        self.socket.sendall(data)
+
+    def _left(self) -> float:
+        left = self._deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("timed out")
+        return left
 
     def _exactly(self, size: int) -> bytes:
         data = b""
         while len(data) < size:
+            self.socket.settimeout(self._left())  # of all pieces, however small they are
             got = self.socket.recv(size - len(data))
             if not got:
                 raise ConnectionError("it closed the connection")
@@ -69,7 +94,7 @@ def find_server(tracker: Address, timeout_s: float) -> Address:
     """
     name = f"rpc://{tracker.endpoint}/{tracker.name}"
     try:
-        connection = _Tracker(tracker, timeout_s)
+        connection = _Tracker(tracker, STEP_S)
     except OSError as error:
         raise RemoteUnreachableError(
             f"{name}: no tracker answers at {tracker.endpoint} ({error}). Start one there with `python -m "
@@ -77,12 +102,10 @@ def find_server(tracker: Address, timeout_s: float) -> Address:
         ) from error
     with connection.socket:
         try:
-            answer = connection.ask(_REQUEST, tracker.name, "", 1)
-            if answer[0] != _SUCCESS:
-                raise ConnectionError(f"it answers {answer!r}")
-            host, port, _ = answer[1]
-            return Address(str(host), int(port))
-        except (OSError, LookupError, TypeError, ValueError) as error:
+            connection.allow(timeout_s)
+            _, (host, port, _) = connection.ask(_Found, _REQUEST, tracker.name, "", 1)
+            return Address(host, port)
+        except OSError as error:
             reason = f"no server in {timeout_s:g} s" if isinstance(error, TimeoutError) else str(error)
             raise RemoteUnreachableError(
                 f"{name}: the tracker gave no free server of the name {tracker.name!r} ({reason}). Start one with "
@@ -115,12 +138,14 @@ class Registration:
         try:
             if self._connection is None:
                 self._connect()
+            else:
+                self._connection.allow(_TEND_S)
             assert self._connection is not None
-            pending = set(self._connection.ask(_PENDING))
+            pending = set(self._connection.ask(list[str], _PENDING))
             self._matches = [match for match in self._matches if match in pending]
             while len(self._matches) < free:
                 match = f"{self.tracker.name}:{secrets.token_hex(8)}"
-                self._connection.ask(_PUT, self.tracker.name, [self.port, match], self.host or None)
+                self._connection.ask(_Done, _PUT, self.tracker.name, [self.port, match], self.host or None)
                 self._matches.append(match)
         except OSError as error:
             self.close()
@@ -128,9 +153,9 @@ class Registration:
             self._tell(f"tracker: {self.tracker.endpoint} cannot be used ({error}); trying again every {_RETRY_S:g} s")
 
     def _connect(self) -> None:
-        self._connection = _Tracker(self.tracker, STEP_S)
+        self._connection = _Tracker(self.tracker, _TEND_S)
         info = {"key": f"server:{self.tracker.name}", "addr": [self.host or None, self.port]}
-        self._connection.ask(_UPDATE_INFO, info)
+        self._connection.ask(_Done, _UPDATE_INFO, info)
         self._matches = []
         self._tell(f"tracker: registered at {self.tracker.endpoint} as {self.tracker.name}")
 

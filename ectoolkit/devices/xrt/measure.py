@@ -5,21 +5,19 @@ Times are the host's, taken in the process that talks to XRT; power is sampled m
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
 
 from ectoolkit.devices.base import Latency
+from ectoolkit.devices.benchmark import require_runs
+from ectoolkit.devices.sensors import SAMPLE_S, Reading, sampling
 from ectoolkit.devices.xrt import messages as m
 from ectoolkit.devices.xrt.board import Board, Buffer
 from ectoolkit.devices.xrt.health import read_power_w
-from ectoolkit.devices.xrt.host import Host, current_host
+from ectoolkit.devices.xrt.host import current_host
 from ectoolkit.errors import DeviceError
 
-_SAMPLE_S = 0.05
 _COPY_S = 60.0
 
 
@@ -84,39 +82,20 @@ def measure_kernel(
     Raises:
         DeviceError: there would be nothing to time, or a run failed.
     """
-    if runs < 1 or warmup < 0:
-        raise DeviceError(
-            f"runs={runs}, warmup={warmup}: expected at least one run to time, and no less than no warmup"
-        )
+    require_runs(runs, warmup)
     if warmup:
         board.run_many(kernel, arguments, warmup, timeout_s=timeout_s)
     host = current_host()
-    with _sampling(board.facts.bdf, host) as watts:
+    bdf = board.facts.bdf
+    with sampling(lambda: [Reading("power", read_power_w(bdf, host), "W")], host.notice, SAMPLE_S) as trace:
         times = board.run_many(kernel, arguments, runs, depth=depth, timeout_s=timeout_s)
+    watts = trace.values.get("power", [])[1:-1]  # the first and the last are of before and after
     known = [value for value in watts if value is not None]
-    reason = "" if known else "the driver shows no power sensor" if watts else "the runs ended before a first sample"
+    missing = "the driver shows no power sensor" if watts else "the runs ended before a first sample"
+    reason = "" if known else trace.trouble or missing
     power = float(np.mean(known)) if known else None
     latency = Latency.of(times.seconds)
     return KernelTimes(latency, depth, runs / times.elapsed_s, power, len(known), reason, host.notice)
-
-
-@contextmanager
-def _sampling(bdf: str, host: Host) -> Iterator[list[float | None]]:
-    """Sample the power sensor from another thread while the block runs."""
-    found: list[float | None] = []
-    over = threading.Event()
-
-    def sample() -> None:
-        while not over.wait(_SAMPLE_S):
-            found.append(read_power_w(bdf, host))
-
-    thread = threading.Thread(target=sample, name="power", daemon=True)
-    thread.start()
-    try:
-        yield found
-    finally:
-        over.set()
-        thread.join()
 
 
 def measure_banks(board: Board, *, size_bytes: int = 16 * 1024 * 1024, repeats: int = 5) -> list[BankRate]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numbers
+import reprlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -41,7 +43,9 @@ class Exercise:
         cases: arguments to try it with, simple ones first.
         expected: the right function.
         mistakes: wrong functions that readers write, by the sentence that explains what went wrong.
-        whole: whether the results are integers, compared exactly; else a relative 1e-6 is allowed.
+        whole: whether the results are integers, compared exactly; else a relative 1e-6 is allowed, and of a tuple the
+            parts that are integers in the right answer are compared exactly.
+        dtype: which the result must have, where the text of the exercise asks for one.
     """
 
     name: str
@@ -49,6 +53,7 @@ class Exercise:
     expected: Function
     mistakes: Mapping[str, Function]
     whole: bool = True
+    dtype: str = ""
 
     def check(self, function: Function) -> Answer:
         """Try a reader's function.
@@ -59,6 +64,7 @@ class Exercise:
         Returns:
             Right, or the first case that is not, with the numbers and what they look like.
         """
+        types: set[str] = set()
         for number, case in enumerate(self.cases, 1):
             try:
                 found = function(*_copies(case))
@@ -69,6 +75,9 @@ class Exercise:
             problem = self._problem(found, self.expected(*_copies(case)))
             if problem:
                 return self._wrong(f"{problem.text}\n{_called(case)}{self._guess(function, number, problem)}")
+            types.add(str(np.asarray(found).dtype))
+        if self.dtype and types != {self.dtype}:
+            return self._wrong(f"returned {', '.join(sorted(types))}, expected {self.dtype}; the numbers are right")
         return Answer(True, f"✓ {self.name} is right in all {len(self.cases)} cases")
 
     def _wrong(self, text: str) -> Answer:
@@ -79,12 +88,16 @@ class Exercise:
             return _Problem("returned nothing; end it with `return`")
         if isinstance(expected, tuple):
             return _problem_of_tuple(found, expected)
-        array, wanted = np.asarray(found), np.asarray(expected)
+        array, wanted = _array(found), np.asarray(expected)
+        if array is None:
+            return _Problem(f"returned {reprlib.repr(found)}, expected numbers: {wanted.dtype}, shape {wanted.shape}")
         if array.shape != wanted.shape:
             return _Problem(f"returned shape {array.shape}, expected {wanted.shape}")
         if self.whole and not np.issubdtype(array.dtype, np.integer):
-            return _Problem(f"returned {array.dtype}, expected integers; end with .astype({wanted.dtype})")
-        differs = array != wanted if self.whole else ~np.isclose(array, wanted, rtol=_RELATIVE, atol=0)
+            return _Problem(
+                f"returned {array.dtype}, expected integers; end with .astype({self.dtype or wanted.dtype})"
+            )
+        differs = array != wanted if self.whole else ~_close(array, wanted)
         if not differs.any():
             return None
         index = tuple(int(i) for i in np.argwhere(differs)[0])
@@ -112,10 +125,32 @@ class _Problem:
 
 def _problem_of_tuple(found: Any, expected: tuple[Any, ...]) -> _Problem | None:
     if not isinstance(found, tuple) or len(found) != len(expected):
-        return _Problem(f"returned {found!r}, expected {len(expected)} values: {_listed(expected)}")
-    if np.allclose(np.asarray(found, float), np.asarray(expected, float), rtol=_RELATIVE, atol=0):
+        return _Problem(f"returned {reprlib.repr(found)}, expected {len(expected)} values: {_listed(expected)}")
+    found = tuple(part.item() if isinstance(part, np.ndarray) and part.ndim == 0 else part for part in found)
+    if not all(isinstance(part, numbers.Real) for part in found):
+        return _Problem(f"returned {reprlib.repr(found)}, expected numbers: {_listed(expected)}")
+    pairs = list(zip(found, expected, strict=True))
+    if all(part == wanted if isinstance(wanted, int) else _close(part, wanted) for part, wanted in pairs):
         return None
+    fractions = [part for part, wanted in pairs if isinstance(wanted, int) and not float(part).is_integer()]
+    if fractions:
+        return _Problem(
+            f"returned {_listed(found)}: {float(fractions[0])!r} is no integer, expected {_listed(expected)}"
+        )
     return _Problem(f"returned {_listed(found)}, expected {_listed(expected)}", of_values=True)
+
+
+def _close(found: Any, wanted: Any) -> Any:
+    return np.isclose(found, wanted, rtol=_RELATIVE, atol=0)
+
+
+def _array(found: Any) -> np.ndarray | None:
+    """None for what is no array of numbers: texts, lists of unequal lengths, other objects."""
+    try:
+        array = np.asarray(found)
+    except Exception:  # an object of the reader's may refuse in its own way
+        return None
+    return array if np.issubdtype(array.dtype, np.number) or array.dtype == bool else None
 
 
 def _number(value: Any) -> str:
@@ -128,8 +163,10 @@ def _listed(values: tuple[Any, ...]) -> str:
 
 def _same(first: Function, second: Function, case: tuple[Any, ...]) -> bool:
     with np.errstate(all="ignore"):
-        found, other = (np.asarray(function(*_copies(case)), np.float64) for function in (first, second))
-    return found.shape == other.shape and np.allclose(found, other, rtol=_RELATIVE, atol=0)
+        found, other = (_array(function(*_copies(case))) for function in (first, second))
+    if found is None or other is None:
+        return False
+    return found.shape == other.shape and bool(_close(found, other).all())
 
 
 def _copies(case: tuple[Any, ...]) -> tuple[Any, ...]:

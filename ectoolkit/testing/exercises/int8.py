@@ -25,15 +25,21 @@ def _zero_point_of_the_wrong_sign(low: float, high: float) -> tuple[float, int]:
     return scale, int(np.rint(min(low, 0.0) / scale))
 
 
+def _zero_point_cut_off(low: float, high: float) -> tuple[float, int]:
+    scale, _ = _scale_and_zero_point(low, high)
+    return scale, int(-min(low, 0.0) / scale)
+
+
 scale_and_zero_point = Exercise(
     "scale_and_zero_point",
-    ((0.0, 255.0), (0.0, 6.0), (-1.0, 1.55), (-2.5, 2.6), (1.0, 3.0), (-4.0, -1.0)),
+    ((0.0, 255.0), (0.0, 6.0), (-1.0, 2.2), (-1.0, 2.3), (-1.0, 1.55), (-2.5, 2.6), (1.0, 3.0), (-4.0, -1.0)),
     _scale_and_zero_point,
     {
         "Codes 0 to 255 have 255 steps between them; you divided by 256.": lambda low, high: _scale_and_zero_point(
             low, high, 256
         ),
         "The zero point is the code of real 0: it is -low / scale, not low / scale.": _zero_point_of_the_wrong_sign,
+        "int() alone cuts the fraction off; round first, with np.rint.": _zero_point_cut_off,
         "Real 0 needs a code (padding and ReLU use it): widen the range to 0 where it leaves 0 out.": (
             lambda low, high: _scale_and_zero_point(low, high, widen=False)
         ),
@@ -85,6 +91,7 @@ quantize = Exercise(
             _away(x / np.float32(scale)), 0, 255
         ).astype(np.int64),
     },
+    dtype="uint8",
 )
 
 
@@ -99,6 +106,14 @@ def _subtracted_in_uint8(q: np.ndarray, zero_point: int, weight: np.ndarray, bia
 def _summed_in_int16(q: np.ndarray, zero_point: int, weight: np.ndarray, bias: np.ndarray) -> np.ndarray:
     return (weight @ (q.astype(np.int16) - np.int16(zero_point))).astype(np.int64) + bias
 
+
+def _summed_in_float32(q: np.ndarray, zero_point: int, weight: np.ndarray, bias: np.ndarray) -> np.ndarray:
+    return (weight.astype(np.float32) @ (q.astype(np.float32) - np.float32(zero_point)) + bias).astype(np.int32)
+
+
+#: an odd sum of 33 millions, which float32 cannot hold
+_LARGE = np.full((1, 1024), 127, np.int8)
+_LARGE[0, 0] = 126
 
 accumulate = Exercise(
     "accumulate",
@@ -118,6 +133,7 @@ accumulate = Exercise(
             _numbers.integers(-128, 128, (16, 64)).astype(np.int8),
             _numbers.integers(-9999, 9999, 16).astype(np.int32),
         ),
+        (np.full(1024, 255, np.uint8), 0, _LARGE, np.array([0], np.int32)),
     ),
     _accumulate,
     {
@@ -127,7 +143,11 @@ accumulate = Exercise(
             _accumulate(q, 0, weight, bias)
         ),
         "The bias is missing.": lambda q, zero_point, weight, bias: _accumulate(q, zero_point, weight, 0 * bias),
+        "float32 holds each whole number up to 2**24 only: convert both to int32 before you multiply.": (
+            _summed_in_float32
+        ),
     },
+    dtype="int32",
 )
 
 
@@ -171,6 +191,7 @@ requantize = Exercise(
         ),
         "The product does not fit 32 bits: convert acc to int64 first.": _requantize_in_int32,
     },
+    dtype="int64",
 )
 
 
@@ -256,4 +277,5 @@ convolution = Exercise(
             *case, zero_point_first=False
         ),
     },
+    dtype="uint8",
 )

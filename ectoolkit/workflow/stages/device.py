@@ -48,6 +48,11 @@ class DeviceRun:
     images: int = 0
 
 
+def _after(progress: Progress, before: int, total: int) -> Progress:
+    """Tells the steps of a part of the work as those of the whole, so many of which were before it."""
+    return lambda done, _, label: progress(before + done, total, label)
+
+
 class DevicePanel(DeviceQuestions[DeviceRun]):
     """Runs the reference's images on a device and compares.
 
@@ -62,7 +67,7 @@ class DevicePanel(DeviceQuestions[DeviceRun]):
     number = 6
     title = "Device"
     attribute = "device"
-    #: whether the last run took the deployment that the flow built
+    #: whether the last good run took the deployment that the flow built
     _used_build = True
 
     @property
@@ -103,17 +108,18 @@ class DevicePanel(DeviceQuestions[DeviceRun]):
         **options: Any,
     ) -> DeviceRun:
         reference, found = self._reference(images), self._deployment(deployment)
-        self._used_build = deployment is None
+        warmup, count = min(runs, 10), len(reference.inputs) // found.manifest.inputs[0].shape[0]
+        steps = 1 + count + warmup + runs
         with open_device(device, **options) as opened:
-            progress(0, 3, "load")
+            progress(0, steps, "load")
             opened.load(found)
-            progress(1, 3, "run")
-            result = opened.run(found, reference.inputs)
-            progress(2, 3, "time")
-            latency = opened.benchmark(found, runs=runs, warmup=min(runs, 10)).latency
+            result = opened.run(found, reference.inputs, progress=_after(progress, 1, steps))
+            timing = _after(progress, 1 + count, steps)
+            latency = opened.benchmark(found, runs=runs, warmup=warmup, progress=timing).latency
         names = [tensor.name for tensor in found.manifest.outputs]
         diff = compare(result.outputs, reference.trace.outputs, names)
-        progress(3, 3, "compare")
+        progress(steps, steps, "compare")
+        self._used_build = deployment is None  # last, for it tells of the result that is kept
         return DeviceRun(result, diff, latency, len(reference.names))
 
     @property
@@ -162,17 +168,22 @@ class DevicePanel(DeviceQuestions[DeviceRun]):
         return {self.result.run.device: self.result.run.outputs[0]}
 
     def save_report(self, path: str | os.PathLike[str]) -> Path:
-        """Write the last verdict as a certificate, ``.html`` or ``.json``, with the last times.
+        """Write the last verdict as a certificate, ``.html`` or ``.json``, with the last times where they are current.
 
         Raises:
-            StageError: nothing was judged yet.
+            StageError: nothing was judged yet, or the reference or the build ran again since.
             InputError: the name ends in neither.
         """
         verdict = self.found.get("judge")
         if verdict is None:
             raise StageError("there is no verdict to write; call flow.device.judge() first")
+        if self.outdated("judge"):
+            raise StageError(
+                "the verdict is older than the reference or the build, so it tells of other images or codes; call "
+                "flow.device.judge() again"
+            )
         times = self.found.get("benchmark")
-        if times is not None:
+        if times is not None and not self.outdated("benchmark"):
             facts = {f"{times.device}: {times.deployment} times": str(times.latency)}
             if times.notice:
                 facts[f"{times.device}: sensors and times"] = times.notice

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -20,16 +20,13 @@ from ectoolkit.devices import (
     Device,
     open_device,
 )
-from ectoolkit.errors import DeviceError, StageError
+from ectoolkit.errors import DeviceError, StageError, UntrustedError
 from ectoolkit.workflow.deployments import deployment_for
 from ectoolkit.workflow.preflight import Preflight, ask, device_state, input_state
 from ectoolkit.workflow.script import Step
 from ectoolkit.workflow.stage import Stage
 from ectoolkit.workflow.stages.interpret import Reference
 from ectoolkit.workflow.verdicts import judge_devices, layer_of, locate
-
-if TYPE_CHECKING:
-    pass
 
 #: what names a deployment: its directory, or itself
 Given = str | os.PathLike[str] | Deployment
@@ -63,6 +60,8 @@ def _writable(given: Any) -> Any:
 def _fits(device: Device, deployment: Deployment) -> bool:
     try:
         device.check(deployment)
+    except UntrustedError:  # it fits; another one in its place would be a surprise
+        raise
     except DeviceError:
         return False
     return True
@@ -154,7 +153,7 @@ class DeviceQuestions(Stage[Result]):
             runs: how many are timed.
             warmup: runs before, not timed.
             depths: requests in flight; one load for each.
-            progress: called after each run; may raise to cancel.
+            progress: as of `Device.benchmark`; may raise to cancel.
 
         Raises:
             StageError: a stage before this one has not run.

@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 import ectoolkit as ect
+from ectoolkit.cli.images import read_images
 from ectoolkit.devices.cpu import CpuDevice
 from ectoolkit.devices.xrt.libraries import library_version
 
@@ -84,15 +85,38 @@ def test_one_of_several_images(call: Call, deployment: Path, arrays: Path, monke
         ["✓ interpreter → cpu: must be equal; 12288 elements equal", "Every link holds on 3 image(s)"],
     )
     found = json.loads(report.read_text(encoding="utf-8"))
-    assert (found["images"], found["facts"]["images"]) == (3, "2 files of arrays, preprocessed")
+    assert (found["images"], found["facts"]["images"]) == (
+        3,
+        "3 images in 2 files of arrays, preprocessed",
+    )
     break_image(monkeypatch, np.load(arrays / "a.npy")[1])
     result = call("verdict", deployment, "--images", arrays, "--report", report)
     assert result.exit_code == 1, result.output
     assert " (of image 1; searched on images 1)" in result.stdout.splitlines()[2]
     location = json.loads(report.read_text(encoding="utf-8"))["location"]
     assert (location["op"], location["images"], location["index"][0]) == ("quantize", [1], 0)
-    assert call("verdict", deployment, "--images", arrays, "--limit", "1").exit_code == 1  # both of the first file
+    assert call("verdict", deployment, "--images", arrays, "--limit", "1").exit_code == 0  # one of the first file
     assert call("verdict", deployment, "--images", arrays / "b.npy").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "limit", "images", "source"),
+    [
+        (".", None, [0, 1, 2], "3 images in 2 files of arrays, preprocessed"),
+        (".", 3, [0, 1, 2], "3 images in 2 files of arrays, preprocessed"),
+        (".", 2, [0, 1], "2 images in 1 file of arrays, preprocessed"),
+        (".", 1, [0], "1 image in 1 file of arrays, preprocessed"),
+        ("a.npy", None, [0, 1], "a.npy, preprocessed"),
+        ("a.npy", 1, [0], "the first 1 image of a.npy, preprocessed"),
+    ],
+)
+def test_a_limit_counts_images(
+    deployment: Path, arrays: Path, name: str, limit: int | None, images: list[int], source: str
+) -> None:
+    every = np.concatenate([np.load(arrays / "a.npy"), np.load(arrays / "b.npy")])
+    found = read_images(ect.load_deployment(deployment), arrays / name, None, limit)
+    np.testing.assert_array_equal(found.arrays[0], every[images])
+    assert found.source == source
 
 
 def test_photos_and_a_page(call: Call, deployment: Path, virtual: Any, tmp_path: Path) -> None:
@@ -154,13 +178,33 @@ def test_wrong_calls_say_what_is_wrong(call: Call, deployment: Path, tmp_path: P
         result = call("verdict", deployment, *options)
         assert result.exit_code == 2
         assert text in " ".join(result.stderr.replace("│", " ").split())
+    kinds = "expected a folder of photos, a folder of .npy files, or one .npy file"
+    for name, what in (("nowhere", "not there"), ("photo.png", "a file")):
+        result = call("verdict", deployment, "--images", tmp_path / name)
+        assert (result.exit_code, result.stderr) == (
+            2,
+            f"error: --images {tmp_path / name} is {what}; {kinds}\n",
+        )
     np.save(tmp_path / "a.npy", np.zeros((1, 3, 16, 16), np.float32))
+    result = call("verdict", deployment, "--images", tmp_path)
+    assert (result.exit_code, result.stderr) == (
+        2,
+        f"error: {tmp_path} holds .npy files, such as a.npy, and photos, such as photo.png: expected one kind. Move "
+        "the others into a folder of their own\n",
+    )
+    (tmp_path / "photo.png").unlink()
     np.save(tmp_path / "b.npy", np.zeros((1, 3, 16, 17), np.float32))
     result = call("verdict", deployment, "--images", tmp_path)
     assert (result.exit_code, result.stderr) == (
         2,
         f"error: {tmp_path / 'b.npy'} has shape (1, 3, 16, 17), and a.npy beside it (1, 3, 16, 16): expected one "
         "shape, whatever the number of images in each\n",
+    )
+    np.save(tmp_path / "number.npy", np.float32(1))
+    result = call("verdict", deployment, "--images", tmp_path / "number.npy")
+    assert (result.exit_code, result.stderr) == (
+        2,
+        f"error: {tmp_path / 'number.npy'} holds a single number, expected images: float32 N,C,H,W\n",
     )
     result = call("verdict", deployment, "--device", "cup")
     assert result.exit_code == 2

@@ -44,6 +44,18 @@ def test_labels_are_read_from_folders(tmp_path: Path) -> None:
     assert image_folder(tmp_path, labels="folder").labels == [12, 243, 559, 243]
 
 
+def test_labels_have_imagenets_names_only_where_a_folder_has_one(tmp_path: Path) -> None:
+    for folder in ("3", "9"):
+        picture(tmp_path / folder / "x.png")
+    digits = image_folder(tmp_path, labels="folder")._repr_html_()
+    assert "<br>3<" in digits
+    assert "<br>9<" in digits
+    picture(tmp_path / "bull mastiff" / "x.png")
+    known = image_folder(tmp_path, labels="folder")._repr_html_()
+    assert "<br>243 bull mastiff<" in known
+    assert "<br>9 ostrich<" in known
+
+
 def test_photos_are_turned_upright(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6  # the camera was turned

@@ -90,3 +90,43 @@ def test_a_run_that_can_be_interrupted_ends(deployment: Deployment) -> None:
     assert device.happened == ["asked to end", "closed"]
     device.close()
     assert device.happened == ["asked to end", "closed"]
+
+
+class LastInLine:
+    """A lock that whoever waits with `acquire` gets only after `free`: a system's locks promise no order."""
+
+    def __init__(self) -> None:
+        self._lock, self.free = threading.RLock(), threading.Event()
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+
+    def __exit__(self, *error: object) -> None:
+        self._lock.release()
+
+    def acquire(self, blocking: bool = True) -> bool:
+        return self._lock.acquire(blocking and self.free.wait(30))
+
+    def release(self) -> None:
+        self._lock.release()
+
+
+def test_a_benchmark_begins_no_run_after_the_call_to_close(
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its thread may take the device again after each run, before the one that waits to close it."""
+    device, lock = SlowDevice(), LastInLine()
+    monkeypatch.setattr(device, "_one_at_a_time", lock)
+    with ThreadPoolExecutor(2) as pool:
+        device.__enter__()
+        times = pool.submit(device.benchmark, deployment, runs=5, warmup=0)
+        assert device.running.wait(30)
+        closing = pool.submit(device.close)
+        while not device._closing:
+            pass
+        device.go.set()
+        with pytest.raises(DeviceStateError, match=r"^interpreter is not open; use it as "):
+            times.result(30)
+        lock.free.set()
+        closing.result(30)
+    assert device.happened == ["asked to end", "ran", "closed"]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import threading
 from importlib.metadata import EntryPoint
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -19,7 +20,9 @@ from ectoolkit.core.deployment import Deployment
 from ectoolkit.devices import DeviceInfo, list_devices
 from ectoolkit.devices import registry as registry_module
 from ectoolkit.devices.interpreter import InterpreterDevice
+from ectoolkit.devices.mera import MeraDevice
 from ectoolkit.errors import BuildError, DeployFormatError, DeviceError
+from ectoolkit.mera.session import Worker
 from ectoolkit.testing.networks import example_input, residual_graph
 
 GRAPH = residual_graph()
@@ -62,6 +65,22 @@ def test_a_file_altered_since_it_was_opened(deployment: Deployment, name: str) -
     data[-1] ^= 1
     path.write_bytes(data)
     assert refused(name, deployment).startswith(f"{path} was altered: its sha256 is ")
+
+
+def test_a_library_altered_after_the_check(deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between the look at the whole directory and the use of the library, which is what runs."""
+    path, other = deployment.path / "deploy.so", b"\0" * (deployment.path / "deploy.so").stat().st_size
+    found, expected = hashlib.sha256(other).hexdigest(), deployment.manifest.files["deploy.so"].sha256
+    text = f"{path} was altered: its sha256 is {found[:12]}…, expected {expected[:12]}…. Build it again"
+    monkeypatch.setattr("ectoolkit.devices.base.require_trust", lambda given, device: path.write_bytes(other))
+    assert refused("cpu", deployment) == text
+    with pytest.raises(DeployFormatError) as caught:  # nothing is sent there
+        MeraDevice("Simulator")._send(cast(Worker, None), deployment)
+    assert str(caught.value) == text
+    path.unlink()
+    with pytest.raises(DeployFormatError) as caught:
+        deployment.read_file("deploy.so")
+    assert str(caught.value) == f"{path} is missing; the manifest lists {len(other)} bytes. Build it again"
 
 
 def test_a_directory_built_again_since_it_was_opened(deployment: Deployment, name: str) -> None:

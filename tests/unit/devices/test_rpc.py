@@ -11,6 +11,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ import ectoolkit as ect
 from ectoolkit.core.deployment import Deployment, from_layout
 from ectoolkit.devices import DeviceInfo
 from ectoolkit.devices.parameters import graph_of
+from ectoolkit.devices.rpc import link as link_module
 from ectoolkit.devices.rpc.device import OWN_TIME, RpcDevice
 from ectoolkit.testing.networks import example_input, residual_graph
 from ectoolkit.workflow.verdicts import judge_devices
@@ -67,6 +69,49 @@ def test_what_the_server_tells_and_measures(rpc: RpcServer, deployment: Deployme
     cpus = len(os.sched_getaffinity(0))
     assert facts["device"].startswith(f"compiled library on {os.uname().nodename}, {os.uname().machine}, {cpus} CPUs, ")
     assert facts["ectoolkit there"] == ect.__version__
+
+
+def test_two_devices_opened_at_once(rpc: RpcServer, deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each finds TVM's connection of its own, though the other's handshake leads to the same address."""
+    import tvm.rpc
+
+    real, shake_hands = tvm.rpc.connect, link_module._shake_hands
+    shaken = threading.Event()
+    handshakes: list[socket.socket] = []
+
+    def counted(*given: Any) -> Any:
+        found = shake_hands(*given)
+        handshakes.append(found[0])
+        if len(handshakes) == 2:
+            shaken.set()
+        return found
+
+    def slow(*given: Any) -> Any:
+        shaken.wait(0.5)  # for the other's handshake, if it can come between
+        return real(*given)
+
+    monkeypatch.setattr(link_module, "_shake_hands", counted)
+    monkeypatch.setattr(tvm.rpc, "connect", slow)
+    devices = [ect.open_device(rpc.name), ect.open_device(rpc.name)]
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(lambda device: device.__enter__(), devices))
+    controls = {connection.getsockname() for connection in handshakes}
+    data = {device._link._watch._data.getsockname() for device in devices}  # type: ignore[attr-defined]
+    assert (len(controls), len(data), controls & data) == (2, 2, set())
+    for device in devices:
+        assert device.run(deployment).outputs
+        device.close()
+
+
+def test_cancel_between_runs(rpc: RpcServer, deployment: Deployment) -> None:
+    """What was not running is not harmed; there, a new session is opened."""
+    with ect.open_device(rpc.name) as device:
+        assert isinstance(device, RpcDevice)
+        device.run(deployment)
+        before = device._link
+        device.cancel()
+        assert device.run(deployment).outputs
+        assert device._link is not before
 
 
 class FaultyRpc(RpcDevice):
@@ -164,7 +209,9 @@ def test_through_a_tracker(
     with rpc_server(tmp_path / "rpc", *options) as server:
         monkeypatch.setenv("ECTOOLKIT_RPC_KEY", server.key)
         name = f"rpc://127.0.0.1:{tracker}/board"
+        deadline = time.monotonic() + 60
         while "tracker: registered" not in server.log.read_text():
+            assert time.monotonic() < deadline, server.log.read_text()
             time.sleep(0.05)
         for _ in range(2):
             with ect.open_device(name, waiting_s=30) as device:

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import os
+import re
+import shutil
 import socket
 import struct
 import subprocess
 import sys
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 from rpc_server import RpcServer
+from runner_changes import replace_file
 from typer.testing import CliRunner
 
 import ectoolkit as ect
@@ -21,9 +27,11 @@ from ectoolkit.cli.main import app
 from ectoolkit.core.deployment import Deployment, FileRecord
 from ectoolkit.devices.rpc import handshake as hs
 from ectoolkit.devices.rpc import messages as m
-from ectoolkit.devices.rpc.confine import landlock_version
+from ectoolkit.devices.rpc.confine import described, landlock_version
 from ectoolkit.devices.rpc.link import Link
+from ectoolkit.devices.rpc.server import Server
 from ectoolkit.devices.rpc.session import Session
+from ectoolkit.devices.rpc.sockets import can_refuse_sockets
 from ectoolkit.errors import DeviceError
 from ectoolkit.testing.networks import example_input, residual_graph
 
@@ -64,6 +72,67 @@ def test_the_key_itself_lets_no_client_of_tvms_in(rpc: RpcServer) -> None:
     for key in (f"client:{rpc.key}", "client:", "", "client:" + "0" * 64):
         assert answer_to(rpc.port, tvm_greeting(key.encode())) == hs.TVM_MISMATCH
     assert rpc.sessions() == []
+
+
+def test_a_ticket_that_is_no_text(rpc: RpcServer) -> None:
+    """While another client holds a ticket, which this one's is compared with."""
+    mine = bytes(hs.NONCE_BYTES)
+    with socket.create_connection(("127.0.0.1", rpc.port), timeout=10) as holder:
+        holder.sendall(hs.GREETING + mine)
+        theirs = holder.recv(hs.NONCE_BYTES)
+        holder.sendall(hs.proof(rpc.key, b"client", mine, theirs))
+        assert holder.recv(1) == hs.WELCOME
+        for key in (b"\xff", b"client:\xff", "client:ü".encode()):
+            assert answer_to(rpc.port, tvm_greeting(key)) == hs.TVM_MISMATCH
+    assert rpc.process.poll() is None
+
+
+def test_a_mistake_of_the_server_costs_one_client_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*given: Any) -> None:
+        raise RuntimeError("a mistake")
+
+    monkeypatch.setattr(Server, "_read_proof", fail)
+    with in_process(tmp_path) as (server, lines):
+        assert answer_to(server.port, hs.GREETING + bytes(hs.NONCE_BYTES)) == b""
+        assert answer_to(server.port, tvm_greeting(b"x")) == hs.TVM_MISMATCH
+    [dropped, _] = lines
+    assert re.fullmatch(r"dropped: 127\.0\.0\.1:\d+, for RuntimeError: a mistake", dropped)
+
+
+def test_a_ticket_that_is_not_used_is_taken_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And a client whose machine is gone takes no beat: the kernel then closes its connection."""
+    monkeypatch.setattr(hs, "SILENCE_S", 1.5)
+    mine = bytes(hs.NONCE_BYTES)
+    with (
+        in_process(tmp_path) as (server, lines),
+        socket.create_connection(("127.0.0.1", server.port), timeout=10) as client,
+    ):
+        client.sendall(hs.GREETING + mine)
+        theirs = client.recv(hs.NONCE_BYTES)
+        client.sendall(hs.proof("a key of this test", b"client", mine, theirs))
+        assert client.recv(1) == hs.WELCOME
+        [peer] = server._peers.values()
+        assert peer.connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 1500
+        assert server._free() == 3
+        while client.recv(100):
+            """The proof; then it is closed."""
+        assert server._free() == 4
+    [dropped] = lines
+    assert re.fullmatch(r"dropped: 127\.0\.0\.1:\d+ was let in and opened no session", dropped)
+
+
+@contextmanager
+def in_process(folder: Path) -> Iterator[tuple[Server, list[str]]]:
+    """A server in a thread, which opens no session; what it says."""
+    lines: list[str] = []
+    server = Server("a key of this test", folder=folder, say=lines.append)
+    thread = threading.Thread(target=server.serve)
+    thread.start()
+    try:
+        yield server, lines
+    finally:
+        server.stop()
+        thread.join(10)
 
 
 def test_strange_clients_are_closed(rpc: RpcServer) -> None:
@@ -121,19 +190,34 @@ def test_no_file_outside_the_folder(name: str, rpc: RpcServer, deployment: Deplo
         assert [[path.name for path in folder.rglob("*")] for folder in folders] == [["deploy", "manifest.json"]]
 
 
+def reply_of(session: Session, request: m.Message) -> Any:
+    return m.decode_reply(session.answer(m.encode(request)), type(request))
+
+
 def test_no_link_is_followed(deployment: Deployment, tmp_path: Path) -> None:
-    """Whoever had placed it: a file, or the folder itself."""
+    """Whoever had placed it: of a file, or of the folder itself."""
     outside = tmp_path / "outside"
     outside.write_bytes(b"")
     (tmp_path / "session").mkdir()
-    session = Session(tmp_path / "session", 1 << 20, False)
+    session = Session(tmp_path / "session", 1 << 20, "")
     manifest = (deployment.path / "manifest.json").read_bytes()
-    assert m.decode_reply(session.answer(m.encode(m.Begin(manifest)))) == m.Done()
+    assert reply_of(session, m.Begin(manifest)) == m.Done()
     placed = tmp_path / "session" / "deploy" / "deploy.so"
     placed.symlink_to(outside)
-    reply = m.decode_reply(session.answer(m.encode(m.Put("deploy.so", b"x"))))
+    reply = reply_of(session, m.Put("deploy.so", b"x"))
     assert reply == m.Failure("RemoteError", "OSError: [Errno 40] Too many levels of symbolic links: 'deploy.so'")
     assert outside.read_bytes() == b""
+    elsewhere = tmp_path / "elsewhere"
+    (tmp_path / "session" / "deploy").rename(elsewhere)
+    (elsewhere / "deploy.so").unlink()
+    (tmp_path / "session" / "deploy").symlink_to(elsewhere)
+    reply = reply_of(session, m.Put("deploy.so", b"x"))
+    assert reply == m.Failure("RemoteError", f"NotADirectoryError: [Errno 20] Not a directory: '{m.HERE}'")
+    assert [path.name for path in elsewhere.iterdir()] == ["manifest.json"]
+    # where all begins anew the link goes, and not what it leads to
+    assert reply_of(session, m.Begin(manifest)) == m.Done()
+    assert not (tmp_path / "session" / "deploy").is_symlink()
+    assert (elsewhere / "manifest.json").read_bytes() == manifest
 
 
 def test_no_more_than_was_stated(rpc: RpcServer, deployment: Deployment) -> None:
@@ -165,10 +249,15 @@ def test_nothing_of_tvms_own_can_be_asked_for(rpc: RpcServer) -> None:
 
 #: in a process of its own, for it is confined for good: what it can do afterwards, a letter each
 _TRY = """
-import os, socket, sys
+import ctypes, fcntl, os, socket, stat, sys
 from pathlib import Path
 from ectoolkit.devices.rpc.confine import confine
 inside, outside, port, victim = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
+libc = ctypes.CDLL(None, use_errno=True)
+def uring():
+    if libc.syscall(425, 1, bytes(120)) < 0:
+        raise OSError(ctypes.get_errno(), "io_uring_setup")
+before = socket.create_connection(("127.0.0.1", port))  # as TVM's connection is
 assert confine(inside, 1000)
 def may(what):
     try:
@@ -180,6 +269,9 @@ def grow(size):
     with open(inside / "large", "wb", buffering=0) as file:
         if file.write(bytes(size)) < size:
             raise OSError
+def unix(path):
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(path)
 inside.joinpath("link").symlink_to(outside / "there")
 print("".join(map(may, [
     lambda: (inside / "new").write_bytes(b"x"),
@@ -193,18 +285,42 @@ print("".join(map(may, [
     lambda: os.truncate(outside / "there", 0),
     lambda: socket.create_connection(("127.0.0.1", port), timeout=5),
     lambda: os.kill(victim, 0),
+    lambda: unix("\\0ectoolkit test " + sys.argv[4]),
+    lambda: fcntl.ioctl(os.open("/dev/urandom", os.O_RDONLY), 0x80045200, bytes(4)),  # RNDGETENTCNT
+    lambda: os.mknod(inside / "device", 0o600 | stat.S_IFCHR, os.makedev(1, 3)),
+    lambda: unix(str(outside / "socket")),
+    lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b"x", ("127.0.0.1", port)),
+    lambda: socket.socket().sendto(b"x", 0x20000000, ("127.0.0.1", port)),  # MSG_FASTOPEN, which Landlock lets pass
+    lambda: socket.socketpair(),
+    lambda: before.connect(("127.0.0.1", port)),
+    lambda: before.sendto(b"x", 0x20000000, ("127.0.0.1", port)),
+    lambda: uring(),
     lambda: (outside / "there").read_bytes(),
+    lambda: (outside / "there").chmod(0o640),
 ])))
 """
 
 
-@pytest.mark.skipif(landlock_version() < 6, reason="this kernel's Landlock holds neither connections nor signals")
+@pytest.mark.skipif(
+    landlock_version() < 6 or not can_refuse_sockets(), reason="this kernel holds neither signals nor sockets"
+)
 def test_native_code_is_held_by_the_kernel(tmp_path: Path) -> None:
+    """And what `described` says that it is not held from, it is not."""
     inside, outside = tmp_path / "inside", tmp_path / "outside"
     inside.mkdir()
     outside.mkdir()
     (outside / "there").write_bytes(b"unchanged")
-    with socket.create_server(("127.0.0.1", 0)) as server:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as server,
+        socket.socket(socket.AF_UNIX) as named,
+        socket.socket(socket.AF_UNIX) as abstract,
+    ):
+        for listener, address in (
+            (named, str(outside / "socket")),
+            (abstract, f"\0ectoolkit test {os.getpid()}"),
+        ):
+            listener.bind(address)
+            listener.listen()
         command = [
             sys.executable,
             "-c",
@@ -215,16 +331,129 @@ def test_native_code_is_held_by_the_kernel(tmp_path: Path) -> None:
             str(os.getpid()),
         ]
         done = subprocess.run(command, capture_output=True, text=True, timeout=60)
-    assert done.stdout == "yynnnnnnnnny\n", done.stderr
-    assert [path.name for path in outside.iterdir()] == ["there"]
+    assert done.stdout == "yy" + "n" * 19 + "yy\n", done.stderr
+    assert sorted(path.name for path in outside.iterdir()) == ["socket", "there"]
     assert (outside / "there").read_bytes() == b"unchanged"
 
 
 def test_sessions_are_held(rpc: RpcServer) -> None:
-    if landlock_version() == 0:
-        pytest.skip("this kernel has no Landlock")
     with ect.open_device(rpc.name) as device:
-        assert device.identity()["native code held there"] == "in its folder, by Landlock"
+        assert device.identity()["native code there"] == described(landlock_version(), can_refuse_sockets())
+
+
+FILES = "writing, making and removing files outside its folder"
+
+
+@pytest.mark.parametrize(
+    ("version", "sockets", "text"),
+    [
+        (0, False, "neither Landlock nor seccomp in this kernel, so native code may do all that its user may"),
+        (
+            0,
+            True,
+            f"native code is kept from sockets of any kind (seccomp); not from {FILES}, emptying files there, commands "
+            "to devices, signals to other processes, modes, owners and times of files, reading",
+        ),
+        (
+            4,
+            False,
+            f"native code is kept from {FILES}, emptying files there (Landlock 4); not from commands to devices, "
+            "signals to other processes, sockets of any kind, modes, owners and times of files, reading",
+        ),
+        (
+            7,
+            True,
+            f"native code is kept from {FILES}, emptying files there, commands to devices, signals to other processes, "
+            "sockets of any kind (Landlock 7, seccomp); not from modes, owners and times of files, reading",
+        ),
+    ],
+)
+def test_what_a_kernel_holds_is_said(version: int, sockets: bool, text: str) -> None:
+    assert described(version, sockets) == text
+
+
+@pytest.mark.skipif(landlock_version() == 0, reason="this kernel has no Landlock")
+def test_no_session_that_the_kernel_does_not_hold(tmp_path: Path) -> None:
+    """Landlock takes 16 layers of rules, and then refuses."""
+    program = (
+        "from ectoolkit.devices.rpc.confine import confine\nfor _ in range(17): print(confine('.', 1000), flush=True)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert done.stdout == f"{described(landlock_version(), can_refuse_sockets())}\n" * 16
+    assert done.stderr.splitlines()[-1] == (
+        "ectoolkit.errors.DeviceError: a session cannot be held: the kernel could, and did not restrict it (Argument "
+        "list too long). No session is opened; look at what else restricts the server"
+    )
+
+
+#: run when it is loaded: three processes, of the session, of a session of their own, and without a parent there
+_STARTS = """
+#include <stdio.h>
+#include <unistd.h>
+__attribute__((constructor)) static void start(void) {
+  for (int hidden = 0; hidden < 3; ++hidden) {
+    if (fork() != 0) continue;
+    if (hidden > 0) setsid();
+    if (hidden > 1 && fork() != 0) _exit(0);
+    char name[] = "started-0";
+    name[8] += hidden;
+    FILE* file = fopen(name, "w");
+    fprintf(file, "%d\\n", getpid());
+    fclose(file);
+    for (;;) pause();
+  }
+}
+"""
+
+
+@pytest.fixture(scope="module")
+def starting(deployment: Deployment, tmp_path_factory: pytest.TempPathFactory) -> Deployment:
+    """A deploy directory whose library starts processes, and is none of TVM's."""
+    folder = tmp_path_factory.mktemp("starting") / "deploy"
+    shutil.copytree(deployment.path, folder)
+    (folder.parent / "code.c").write_text(_STARTS)
+    command = ["gcc", "-shared", "-fPIC", "-o", "code.so", "code.c"]
+    subprocess.run(command, cwd=folder.parent, check=True, timeout=60)
+    replace_file(folder, "deploy.so", (folder.parent / "code.so").read_bytes())
+    return ect.load_deployment(folder)
+
+
+def test_what_a_session_started_ends_with_it(rpc: RpcServer, deployment: Deployment, starting: Deployment) -> None:
+    with ect.open_device(rpc.name) as other, ect.open_device(rpc.name) as device:
+        other.load(deployment)
+        with pytest.raises(DeviceError):
+            device.load(starting)
+        started = wait_for(lambda: [int(file.read_text() or 0) for file in rpc.folder.glob("*/started-*")], 3)
+        for pid in started:
+            os.kill(pid, 0)
+        device.close()
+        for pid in started:
+            wait_for(lambda pid=pid: [1] * (not Path(f"/proc/{pid}").exists()), 1)  # type: ignore[misc]
+        # of another client nothing was ended
+        assert other.run(deployment).outputs
+
+
+def wait_for(look: Callable[[], list[int]], count: int) -> list[int]:
+    """What is found, once it is so many; not for ever."""
+    deadline = time.monotonic() + 10
+    while True:
+        found = look()
+        if len(found) == count and all(found):
+            return found
+        assert time.monotonic() < deadline, f"{found} after 10 s"
+        time.sleep(0.05)
+
+
+def test_a_session_has_no_terminal(rpc: RpcServer) -> None:
+    """Neither the server's streams nor its terminal; but a descriptor of TVM's connection."""
+    with ect.open_device(rpc.name):
+        [session] = rpc.sessions()
+        handles = Path(f"/proc/{session}/fd")
+        assert [os.readlink(handles / str(stream)) for stream in range(3)] == [os.devnull] * 3
+        fields = Path(f"/proc/{session}/stat").read_text().rpartition(")")[2].split()
+        assert (int(fields[3]), int(fields[4])) == (session, 0)  # of its own session, which has no terminal
+        sockets = [handle for handle in handles.iterdir() if os.readlink(handle).startswith("socket:")]
+        assert len(sockets) == 1
 
 
 # --- ectoolkit device serve ----------------------------------------------------------------------------------------
@@ -234,7 +463,6 @@ class Recorded:
     """In place of a server: only keeps what it was asked for."""
 
     asked: dict[str, Any]
-    confines = True
 
     def __init__(self, key: str, **asked: Any) -> None:
         type(self).asked = {"key": key, **asked}
@@ -245,14 +473,16 @@ class Recorded:
 
 
 RISK = "Whoever knows the key can run any program here as this user.\n"
-HELD = "What is sent can write in its session's folder only, and opens no connection: Linux's Landlock.\n"
+HELD = f"{described(6, True)}.\n"
 
 
-def serve(monkeypatch: pytest.MonkeyPatch, *options: str) -> tuple[str, str]:
+def serve(monkeypatch: pytest.MonkeyPatch, *options: str, version: int = 6) -> tuple[str, str]:
     """What the command prints, on both streams."""
     import signal
 
     monkeypatch.setattr("ectoolkit.devices.rpc.server.Server", Recorded)
+    monkeypatch.setattr("ectoolkit.devices.rpc.confine.landlock_version", lambda: version)
+    monkeypatch.setattr("ectoolkit.devices.rpc.sockets.can_refuse_sockets", lambda: version > 0)
     monkeypatch.setattr(signal, "signal", lambda *given: None)
     done = CliRunner().invoke(app, ["device", "serve", *options])
     assert done.exit_code == 0, done.output
@@ -284,7 +514,7 @@ def test_a_given_key_is_not_printed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "192.0.2.1", "::"])
 def test_a_public_address_is_said(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
-    _, err = serve(monkeypatch, "--host", host, "--key", "of a test")
+    _, err = serve(monkeypatch, "--host", host, "--key", "a key of this test")
     assert (
         err
         == RISK
@@ -297,9 +527,28 @@ def test_a_public_address_is_said(monkeypatch: pytest.MonkeyPatch, host: str) ->
 
 
 def test_a_kernel_that_cannot_hold_it_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Recorded, "confines", False)
-    _, err = serve(monkeypatch, "--key", "of a test")
-    assert err == RISK + "warning: this kernel has no Landlock, so what is sent can write wherever this user can.\n"
+    _, err = serve(monkeypatch, "--key", "a key of this test", version=0)
+    assert (
+        err
+        == RISK + "warning: neither Landlock nor seccomp in this kernel, so native code may do all that its user may.\n"
+    )
+
+
+def test_what_is_refused_at_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ectoolkit.devices.rpc.server.Server", Recorded)
+    for options, said in (
+        (
+            ["--key", "a key of this test", "--key-file", "key.txt"],
+            "a key and a key file, key.txt, are both given. Give one of them",
+        ),
+        (
+            ["--tracker", "192.0.2.1:9191"],
+            "the tracker at 192.0.2.1:9191 would send clients to 127.0.0.1, which is their own machine. Add --host "
+            "ADDRESS, one of this machine's that they reach, or leave out --tracker",
+        ),
+    ):
+        done = CliRunner().invoke(app, ["device", "serve", *options])
+        assert (done.exit_code, done.stdout, done.stderr) == (2, "", f"error: {said}\n")
 
 
 def test_a_client_that_says_nothing_is_closed(rpc: RpcServer, silent: socket.socket) -> None:

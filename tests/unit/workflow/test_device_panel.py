@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,10 +14,11 @@ from torch import nn
 
 import ectoolkit as ect
 from ectoolkit.analysis.verdict import Standing
+from ectoolkit.core import trust as trust_module
 from ectoolkit.data.preprocess import IMAGENET
-from ectoolkit.errors import DeviceError, InputError, StageError
+from ectoolkit.errors import Cancelled, DeviceError, InputError, StageError, UntrustedError
 from ectoolkit.testing.faults import draw
-from ectoolkit.testing.faulty_device import planted
+from ectoolkit.testing.faulty_device import FaultyDevice, planted
 from ectoolkit.testing.networks import example_input, residual_graph
 from ectoolkit.testing.virtual_u50 import VirtualBoard
 from ectoolkit.testing.virtual_u50.faults import Fault as BoardFault
@@ -113,6 +116,24 @@ def test_preflight_names_the_first_thing_that_is_wrong(flow: ect.Flow, deploy: P
     assert "there is no board 'xrt:7'" in missing.checks[1].detail
 
 
+def test_a_directory_of_unknown_origin(
+    flow: ect.Flow, deploy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is refused before a run would refuse it, and no other one is taken in its place."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    monkeypatch.setattr(trust_module, "_known", set())
+    found = flow.device.preflight("cpu")
+    assert repr(found) == "Preflight(cpu, deployment is wrong)"
+    with pytest.raises(UntrustedError) as error:
+        flow.device.run("cpu")
+    assert found.checks[2].detail == str(error.value)
+    assert found.checks[2].detail.startswith(f"{deploy} was not built here by this user (manifest ")
+    assert flow.device.preflight("interpreter")  # runs no native code
+    with pytest.raises(UntrustedError) as error:
+        flow.device.judge(["cpu", "interpreter"], deployment=deploy)
+    assert str(error.value) == found.checks[2].detail
+
+
 def test_a_deployment_of_another_graph_is_refused(flow: ect.Flow, tmp_path: Path) -> None:
     wider = residual_graph(2)
     other = ect.build(wider, tmp_path / "other", reference_input=next(iter(example_input(wider).values())))
@@ -173,6 +194,66 @@ def test_a_report_tells_the_times_too(flow: ect.Flow, tmp_path: Path) -> None:
     page = flow.device.save_report(tmp_path / "verdict.html").read_text(encoding="utf-8")
     assert "interpreter: deploy times" in page
     assert "latency over 2 runs" in page
+
+
+def test_a_report_tells_nothing_that_is_older_than_the_reference(flow: ect.Flow, tmp_path: Path) -> None:
+    path = tmp_path / "verdict.html"
+    flow.device.judge("interpreter")
+    flow.device.benchmark("interpreter", runs=2)
+    flow.interpret.run(IMAGES[:2])
+    with pytest.raises(StageError) as error:
+        flow.device.save_report(path)
+    assert str(error.value) == (
+        "the verdict is older than the reference or the build, so it tells of other images or codes; call "
+        "flow.device.judge() again"
+    )
+    assert not path.exists()
+    flow.device.judge("interpreter")
+    assert "latency over" not in flow.device.save_report(path).read_text(encoding="utf-8")
+
+
+def test_a_run_is_cancelled_between_its_images_and_its_timed_runs(flow: ect.Flow) -> None:
+    told: list[tuple[int, int, str]] = []
+
+    def at(label: str) -> Callable[[int, int, str], None]:
+        def watch(*step: Any) -> None:
+            told.append(step)
+            if step[2] == label:
+                flow.device.cancel()
+
+        return watch
+
+    flow.device.run("interpreter", 2, progress=at("nothing"))
+    images = [(1 + number, 8, f"interpreter: run {number + 1}") for number in range(3)]
+    timed = [(5, 8, "warm-up"), (6, 8, "warm-up"), (7, 8, "run"), (8, 8, "run")]
+    assert told == [(0, 8, "load"), *images, *timed, (8, 8, "compare")]
+    before = flow.device.result
+    for label, text in (
+        ("interpreter: run 1", "step 2 of 8 (interpreter: run 2)"),
+        ("run", "step 8 of 8 (run)"),
+    ):
+        with pytest.raises(Cancelled) as error:
+            flow.device.run("interpreter", 2, progress=at(label))
+        assert str(error.value) == f"Device was cancelled at {text}; nothing was changed"
+        assert flow.device.state == "cancelled"
+    assert flow.device.result is before
+
+
+def test_a_run_that_failed_says_nothing_of_the_last_good_one(flow: ect.Flow, deploy: Path) -> None:
+    """A run of the flow's own build is stale once the build ran again, whatever was tried meanwhile."""
+    flow.device.run("interpreter", 1)
+    with planted(None) as device, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(FaultyDevice, "_load", lambda *_: (_ for _ in ()).throw(DeviceError("it does not load")))
+        with pytest.raises(DeviceError, match=r"^it does not load$"):
+            flow.device.run(device, 1, deployment=deploy)
+    assert not flow.device.stale
+    flow.build._adopt(ect.load_deployment(deploy), (), {})
+    assert flow.device.stale
+    flow.device.run("interpreter", 1, deployment=deploy)
+    with pytest.raises(DeviceError, match=r"^runs=0"):
+        flow.device.run("interpreter", 0)
+    flow.build._adopt(ect.load_deployment(deploy), (), {})
+    assert not flow.device.stale  # of a directory, whatever was built since
 
 
 def test_questions_are_in_the_script(flow: ect.Flow, deploy: Path) -> None:

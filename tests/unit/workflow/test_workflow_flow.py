@@ -13,6 +13,7 @@ from torch import nn
 import ectoolkit as ect
 from ectoolkit.errors import Cancelled, EctoolkitWarning, InputError, StageError
 from ectoolkit.workflow import StageState
+from ectoolkit.workflow.script import Step
 
 IMAGES = np.random.default_rng(0).standard_normal((4, 3, 8, 8)).astype(np.float32)
 
@@ -159,10 +160,38 @@ def test_script_says_what_was_done(built: ect.Flow) -> None:
     compile(text, "script", "exec")
 
 
+def test_script_needs_no_numpy_and_no_names_of_its_own(flow: ect.Flow, tmp_path: Path) -> None:
+    flow = ect.Flow(flow.source, calibration=IMAGES, name=np.str_("tiny"), class_names=[np.str_("cat"), "dog"])
+    layers = {"0": ect.LayerConfig(percentile=np.float64(99.5), clip=(np.float32(-0.5), np.int64(4)))}
+    config = ect.QuantConfig(method="percentile", percentile=np.float64(99.5), layers=layers)
+    flow.quantize.run(config)
+    settings = {"limit": np.float64("inf"), "low": -np.inf, "none": float("nan"), "flag": np.bool_(True)}
+    files = [tmp_path / "a", (tmp_path / "b",)]
+    flow.log.append(
+        Step("device", (np.int64(3), (np.float64(1.5),)), settings | {"files": files, "array": [np.ones(2)]})
+    )
+    lines = flow.to_script().splitlines()
+    assert lines[4:] == [
+        "flow = ect.Flow(model, calibration=calibration, name='tiny', class_names=['cat', 'dog'])",
+        "quantize_0 = ect.QuantConfig(method='percentile', percentile=99.5)",
+        "quantize_0 = quantize_0.tuned('0', percentile=99.5, clip=(-0.5, 4.0))",
+        "flow.quantize.run(quantize_0)",
+        "device_array = ...  # your list",
+        "flow.device.run(3, (1.5,), limit=float('inf'), low=float('-inf'), none=float('nan'), flag=True, "
+        f"files=['{tmp_path}/a', ('{tmp_path}/b',)], array=device_array)",
+    ]
+    again: dict[str, object] = {"model": flow.source, "calibration": IMAGES}
+    exec("\n".join(lines[:1] + lines[4:8]), again)
+    found = again["flow"]
+    assert isinstance(found, ect.Flow)
+    assert found.quantize.graph.sha256 == flow.quantize.graph.sha256
+
+
 def test_script_keeps_a_preprocessing_of_ones_own() -> None:
     preprocess = ect.Preprocess(64, 32, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
     flow = ect.Flow(nn.Conv2d(3, 2, 1), calibration=ect.sample_photos(3).with_preprocess(preprocess))
-    assert f"calibration = ect.sample_photos(3).with_preprocess(ect.{preprocess!r})" in flow.to_script()
+    made = "ect.Preprocess(resize=64, crop=32, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))"
+    assert f"calibration = ect.sample_photos(3).with_preprocess({made})" in flow.to_script()
     again: dict[str, object] = {}
     exec("import ectoolkit as ect\n" + flow.to_script().splitlines()[3], again)
     assert again["calibration"].preprocess == preprocess  # type: ignore[attr-defined]

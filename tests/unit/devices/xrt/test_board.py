@@ -261,7 +261,7 @@ def test_times_and_power(virtual: VirtualBoard, board: Board) -> None:
 
 
 def test_power_of_runs_too_short_to_sample(board: Board, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ectoolkit.devices.xrt.measure._SAMPLE_S", 60)
+    monkeypatch.setattr("ectoolkit.devices.xrt.measure.SAMPLE_S", 60)
     a, b, c = vectors(board)
     times = measure_kernel(board, "vector_add", a, b, c, COUNT, runs=1, warmup=0)
     assert (times.power_w, times.samples, times.reason) == (None, 0, "the runs ended before a first sample")
