@@ -50,6 +50,11 @@ class ImportedModule:
     steps: tuple[Step, ...] = field(repr=False)
     probes: tuple[Probe, Probe] = field(repr=False)
 
+    def __repr__(self) -> str:
+        return (
+            f"ImportedModule({self.graph.name!r} for {self.isa.name}, {len(self.steps)} kernels, {self.layout.value})"
+        )
+
 
 def import_graph(
     graph: Graph,

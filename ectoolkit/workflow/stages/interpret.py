@@ -45,6 +45,11 @@ class Reference:
     float_layers: dict[str, np.ndarray]
     pictures: ImageSet | None = None
 
+    def __repr__(self) -> str:
+        return (
+            f"Reference({len(self.names)} images of {self.trace.graph.name!r}, {len(self.float_layers)} float layers)"
+        )
+
     def first(self, images: int | None) -> Reference:
         """The same of the first images alone; itself for None or all.
 

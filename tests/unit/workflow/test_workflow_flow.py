@@ -201,3 +201,10 @@ def test_displays_without_a_notebook(built: ect.Flow) -> None:
     bundle = built.quantize._repr_mimebundle_()
     assert "Quantize" in bundle["text/html"]
     assert repr(built).startswith("Flow('tiny', 3 of 6 stages run")
+
+
+def test_results_are_one_line_each(built: ect.Flow) -> None:
+    built.importer.run()
+    results = [stage.result for stage in (built.interpret, built.importer)]
+    assert [repr(result).partition("(")[0] for result in results] == ["Reference", "ImportedModule"]
+    assert all(len(repr(result)) < 120 for result in results)
