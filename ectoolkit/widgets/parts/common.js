@@ -18,20 +18,33 @@ function svg(tag, attributes = {}, content = "") {
   return dress(document.createElementNS(SVG, tag), attributes, content);
 }
 
-// The part's outermost element, put into el.  Keys pressed in it do not reach JupyterLab's command mode, where "d d"
-// deletes a cell; saving and the like still work.  JupyterLab looks at the attribute after the listeners here or, before
-// 4.1, ahead of them: then it is what the press of Control left.
+// The part's outermost element, put into el.
 function root(el, name, label = "") {
-  const box = make("div", { class: `ect-part ${name}`, "data-lm-suppress-shortcuts": "true" });
+  const box = make("div", { class: `ect-part ${name}` });
   if (label) { box.setAttribute("role", "group"); box.setAttribute("aria-label", label); }
-  const guard = (event) => {
-    if (event.ctrlKey || event.metaKey) box.removeAttribute("data-lm-suppress-shortcuts");
-    else box.setAttribute("data-lm-suppress-shortcuts", "true");
-  };
-  for (const kind of ["keydown", "keyup"]) box.addEventListener(kind, guard, true);
-  box.addEventListener("keydown", (event) => { if (!event.ctrlKey && !event.metaKey) event.stopPropagation(); });
+  keepKeys(box);
   el.append(box);
   return box;
+}
+
+// Keep what is typed in a box from the notebook's command mode, where "d d" deletes a cell; saving and the like still
+// work.  JupyterLab hears a key after the box, and is stopped.  Notebook 7 hears it first: it looks for the attribute from
+// the element in focus upwards, so that one has it too, as the press of Control left it.  Returns what ends it.
+function keepKeys(box) {
+  const mark = "data-lm-suppress-shortcuts", kinds = ["focusin", "keydown", "keyup"];
+  const free = (event) => event.ctrlKey || event.metaKey;
+  const guard = (event) => {
+    for (const one of [box, event.target]) if (free(event)) one.removeAttribute(mark); else one.setAttribute(mark, "true");
+  };
+  const stop = (event) => { if (!free(event)) event.stopPropagation(); };
+  box.setAttribute(mark, "true");
+  for (const kind of kinds) box.addEventListener(kind, guard, true);
+  box.addEventListener("keydown", stop);
+  return () => {
+    for (const kind of kinds) box.removeEventListener(kind, guard, true);
+    box.removeEventListener("keydown", stop);
+    box.removeAttribute(mark);
+  };
 }
 
 // Draw now, and once after all of these traits that change together have arrived; returns what ends it.

@@ -1,20 +1,15 @@
 // Guards the card that it stands in, once it comes into sight: a part is made before its place is.
 
-// Saving and the like still work from inside a card.
-function keep(event) {
-  if (!event.ctrlKey && !event.metaKey) event.stopPropagation();
-}
-
 function render({ el }) {
-  let card = null;
+  let release = () => {};
   const observer = new IntersectionObserver(() => {
-    card = el.closest(".ect-card");
+    const card = el.closest(".ect-card");
     if (!card) return;
-    card.addEventListener("keydown", keep);
+    release = keepKeys(card);
     observer.disconnect();
   });
   observer.observe(el);
-  return () => { observer.disconnect(); card?.removeEventListener("keydown", keep); };
+  return () => { observer.disconnect(); release(); };
 }
 
 export default { render };
