@@ -564,9 +564,13 @@ def test_ctrl_c(rpc: RpcServer, deployment: Deployment) -> None:
     with ect.open_device(rpc.name) as device:
         device.load(deployment)
         os.kill(rpc.sessions()[0], signal.SIGSTOP)
-        threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()
-        with pytest.raises(KeyboardInterrupt):
-            device.run(deployment)
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
+        try:
+            threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()
+            with pytest.raises(KeyboardInterrupt):
+                device.run(deployment)
+        finally:
+            signal.signal(signal.SIGINT, before)
         assert equal(device, deployment)
 
 
