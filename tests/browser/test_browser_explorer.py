@@ -128,6 +128,10 @@ def test_keys_during_a_drag_and_in_the_strip(open_notebook: OpenNotebook) -> Non
         expect(strip).to_be_focused()
     page.keyboard.press("ArrowUp")
     expect(strip).to_have_attribute("aria-valuenow", "1")
+    for _ in range(50):  # the page shows it first, then tells the kernel
+        if notebook.lab.value("explorer.selection.channel") == 1:
+            break
+        page.wait_for_timeout(100)
     assert notebook.lab.value("explorer.selection.channel") == 1
 
     # what is typed in a part stays there, but saving works
