@@ -7,12 +7,15 @@ import os
 import signal
 import tempfile
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ectoolkit.cli.console import note, say
 from ectoolkit.errors import InputError
+
+if TYPE_CHECKING:
+    from ectoolkit.devices.rpc.tracker import Registration
 
 HELP = """Let other machines run deploy directories on this one's CPU.
 
@@ -60,25 +63,13 @@ def serve(
     name: Annotated[str, typer.Option(help="Name at the tracker.")] = "ectoolkit",
 ) -> None:
     """See `HELP`."""
-    from dataclasses import replace
-
-    from ectoolkit.devices.rpc.address import Address, parse_endpoint
+    from ectoolkit.devices.rpc.address import Address
     from ectoolkit.devices.rpc.handshake import find_key, new_key
     from ectoolkit.devices.rpc.server import Server
-    from ectoolkit.devices.rpc.tracker import Registration
 
     given = find_key(key, key_file)
     secret = given or new_key()
-    registration = None
-    if tracker is not None:
-        endpoint = parse_endpoint(tracker, "--tracker")
-        if _is_loopback(host) and not _is_loopback(endpoint.host):
-            raise InputError(
-                f"the tracker at {endpoint.endpoint} would send clients to {host}, which is their own machine. Add "
-                "--host ADDRESS, one of this machine's that they reach, or leave out --tracker"
-            )
-        reached = "" if _any_address(host) else host
-        registration = Registration(replace(endpoint, name=name), reached, say)
+    registration = None if tracker is None else _registration(tracker, name, host)
     with tempfile.TemporaryDirectory(prefix="ectoolkit-serve-") as own:
         server = Server(
             secret,
@@ -98,6 +89,22 @@ def serve(
         say(f"listening at {Address(host, server.port).endpoint}, process {os.getpid()}")
         server.serve()
     say("stopped")
+
+
+def _registration(tracker: str, name: str, host: str) -> Registration:
+    """How the server makes itself known at a tracker, under an address that the tracker's clients reach."""
+    from dataclasses import replace
+
+    from ectoolkit.devices.rpc.address import parse_endpoint
+    from ectoolkit.devices.rpc.tracker import Registration
+
+    endpoint = parse_endpoint(tracker, "--tracker")
+    if _is_loopback(host) and not _is_loopback(endpoint.host):
+        raise InputError(
+            f"the tracker at {endpoint.endpoint} would send clients to {host}, which is their own machine. Add "
+            "--host ADDRESS, one of this machine's that they reach, or leave out --tracker"
+        )
+    return Registration(replace(endpoint, name=name), "" if _any_address(host) else host, say)
 
 
 def _announce(host: str) -> None:

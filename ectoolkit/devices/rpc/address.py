@@ -54,10 +54,12 @@ def parse_address(text: str) -> Address:
 
 def parse_endpoint(text: str, what: str) -> Address:
     """``HOST:PORT`` as an option gives it; errors as `parse_address`, for a `what`."""
+    wrong = DeviceNotFoundError(f"{what} is {text!r}, expected HOST:PORT")
     try:
         found = urlsplit(f"//{text}")
-        if found.hostname and found.port is not None and not found.path:
-            return Address(found.hostname, found.port)
+        port = found.port
     except ValueError:
-        pass
-    raise DeviceNotFoundError(f"{what} is {text!r}, expected HOST:PORT")
+        raise wrong from None
+    if not found.hostname or port is None or found.path:
+        raise wrong
+    return Address(found.hostname, port)
