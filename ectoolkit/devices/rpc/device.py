@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
 import msgspec
 import numpy as np
 
-from ectoolkit._optional import require_installed
 from ectoolkit.core.deployment import MANIFEST, Deployment
 from ectoolkit.devices.base import Device, DeviceInfo
 from ectoolkit.devices.profile import Profile
@@ -20,13 +19,11 @@ from ectoolkit.devices.rpc import messages as m
 from ectoolkit.devices.rpc.address import parse_address
 from ectoolkit.devices.rpc.link import Link
 from ectoolkit.devices.rpc.tracker import find_server
-from ectoolkit.errors import DeviceError, MissingDependencyError, RemoteError, RemoteRefusedError, RemoteTransferError
+from ectoolkit.errors import DeviceError, RemoteError, RemoteRefusedError, RemoteTransferError
 
 #: in `RunResult.metrics` and `Load.own`: milliseconds of the last run, on the server's clock
 OWN_TIME = "server_ms"
 _WHAT = "compiled library on another machine's CPU"
-#: for what takes no time to speak of
-_SHORT_S = 30.0
 
 
 class RpcDevice(Device):
@@ -70,7 +67,7 @@ class RpcDevice(Device):
 
     @classmethod
     def discover(cls) -> list[DeviceInfo]:
-        reason = _no_tvm() or (
+        reason = (
             "servers are not looked for: name one as rpc://HOST:PORT. Start it on the other machine with `ectoolkit "
             "device serve`, and give its key in ECTOOLKIT_RPC_KEY or with open_device(..., key=...)"
         )
@@ -78,12 +75,11 @@ class RpcDevice(Device):
 
     def info(self) -> DeviceInfo:
         """Facts, without touching the network; what the far side said of itself where it was open."""
-        reason = _no_tvm()
         if self._facts is None:
-            return DeviceInfo(self.name, _WHAT, not reason, reason)
+            return DeviceInfo(self.name, _WHAT, True)
         far = self._facts
         what = f"compiled library on {far.host}, {far.machine}, {far.cpus} CPUs, TVM {far.tvm}"
-        return DeviceInfo(self.name, what, not reason, reason)
+        return DeviceInfo(self.name, what, True)
 
     def cancel(self) -> None:
         """Let the call that waits, in another thread, end now, with `Cancelled`."""
@@ -115,13 +111,8 @@ class RpcDevice(Device):
                 f"key=...), or the variable {hs.KEY_VARIABLE} or {hs.KEY_FILE_VARIABLE}"
             )
         server = find_server(self.address, self._waiting_s) if self.address.name else self.address
-        link = Link(self.name, server, key)
-        try:
-            self._facts = link.ask(m.Describe(), "say what it is", _SHORT_S)
-        except BaseException:
-            link.close()
-            raise
-        self._link = link
+        self._link = link = Link(self.name, server, key)
+        self._facts = link.facts
         return link
 
     def _close(self) -> None:
@@ -138,14 +129,16 @@ class RpcDevice(Device):
     def _load(self, deployment: Deployment) -> Callable[[list[np.ndarray]], list[np.ndarray]]:
         loaded = self._send(deployment)
         shapes = [tensor.shape for tensor in deployment.manifest.outputs]
+        sizes = [4 * math.prod(shape) for shape in shapes]
         doing = f"run {deployment.manifest.name}"
 
         def run(arrays: list[np.ndarray]) -> list[np.ndarray]:
             nonlocal loaded
             if self._connected() is not loaded:
                 loaded = self._send(deployment)
-            ran = self._ask(loaded, deployment, m.Run([_bytes(array) for array in arrays]), doing)
-            found, sizes = [len(data) for data in ran.arrays], [4 * math.prod(shape) for shape in shapes]
+            request = m.Run([m.view_of(array) for array in arrays])
+            ran = self._ask(loaded, deployment, request, doing, most_bytes=sum(sizes))
+            found = [len(data) for data in ran.arrays]
             if found != sizes:
                 raise RemoteError(f"{self.name} answered outputs of {found} bytes, expected {sizes}; do not trust it")
             self._metrics = {OWN_TIME: ran.seconds * 1e3}
@@ -160,9 +153,8 @@ class RpcDevice(Device):
         self._ask(link, deployment, m.Begin(manifest), "take a manifest")
         for name in deployment.manifest.files:
             with (deployment.path / name).open("rb") as file:
-                # an empty file is a piece too
                 for data in _pieces(file.read):
-                    self._ask(link, deployment, m.Put(name, data), f"take {name}")
+                    self._ask(link, deployment, m.Put(name, memoryview(data)), f"take {name}")
         try:
             self._ask(link, deployment, m.Load(self._threads), f"load {deployment.manifest.name}")
         except RemoteTransferError as error:
@@ -172,9 +164,9 @@ class RpcDevice(Device):
             ) from error
         return link
 
-    def _ask(self, link: Link, deployment: Deployment, request: m.Message, doing: str) -> Any:
+    def _ask(self, link: Link, deployment: Deployment, request: m.Message, doing: str, **limits: int) -> Any:
         try:
-            return link.ask(request, doing, self._timeout_s)
+            return link.ask(request, doing, self._timeout_s, **limits)
         except DeviceError as error:
             text = str(error).replace(m.HERE, str(deployment.path))
             raise (error if text == str(error) else type(error)(text)) from error.__cause__
@@ -198,18 +190,7 @@ class RpcDevice(Device):
         return self._link
 
 
-def _no_tvm() -> str:
-    try:
-        require_installed("tvm", feature="The rpc device")
-    except MissingDependencyError as error:
-        return str(error)
-    return ""
-
-
-def _bytes(array: np.ndarray) -> bytes:
-    return np.ascontiguousarray(array, "<f4").tobytes()
-
-
-def _pieces(read: Callable[[int], bytes]) -> list[bytes]:
-    first = read(m.CHUNK_BYTES)
-    return [first, *iter(lambda: read(m.CHUNK_BYTES), b"")]
+def _pieces(read: Callable[[int], bytes]) -> Iterator[bytes]:
+    """Of a file, the first one though it be empty."""
+    yield read(m.CHUNK_BYTES)
+    yield from iter(lambda: read(m.CHUNK_BYTES), b"")
