@@ -231,7 +231,7 @@ def test_outputs_of_another_size(rpc: RpcServer, deployment: Deployment) -> None
 
 
 def test_too_large_to_send_or_to_believe(rpc: RpcServer, deployment: Deployment) -> None:
-    """What is larger than the server takes is not sent, and costs no session; an answer that would fill the memory does."""
+    """What is larger than the server takes is not sent; an answer that would fill the memory ends the session."""
     with ect.open_device(rpc.name) as device:
         device.load(deployment)
         link = device._link  # type: ignore[attr-defined]

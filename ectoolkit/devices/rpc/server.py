@@ -110,6 +110,8 @@ class Server:
         #: when connections are taken again, 0 where they are; whether it was said that they are not
         self._paused_until, self._pause_told = 0.0, False
         self._spared: set[int] = set()
+        #: folders of sessions that are gone
+        self._left: list[Path] = []
         self._registration = registration
         if registration is not None:
             registration.port = self.port
@@ -140,6 +142,7 @@ class Server:
                 self._reap()
                 self._tend(time.monotonic())
                 self._resume(time.monotonic())
+                self._clean()
                 if self._registration is not None:
                     self._registration.tend(self._free())
         finally:
@@ -275,9 +278,29 @@ class Server:
                 os.waitpid(peer.pid, 0)
             self._say(f"closed: the session of process {peer.pid}")
         if peer.folder is not None:
+            self._left.append(peer.folder)
+            self._clean()
+
+    def _clean(self) -> None:
+        """End and remove what dropped sessions left; with the next tick where there is no descriptor for it now."""
+        while self._left:
+            errors = self._remove(self._left[0])
+            if any(error.errno in _NO_ROOM for error in errors):
+                return
+            folder = self._left.pop(0)
+            if errors:
+                self._say(f"warning: {folder} cannot be removed: {errors[0]}")
+
+    def _remove(self, folder: Path) -> list[OSError]:
+        """What was in the way; nothing, if all went well."""
+        errors: list[OSError] = []
+        try:
             if not end_orphans(self._spared | {other.pid for other in self._peers.values()}):
                 self._say("warning: a session's processes multiply faster than they can be ended; look at `ps -ef`")
-            shutil.rmtree(peer.folder, ignore_errors=True)
+            shutil.rmtree(folder, onerror=lambda *failed: errors.append(failed[2][1]))
+        except OSError as error:
+            errors.append(error)
+        return errors
 
     # --- sessions ---------------------------------------------------------------------------------------------------
 

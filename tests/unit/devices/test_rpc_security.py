@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import resource
 import shutil
 import socket
 import struct
@@ -112,19 +113,49 @@ def test_a_mistake_of_the_server_costs_one_client_only(tmp_path: Path, monkeypat
     assert re.fullmatch(r"dropped: 127\.0\.0\.1:\d+, for RuntimeError: a mistake", dropped)
 
 
-def test_without_descriptors_it_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A connection that cannot be taken stays ready: the server says so once, leaves the CPU alone, and goes on."""
-    monkeypatch.setattr(server_module, "_PAUSE_S", 0.3)
-    with in_process(tmp_path) as (server, lines):
-        listener, tries = server._listener, []
-        monkeypatch.setattr(server, "_listener", Full(listener, tries))
-        key = server._selector.get_key(listener)
-        server._selector.modify(listener, key.events)
-        with socket.create_connection(("127.0.0.1", server.port), timeout=10) as client:
-            client.sendall(b"GET / HTTP/1.1\r\n\r\n")
-            assert client.recv(1) == b""
-    assert len(tries) == 3
-    assert lines == []
+def test_without_descriptors_it_waits(rpc: RpcServer) -> None:
+    """A connection that cannot be taken stays ready: the server says so once, leaves the CPU alone, and goes on.  So
+    it does with what a session left behind."""
+    device = ect.open_device(rpc.name).__enter__()
+    pid = rpc.process.pid
+    before = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+
+    def cpu_s() -> float:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    with socket.socket() as client:
+        client.settimeout(10)
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (3, before[1]))
+        try:
+            client.connect(("127.0.0.1", rpc.port))
+            client.sendall(hs.GREETING + bytes(hs.NONCE_BYTES))
+            device.close()
+            used = cpu_s()
+            time.sleep(1.2)  # twice it is tried
+            used = cpu_s() - used
+        finally:
+            resource.prlimit(pid, resource.RLIMIT_NOFILE, before)
+        assert len(client.recv(100)) == hs.NONCE_BYTES
+    assert used < 0.12
+    assert rpc.log.read_text().count("warning: no connection") == 1
+    assert (
+        "warning: no connection can be taken (Too many open files); trying again each 1 s. Close sessions, or start "
+        "the server with a larger `ulimit -n`\n"
+    ) in rpc.log.read_text()
+    assert list(rpc.folder.iterdir()) == []
+
+
+def test_no_folder_for_a_session(tmp_path: Path) -> None:
+    """The server says why, and has no less room afterwards."""
+    with in_process(tmp_path / "kept") as (server, lines):
+        (tmp_path / "kept").rmdir()
+        with let_in(server.port, "a key of this test") as ticket:
+            assert answer_to(server.port, hs.DATA_GREETING + ticket) == b""
+        assert server._free() == 4
+    [said] = lines
+    reason = rf"\[Errno 2\] No such file or directory: '{tmp_path}/kept/session-\w+'"
+    assert re.fullmatch(rf"warning: no session for 127\.0\.0\.1:\d+: {reason}", said)
 
 
 def test_a_ticket_that_is_not_used_is_taken_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
