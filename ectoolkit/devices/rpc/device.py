@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from ectoolkit.core.deployment import MANIFEST, Deployment
+from ectoolkit.core.deployment import Deployment
 from ectoolkit.devices.base import Device, DeviceInfo
 from ectoolkit.devices.profile import Profile
 from ectoolkit.devices.rpc import handshake as hs
@@ -63,6 +63,8 @@ class RpcDevice(Device):
         self._key, self._key_file = key, key_file
         self._threads, self._timeout_s, self._waiting_s = threads, timeout_s, waiting_s
         self._link: Link | None = None
+        #: the session that has what is loaded
+        self._holder: Link | None = None
         self._facts: m.Facts | None = None
 
     @classmethod
@@ -116,7 +118,7 @@ class RpcDevice(Device):
         return link
 
     def _close(self) -> None:
-        link, self._link = self._link, None
+        link, self._link, self._holder = self._link, None, None
         if link is not None:
             link.close()
 
@@ -127,17 +129,15 @@ class RpcDevice(Device):
             )
 
     def _load(self, deployment: Deployment) -> Callable[[list[np.ndarray]], list[np.ndarray]]:
-        loaded = self._send(deployment)
+        self._send(deployment)
         shapes = [tensor.shape for tensor in deployment.manifest.outputs]
         sizes = [4 * math.prod(shape) for shape in shapes]
         doing = f"run {deployment.manifest.name}"
 
         def run(arrays: list[np.ndarray]) -> list[np.ndarray]:
-            nonlocal loaded
-            if self._connected() is not loaded:
-                loaded = self._send(deployment)
+            link = self._ready(deployment)
             request = m.Run([m.view_of(array) for array in arrays])
-            ran = self._ask(loaded, deployment, request, doing, most_bytes=sum(sizes))
+            ran = self._ask(link, deployment, request, doing, most_bytes=sum(sizes))
             found = [len(data) for data in ran.arrays]
             if found != sizes:
                 raise RemoteError(f"{self.name} answered outputs of {found} bytes, expected {sizes}; do not trust it")
@@ -146,15 +146,21 @@ class RpcDevice(Device):
 
         return run
 
-    def _send(self, deployment: Deployment) -> Link:
-        """Upload a deploy directory, let it be checked there, and load it."""
+    def _ready(self, deployment: Deployment) -> Link:
+        """A session that has the deployment loaded."""
         link = self._connected()
-        manifest = (deployment.path / MANIFEST).read_bytes()
-        self._ask(link, deployment, m.Begin(manifest), "take a manifest")
+        return link if link is self._holder else self._send(deployment)
+
+    def _send(self, deployment: Deployment) -> Link:
+        """Upload a deploy directory, let it be checked there, and load it; what was loaded there is gone.
+
+        After a session was lost that may be long after the directory was opened: sent is what was opened, or nothing.
+        """
+        link, self._holder = self._connected(), None
+        self._ask(link, deployment, m.Begin(deployment.manifest.to_json()), "take a manifest")
         for name in deployment.manifest.files:
-            with (deployment.path / name).open("rb") as file:
-                for data in _pieces(file.read):
-                    self._ask(link, deployment, m.Put(name, memoryview(data)), f"take {name}")
+            for data in _pieces(memoryview(deployment.read_file(name))):
+                self._ask(link, deployment, m.Put(name, data), f"take {name}")
         try:
             self._ask(link, deployment, m.Load(self._threads), f"load {deployment.manifest.name}")
         except RemoteTransferError as error:
@@ -162,6 +168,7 @@ class RpcDevice(Device):
                 f"{deployment.path} did not arrive whole. {error}; the copy here is intact, so something on the way "
                 "changed it. Try again; where it happens again, use a tunnel: ssh -L PORT:127.0.0.1:PORT HOST"
             ) from error
+        self._holder = link
         return link
 
     def _ask(self, link: Link, deployment: Deployment, request: m.Message, doing: str, **limits: int) -> Any:
@@ -174,23 +181,14 @@ class RpcDevice(Device):
     def profile(self, deployment: Deployment, *, runs: int = 20) -> Profile:
         """See `Device.profile`; all of it is measured there."""
         with self._one_at_a_time:
+            self.load(deployment)
             link = self._ready(deployment)
             doing = f"time the layers of {deployment.manifest.name}"
             found = self._ask(link, deployment, m.Layers(runs), doing)
             return replace(msgspec.msgpack.decode(found.profile, type=Profile), device=self.name)
 
-    def _ready(self, deployment: Deployment) -> Link:
-        """A session that has the deployment loaded."""
-        self.load(deployment)
-        link = self._link
-        if link is None or not link.alive:
-            self._loaded = None
-            self.load(deployment)
-        assert self._link is not None
-        return self._link
 
-
-def _pieces(read: Callable[[int], bytes]) -> Iterator[bytes]:
+def _pieces(data: memoryview) -> Iterator[memoryview]:
     """Of a file, the first one though it be empty."""
-    yield read(m.CHUNK_BYTES)
-    yield from iter(lambda: read(m.CHUNK_BYTES), b"")
+    for start in range(0, max(len(data), 1), m.CHUNK_BYTES):
+        yield data[start : start + m.CHUNK_BYTES]

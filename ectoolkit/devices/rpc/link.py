@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import socket
 import weakref
 from typing import Any, NoReturn
@@ -10,6 +9,7 @@ from typing import Any, NoReturn
 import msgspec
 
 from ectoolkit import errors
+from ectoolkit.devices.exit_status import described_status
 from ectoolkit.devices.rpc import handshake as hs
 from ectoolkit.devices.rpc import messages as m
 from ectoolkit.devices.rpc.address import Address
@@ -144,7 +144,7 @@ class Link:
         if reason == "cancelled":
             raise Cancelled(f"cancelled while {self.name} was to {doing}; its session there was ended. {again}")
         if reason == "ended":
-            what = f"its session there {_how(status)}"
+            what = f"its session there {described_status(status)}"
         elif reason == "silent":
             what = f"it gave no sign of life for {hs.SILENCE_S:g} s"
         elif reason == "gone":
@@ -163,14 +163,6 @@ class Link:
     def close(self) -> None:
         """End the session there; twice is harmless."""
         self._finalizer()
-
-
-def _how(status: int) -> str:
-    """A process ended, in words."""
-    if status >= 0:
-        return f"ended with status {status}"
-    names = {number.value: number.name for number in signal.Signals}
-    return f"was ended by {names.get(-status, f'signal {-status}')}"
 
 
 def _end(watch: Watch, data: socket.socket) -> None:

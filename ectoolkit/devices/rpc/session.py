@@ -174,7 +174,7 @@ def serve(connection: socket.socket, folder: Path, limit_bytes: int) -> None:
         OSError: the connection broke.
     """
     end_with_parent()
-    for number in (signal.SIGINT, signal.SIGTERM):  # the server's own handlers
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # the server's own handlers
         signal.signal(number, signal.SIG_DFL)
     os.chdir(folder)
     tempfile.tempdir = str(folder)  # where the cpu device copies a library to

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -24,6 +25,7 @@ from ectoolkit.core.deployment import Deployment, from_layout
 from ectoolkit.devices import DeviceInfo
 from ectoolkit.devices.parameters import graph_of
 from ectoolkit.devices.rpc.device import OWN_TIME, RpcDevice
+from ectoolkit.errors import DeployFormatError
 from ectoolkit.testing.networks import example_input, residual_graph
 from ectoolkit.workflow.verdicts import judge_devices
 
@@ -90,6 +92,24 @@ def test_cancel_between_runs(rpc: RpcServer, deployment: Deployment) -> None:
         device.cancel()
         assert device.run(deployment).outputs
         assert device._link is not before
+
+
+def test_another_session_gets_what_was_opened(rpc: RpcServer, deployment: Deployment, tmp_path: Path) -> None:
+    """After a session was lost the directory is sent again, which may be another one by then: it is not run unseen."""
+    folder = tmp_path / "deploy"
+    shutil.copytree(deployment.path, folder)
+    opened = ect.load_deployment(folder)
+    with ect.open_device(rpc.name) as device:
+        device.run(opened)
+        device.cancel()
+        (folder / "deploy.so").write_bytes(b"another library")
+        with pytest.raises(DeployFormatError, match=r"deploy\.so was altered"):
+            device.run(opened)
+        with pytest.raises(DeployFormatError, match=r"deploy\.so was altered"):  # and no half of it is used
+            device.profile(opened)
+        shutil.copyfile(deployment.path / "deploy.so", folder / "deploy.so")
+        assert device.profile(opened, runs=1).layers
+        assert device.run(opened).outputs
 
 
 class FaultyRpc(RpcDevice):
