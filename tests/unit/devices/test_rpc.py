@@ -102,12 +102,13 @@ def test_another_session_gets_what_was_opened(rpc: RpcServer, deployment: Deploy
     with ect.open_device(rpc.name) as device:
         device.run(opened)
         device.cancel()
-        (folder / "deploy.so").write_bytes(b"another library")
+        library = (folder / "deploy.so").read_bytes()
+        (folder / "deploy.so").write_bytes(bytes(reversed(library)))
         with pytest.raises(DeployFormatError, match=r"deploy\.so was altered"):
             device.run(opened)
         with pytest.raises(DeployFormatError, match=r"deploy\.so was altered"):  # and no half of it is used
             device.profile(opened)
-        shutil.copyfile(deployment.path / "deploy.so", folder / "deploy.so")
+        (folder / "deploy.so").write_bytes(library)
         assert device.profile(opened, runs=1).layers
         assert device.run(opened).outputs
 

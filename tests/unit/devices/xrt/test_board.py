@@ -226,10 +226,10 @@ def test_memory_in_use(virtual: VirtualBoard, deployment: Deployment) -> None:
     with ect.open_device("xrt:0") as device:
         device.run(deployment)
         health = read_health("0")
-        assert health.xclbin == str(read_xclbin(virtual.xclbin).uuid) == virtual.settle()["loaded"]
+        assert health.xclbin == str(read_xclbin(virtual.xclbin).uuid) == virtual.summary()["loaded"]
         used = health["memory in use"].value
         assert used is not None
-        assert used * 2**20 == virtual.settle()["used_bytes"] > deployment.manifest.inputs[0].size_bytes
+        assert used * 2**20 == virtual.summary()["used_bytes"] > deployment.manifest.inputs[0].size_bytes
     virtual.settle()
     assert read_health("0")["memory in use"].value == 0
 
