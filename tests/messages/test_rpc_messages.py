@@ -72,7 +72,7 @@ def opening(name: str, **options: Any) -> Callable[[], Any]:
 
 
 @pytest.mark.parametrize(
-    "address", ["", "host:1", "//", "//:9190", "//host:x", "//host:1/a/b", "//key@host:1", "//h?x"]
+    "address", ["", "host:1", "//", "//:9190", "//host:x", "//host:1/a/b", "//key@host:1", "//h?x", "//a..b:1"]
 )
 def test_no_address(address: str) -> None:
     assert message_of(lambda: ect.open_device(f"rpc:{address}"), DeviceNotFoundError) == (
@@ -296,7 +296,7 @@ def test_a_port_in_use(tmp_path: Path) -> None:
 
 
 def test_no_endpoint() -> None:
-    for text in ("board", "board:x", "board:1/pi", ""):
+    for text in ("board", "board:x", "board:1/pi", "", f"{'x' * 64}:1"):
         assert message_of(lambda text=text: parse_endpoint(text, "--tracker"), DeviceNotFoundError) == (  # type: ignore[misc]
             f"--tracker is {text!r}, expected HOST:PORT"
         )
