@@ -15,7 +15,7 @@ from ectoolkit.errors import QuantizationError
 from ectoolkit.frontends.exported import FloatNetwork, capture
 from ectoolkit.frontends.exported.execution import run_network
 from ectoolkit.quantization.calibration import first_of, samples
-from ectoolkit.quantization.collection import Collector
+from ectoolkit.quantization.collection import Collector, require_network
 from ectoolkit.quantization.config import QuantConfig
 from ectoolkit.quantization.corrections import correct_bias, correct_expected, equalize, round_adaptively
 from ectoolkit.quantization.derivation import Deriver
@@ -51,11 +51,7 @@ class Calibrated:
         Raises:
             QuantizationError: the statistics are of another network, or of none.
         """
-        if statistics.network_sha256 != network.sha256:
-            raise QuantizationError(
-                f"the statistics are of another network than {network.name}, or of other weights: they name "
-                f"{statistics.network_sha256[:12]}, the network is {network.sha256[:12]}. Collect them again"
-            )
+        require_network(statistics, network)
         self.network = network
         self.statistics = statistics
         self.names = tuple(names)
@@ -165,6 +161,7 @@ def calibrate(
         UnsupportedOpError: an operation has no definition; names it, its layer and the remedy.
         GraphError: torch cannot export the module.
         InputError: the calibration data are not images for this module.
+        QuantizationError: the statistics are of another network, or of other images.
     """
     names = argument_names(module)
     first, calibration = first_of(calibration, names)

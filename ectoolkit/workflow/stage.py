@@ -101,6 +101,10 @@ class Stage(ABC, Generic[Result]):
     def _table(self, result: Result) -> pd.DataFrame:
         """The result as a table."""
 
+    def _written(self, settings: dict[str, Any]) -> dict[str, Any]:
+        """The settings of a run that went well, as the session's script should have them."""
+        return settings
+
     # --- running -------------------------------------------------------------------------------------------------
 
     def run(self, *arguments: Any, progress: Progress | None = None, **settings: Any) -> Self:
@@ -128,7 +132,7 @@ class Stage(ABC, Generic[Result]):
             self._result, self.settings = result, settings
             self.seconds = time.perf_counter() - start
             self.generation += 1
-            self.flow.record(self, arguments, settings)
+            self.flow.record(self, arguments, self._written(settings))
         return self
 
     @contextmanager

@@ -11,12 +11,12 @@ from ectoolkit.analysis.columns import describe
 from ectoolkit.analysis.layers import layer_table
 from ectoolkit.core.graph import Graph
 from ectoolkit.core.interpreter import Progress
-from ectoolkit.errors import StageError
+from ectoolkit.errors import QuantizationError, StageError
 from ectoolkit.quantization.calibrated import Calibrated, calibrate
 from ectoolkit.quantization.collection import Collector
 from ectoolkit.quantization.config import QuantConfig
 from ectoolkit.quantization.doors import choose_door
-from ectoolkit.quantization.eager import quantize_eager
+from ectoolkit.quantization.eager import missing_stubs, quantize_eager
 from ectoolkit.quantization.exported import ExportedModel
 from ectoolkit.quantization.statistics import Statistics
 from ectoolkit.quantization.statistics_file import load_statistics, save_statistics
@@ -24,7 +24,7 @@ from ectoolkit.workflow.collapse_check import warn_of_collapsed_eager
 from ectoolkit.workflow.image_check import warn_of_odd_images
 from ectoolkit.workflow.pictures import graph_svg, histogram_svg
 from ectoolkit.workflow.stages.quantize_questions import QuantizeQuestions
-from ectoolkit.workflow.tuned_stage import Quantized
+from ectoolkit.workflow.tuned_stage import Quantized, door_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -109,16 +109,26 @@ class QuantizeStage(QuantizeQuestions):
         """The images are seen once; a pass that was cancelled goes on where it stopped."""
         if isinstance(statistics, str | os.PathLike):
             statistics = load_statistics(statistics)
-        if self._calibrated is None or statistics is not None:
-            self._calibrated = calibrate(
-                self.flow.model.module,
-                self._images(),
-                name=self.flow.name,
-                progress=progress,
-                collector=None if statistics is not None else self._collector,
-                statistics=statistics,
-                keep=self._keep,
+        elif not isinstance(statistics, Statistics | None):
+            raise StageError(
+                f"statistics is {type(statistics).__name__}, expected the path of a file that "
+                "flow.quantize.save_statistics wrote, or what ect.load_statistics gives"
             )
+        if self._calibrated is None or statistics is not None:
+            begun = self._collector
+            try:
+                self._calibrated = calibrate(
+                    self.flow.model.module,
+                    self._images(),
+                    name=self.flow.name,
+                    progress=progress,
+                    collector=None if statistics is not None else begun,
+                    statistics=statistics,
+                    keep=self._keep,
+                )
+            except QuantizationError:
+                self._collector = begun  # statistics that do not fit take nothing away
+                raise
             self._collector = self._measurement = None
         return self._calibrated
 
@@ -138,12 +148,30 @@ class QuantizeStage(QuantizeQuestions):
         return save_statistics(found, path)
 
     @property
+    def door(self) -> str:
+        """Which way the last good run went: ``"eager"``, the U50 guide's, or ``"export"``.
+
+        Raises:
+            StageError: the stage has not run.
+        """
+        return door_of(self.result)
+
+    def _written(self, settings: dict[str, Any]) -> dict[str, Any]:
+        """With the door that was taken, where the model has two."""
+        chosen = settings.get("door", "auto") == "auto" and not missing_stubs(self.flow.model.module)
+        return {**settings, "door": self.door} if chosen else settings
+
+    @property
     def ready(self) -> bool:
         return isinstance(self.flow.source, Graph) or super().ready
 
     @property
     def table(self) -> pd.DataFrame:
-        return layer_table(self.graph) if isinstance(self.flow.source, Graph) else super().table
+        if isinstance(self.flow.source, Graph):
+            return layer_table(self.graph)
+        table = super().table
+        table.attrs["door"] = self.door
+        return table
 
     def _table(self, result: Quantized) -> pd.DataFrame:
         if not isinstance(result, ExportedModel):
@@ -172,5 +200,8 @@ class QuantizeStage(QuantizeQuestions):
         graph, table = self.graph, self.table
         floating = int((table["kind"] == "float").sum())
         kinds = "all integer" if not floating else f"{len(graph) - floating} integer, {floating} float"
-        images = "" if isinstance(self.flow.source, Graph) else f", {self.result.calibration_images} images"
-        return f"{len(graph)} layers, {kinds}, {table['macs'].sum() / 1e9:.2f} GMAC{images}"
+        text = f"{len(graph)} layers, {kinds}, {table['macs'].sum() / 1e9:.2f} GMAC"
+        if isinstance(self.flow.source, Graph):
+            return text
+        way = {"eager": "the U50 guide's way", "export": "by torch.export"}[self.door]
+        return f"{text}, {self.result.calibration_images} images, {way}"
