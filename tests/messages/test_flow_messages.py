@@ -36,7 +36,7 @@ def test_tuning_stays_on_the_guides_way_or_says_that_it_leaves_it() -> None:
     assert flow.to_script().splitlines()[-1] == "flow.quantize.run(door='eager')"
     flow.quantize.tune(weights="per_tensor")
     assert (flow.quantize.door, flow.quantize.table.attrs["door"]) == ("eager", "eager")
-    assert flow.quantize.summary() == "3 layers, all integer, 0.00 GMAC, 4 images, the U50 guide's way"
+    assert flow.quantize.summary() == "3 layers, all integer, 0.00 GMAC, 4 images, as in the U50 guide"
     with pytest.warns(EctoolkitWarning) as caught:
         flow.quantize.tune("1", clip=(0, 2))
     assert [str(warning.message) for warning in caught] == [

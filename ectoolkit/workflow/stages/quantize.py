@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from ectoolkit.analysis.collapse import warn_of_collapse
 from ectoolkit.analysis.columns import describe
@@ -14,7 +15,7 @@ from ectoolkit.core.interpreter import Progress
 from ectoolkit.errors import QuantizationError, StageError
 from ectoolkit.quantization.calibrated import Calibrated, calibrate
 from ectoolkit.quantization.collection import Collector
-from ectoolkit.quantization.config import QuantConfig
+from ectoolkit.quantization.config import LayerConfig, QuantConfig
 from ectoolkit.quantization.doors import choose_door
 from ectoolkit.quantization.eager import missing_stubs, quantize_eager
 from ectoolkit.quantization.exported import ExportedModel
@@ -32,9 +33,6 @@ if TYPE_CHECKING:
 
 class QuantizeStage(QuantizeQuestions):
     """Makes the integer graph.
-
-    ``run(method="mse", weights="per_channel", activation_bits=8)``: the fields of `QuantConfig`, or one
-    ``run(config)``; ``door`` as for `ectoolkit.quantize`; ``statistics``, a file or an object, from an earlier session.
 
     The calibration images are seen once: another run, or ``tune("layer", clip=(0, 3))``, makes new scales in
     milliseconds and measures the changed layers, and those behind them, on a few of the images.
@@ -68,6 +66,78 @@ class QuantizeStage(QuantizeQuestions):
         super().__init__(flow)
         self._collector: Collector | None = None
         self._seen: Any = None
+
+    def run(
+        self,
+        config: QuantConfig | None = None,
+        *,
+        method: str | None = None,
+        percentile: float | None = None,
+        weights: str | None = None,
+        weight_bits: int | None = None,
+        activation_bits: int | None = None,
+        symmetric: bool | None = None,
+        hardware: str | None = None,
+        corrections: str | Sequence[str] | None = None,
+        layers: Mapping[str, LayerConfig | Mapping[str, Any]] | None = None,
+        fuse: Sequence[Sequence[str]] | None = None,
+        door: str = "auto",
+        statistics: str | os.PathLike[str] | Statistics | None = None,
+        progress: Progress | None = None,
+        **unknown: Any,
+    ) -> Self:
+        """Calibrate and quantize; ``run()`` takes the defaults, ``run(config)`` all settings in one.
+
+        `ectoolkit.QuantConfig` says more of each; a setting that is None is as in `config`.
+
+        Args:
+            config: all settings at once, for example ``QuantConfig.accurate()``; the defaults where None.
+            method: of choosing an activation's range: ``"mse"`` (the default), ``"minmax"``, ``"percentile"``,
+                ``"entropy"``, ``"moving_average"`` or ``"median"``.
+            percentile: for ``method="percentile"``: above 50 and up to 100, 99.99 by default.
+            weights: ``"per_channel"`` (the default) or ``"per_tensor"``.
+            weight_bits: 8 (the default) to 2.
+            activation_bits: 8 (the default) to 4; the U50 guide's is 7.
+            symmetric: real 0 in the middle of the codes; False by default.
+            hardware: ``"dna"`` for EdgeCortix's accelerator alone; ``""`` by default.
+            corrections: of ``"equalization"``, ``"expected_bias"``, ``"bias"`` and ``"adaround"``; none by default.
+            layers: what single layers have of their own, by name: `ectoolkit.LayerConfig`, or a dict of its fields;
+                nothing by default.
+            fuse: lists of module names to fuse, for modules with QuantStubs; what torch finds by default.
+            door: ``"eager"``, the U50 guide's way, for a module with QuantStubs; ``"export"`` for any; ``"auto"`` (the
+                default) takes the first where the module and the settings allow.
+            statistics: a file of `save_statistics`, or what ``ect.load_statistics`` gives: of this network and these
+                images, which then are not run again.
+            progress: called as ``progress(done, total, label)``; it may raise to cancel.
+            **unknown: refused, with the settings that there are.
+
+        Returns:
+            The stage, so that it displays as a card.
+
+        Raises:
+            QuantizationError: a setting is none of those allowed, the model cannot be quantized with them, or the
+                statistics are of another network or other images.
+            StageError: there are no calibration images, or the stage is running already.
+            Cancelled: `cancel` was called; the images seen are not lost.
+
+        Warns:
+            PrecisionWarning: next to nothing is left of the model, or the images do not look like the model's.
+        """
+        settings: dict[str, Any] = {
+            "method": method,
+            "percentile": percentile,
+            "weights": weights,
+            "weight_bits": weight_bits,
+            "activation_bits": activation_bits,
+            "symmetric": symmetric,
+            "hardware": hardware,
+            "corrections": corrections,
+            "layers": layers,
+            "fuse": fuse,
+            "door": None if door == "auto" else door,
+            "statistics": statistics,
+        }
+        return self._start(() if config is None else (config,), settings | unknown, progress)
 
     # --- running -------------------------------------------------------------------------------------------------
 
@@ -156,10 +226,9 @@ class QuantizeStage(QuantizeQuestions):
         """
         return door_of(self.result)
 
-    def _written(self, settings: dict[str, Any]) -> dict[str, Any]:
-        """With the door that was taken, where the model has two."""
-        chosen = settings.get("door", "auto") == "auto" and not missing_stubs(self.flow.model.module)
-        return {**settings, "door": self.door} if chosen else settings
+    def _decided(self) -> dict[str, Any]:
+        """The door that was taken, where the model has two."""
+        return {} if missing_stubs(self.flow.model.module) else {"door": self.door}
 
     @property
     def ready(self) -> bool:
@@ -203,5 +272,5 @@ class QuantizeStage(QuantizeQuestions):
         text = f"{len(graph)} layers, {kinds}, {table['macs'].sum() / 1e9:.2f} GMAC"
         if isinstance(self.flow.source, Graph):
             return text
-        way = {"eager": "the U50 guide's way", "export": "by torch.export"}[self.door]
+        way = {"eager": "as in the U50 guide", "export": "by torch.export"}[self.door]
         return f"{text}, {self.result.calibration_images} images, {way}"
