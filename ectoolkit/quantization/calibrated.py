@@ -21,6 +21,7 @@ from ectoolkit.quantization.corrections import correct_bias, correct_expected, e
 from ectoolkit.quantization.derivation import Deriver
 from ectoolkit.quantization.exported import ExportedModel
 from ectoolkit.quantization.network_check import check_weights, warn_of_few_images
+from ectoolkit.quantization.one_thread import one_thread
 from ectoolkit.quantization.prediction import Predictor
 from ectoolkit.quantization.scheme import LayerScheme, Scheme
 from ectoolkit.quantization.statistics import Statistics
@@ -110,7 +111,8 @@ class Calibrated:
         require_correctable(self.network, correction)
         images = list(self.images(CORRECTION_IMAGES))
         correct = correct_bias if correction == "bias" else round_adaptively
-        return correct(self.network, scheme, images, progress)
+        with one_thread():
+            return correct(self.network, scheme, images, progress)
 
     def images(self, count: int) -> Iterable[tuple[np.ndarray, ...]]:
         """The first images once more: the inputs of one run each, float32 ``(1, ...)``.

@@ -14,6 +14,7 @@ from ectoolkit.errors import InputError, QuantizationError
 from ectoolkit.frontends.exported import FloatNetwork
 from ectoolkit.frontends.exported.execution import run_network
 from ectoolkit.quantization.calibration import image_sha256, samples, size_of
+from ectoolkit.quantization.one_thread import one_thread
 from ectoolkit.quantization.statistics import Statistics, TensorStatistics
 
 
@@ -108,7 +109,8 @@ class Collector:
 
         whole = False
         try:
-            run_network(self.network, [torch.from_numpy(array) for array in arrays], visit)
+            with one_thread():
+                run_network(self.network, [torch.from_numpy(array) for array in arrays], visit)
             self._images.append(image_sha256(*arrays))
             whole = True
         finally:
