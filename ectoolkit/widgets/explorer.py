@@ -84,7 +84,7 @@ class QuantizeExplorer:
         self.images = HeatMap(selection=selection, row_title="image", row_chooses="image", column_chooses="layer")
         self.error_map = HeatMap(selection=selection, row_title="y", column_title="x", square=True)
         self.settings = LayerSettings(self.tune)
-        self.bar = TuningBar(self.undo, self.redo)
+        self.bar = TuningBar(stage, self.undo, self.redo)
         self.message = ipywidgets.HTML(layout={"display": "none"})
         self.view = self._layout()
         selection.observe(self._choose_layer, "layer")

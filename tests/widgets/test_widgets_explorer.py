@@ -201,7 +201,7 @@ def test_running_again_keeps_what_hands_have_set(session: ect.Flow) -> None:
     choose(session, "second")
     session.quantize.tune("second", clip=(-3, 3))
     card = card_of(session.quantize)
-    assert card.form._note.value.startswith("and layers={")
+    assert card.form.note.value.startswith("and layers={")
     card.form.fields["method"].value = "minmax"
     card.run_button.click()
     card.wait(30)

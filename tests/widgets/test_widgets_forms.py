@@ -38,20 +38,20 @@ def test_settings_that_no_field_has_are_kept_and_named(flow: ect.Flow) -> None:
         "activation_bits": 8,
         "fuse": groups,
     }
-    assert form._note.value == "and fuse=[[&#x27;body.0&#x27;, &#x27;body.1&#x27;]]"
+    assert form.note.value == "and fuse=[[&#x27;body.0&#x27;, &#x27;body.1&#x27;]]"
     form.show((), {})
     assert "fuse" not in form.call()[1]
-    assert form._note.layout.display == "none"
+    assert form.note.layout.display == "none"
 
 
 def test_a_value_that_a_field_cannot_take_is_kept_too(flow: ect.Flow) -> None:
     form = form_of(flow.device)
     form.show(("rpc://host:9090", 3), {"images": 99})
     assert form.call()[1] == {"device": "rpc://host:9090", "runs": 3, "images": 99}
-    assert form._note.value == "and images=99"
+    assert form.note.value == "and images=99"
     form.show(("rpc://host:9090", 3), {})
     assert form.call()[1] == {"device": "rpc://host:9090", "runs": 3}
-    assert form._note.value == ""
+    assert form.note.value == ""
 
 
 def test_arguments_by_position_are_shown(flow: ect.Flow) -> None:
