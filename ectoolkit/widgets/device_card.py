@@ -19,16 +19,6 @@ from ectoolkit.workflow import DevicePanel, Stage
 
 #: settings that the other questions do not take
 _OF_RUN_ONLY = ("runs",)
-#: each button as the call that a script makes
-ACTIONS = {
-    "run": "flow.device.run(device, runs, deployment=deployment, images=images)",
-    "preflight": "flow.device.preflight(device, deployment=deployment, images=images)",
-    "benchmark": "flow.device.benchmark(device, runs=runs, depths=depths, deployment=deployment)",
-    "judge": "flow.device.judge([chain, device], deployment=deployment, images=images)",
-    "localize": "flow.device.localize(device, deployment=deployment, images=images)",
-    "error_map": "flow.device.error_map(layer, device, deployment=deployment, images=images)",
-    "save_report": "flow.device.save_report(report)",
-}
 
 
 class DeviceCard(StageCard):
