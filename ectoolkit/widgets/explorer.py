@@ -1,12 +1,13 @@
 """The quantize stage from inside: its layers as table, distribution, channels, graph and maps, and the hand that tunes.
 
-All parts follow one `Selection`.  Whatever is done here is one call that a script can make, listed in `ACTIONS`.
+All parts follow one `Selection`.  Whatever is done here is one call that a script can make, listed in
+`ectoolkit.widgets.actions`.
 """
 
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from html import escape
 from typing import TYPE_CHECKING, Any
 
@@ -30,26 +31,6 @@ from ectoolkit.workflow.html import error_html
 if TYPE_CHECKING:
     import pandas as pd
 
-#: what can be done, and the call that does it in a script
-ACTIONS: Mapping[str, str] = {
-    "choose a layer": "flow.quantize.histogram(layer)",
-    "look at its weights": "flow.quantize.histogram(layer, 'weight')",
-    "look at its channels": "flow.quantize.channels(layer)",
-    "move a handle": "flow.quantize.preview(layer, clip=(low, high))",
-    "let a handle go": "flow.quantize.tune(layer, clip=(low, high))",
-    "give the range back": "flow.quantize.tune(layer, clip=None)",
-    "choose a method": "flow.quantize.tune(layer, method=value)",
-    "choose activation bits": "flow.quantize.tune(layer, activation_bits=value)",
-    "choose weight bits": "flow.quantize.tune(layer, weight_bits=value)",
-    "keep in float": "flow.quantize.tune(layer, keep_float=value)",
-    "undo": "flow.quantize.undo()",
-    "redo": "flow.quantize.redo()",
-    "read the log": "flow.quantize.log",
-    "as script": "flow.to_script()",
-    "colour the graph": "flow.quantize.table[column]",
-    "look at images": "flow.quantize.image_errors()",
-    "choose an image": "flow.quantize.error_map(layer, image)",
-}
 #: of a channel table, what the heat map shows
 _CHANNEL_ROWS = ("codes_used", "weight_sqnr_db", "isolated_sqnr_db")
 _GUIDE = (
@@ -84,7 +65,7 @@ class QuantizeExplorer:
         self.images = HeatMap(selection=selection, row_title="image", row_chooses="image", column_chooses="layer")
         self.error_map = HeatMap(selection=selection, row_title="y", column_title="x", square=True)
         self.settings = LayerSettings(self.tune)
-        self.bar = TuningBar(self.undo, self.redo)
+        self.bar = TuningBar(stage, self.undo, self.redo)
         self.message = ipywidgets.HTML(layout={"display": "none"})
         self.view = self._layout()
         selection.observe(self._choose_layer, "layer")

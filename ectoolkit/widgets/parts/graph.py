@@ -38,6 +38,7 @@ class LayerGraph(Part):
 
     script = "graph"
     follows: ClassVar[tuple[str, ...]] = ("layer",)
+    page_sets: ClassVar[tuple[str, ...]] = ("column",)
     names = traitlets.List(traitlets.Unicode()).tag(sync=True)
     ops = traitlets.List(traitlets.Unicode()).tag(sync=True)
     places = traitlets.Bytes().tag(sync=True)

@@ -44,6 +44,7 @@ class HistogramView(Part):
 
     script = "histogram"
     follows: ClassVar[tuple[str, ...]] = ("channel",)
+    page_sets: ClassVar[tuple[str, ...]] = ("ends", "settled")
     caption = traitlets.Unicode("").tag(sync=True)
     note = traitlets.Unicode("").tag(sync=True)
     shares = traitlets.Bytes().tag(sync=True)

@@ -62,6 +62,9 @@ class LayerTable(Part):
         if frame is not None:
             self.show(frame, caption)
 
+    def reachable(self) -> tuple[str, ...]:
+        return (self.chooses,) if self.chooses else ()
+
     def show(self, frame: pd.DataFrame, caption: str = "") -> None:
         """Show a DataFrame."""
         shown = frame.head(MAX_ROWS)
