@@ -57,7 +57,7 @@ class StageCard:
         self.bar = ipywidgets.IntProgress(0, 0, 1)
         self.selection = selection or selection_of(stage.flow)
         self.table = LayerTable(selection=self.selection)
-        self.detail = detail_of(stage, self.selection)
+        self.detail = detail_of(stage, self.selection, self.table)
         self.view = self._layout(stage)
         self.run_button.on_click(lambda _: self.start())
         self.cancel_button.on_click(lambda _: self.cancel())
