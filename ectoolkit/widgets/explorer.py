@@ -342,8 +342,9 @@ class QuantizeExplorer:
 
 
 def _worst(table: pd.DataFrame) -> str:
-    """The layer that loses most by itself; empty where no layer has a number."""
+    """The layer that loses most by itself, inputs aside; empty where no layer has a number."""
     for name in _WORST_BY:
-        if name in table and np.isfinite(table[name]).any():
-            return str(table["layer"][table[name].where(np.isfinite(table[name])).idxmin()])
+        known = table[(table["op"] != "quantize") & np.isfinite(table[name])] if name in table else table[:0]
+        if len(known):
+            return str(known["layer"][known[name].idxmin()])
     return ""
