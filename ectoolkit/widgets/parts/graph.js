@@ -2,7 +2,7 @@
 const CELL = [86, 46], BOX = [76, 28];  // pixels at full size
 const LOWEST = 110, HIGHEST = 400;
 const LEGIBLE = 0.75;  // of full size: what is smaller at first shows a part, which moves with what is chosen
-const LETTERS = 12;  // that a box has room for
+const LETTERS = 11;  // that a box has room for
 
 function render({ model, el }) {
   const box = root(el, "ect-graph");
@@ -160,7 +160,7 @@ function render({ model, el }) {
   function say() {
     const index = chosen();
     const old = model.get("stale").includes(model.get("layer")) ? " · ↻ stale until measured again" : "";
-    says.textContent = (index < 0 ? `${model.get("names").length} layers` : nodes[index]?.getAttribute("aria-label") ?? "") + old;
+    says.textContent = (index < 0 ? `${nodes.length} layer${nodes.length === 1 ? "" : "s"}` : nodes[index]?.getAttribute("aria-label") ?? "") + old;
   }
 
   picture.addEventListener("keydown", (event) => {
@@ -215,7 +215,8 @@ function render({ model, el }) {
     const room = frame(), scale = room.width / view.width;
     if (scale >= LEGIBLE) return;
     const [width, height] = [room.width / LEGIBLE, room.height / LEGIBLE], index = chosen();
-    look({ x: 0, y: Math.min(0, (whole().height - height) / 2), width, height });
+    const all = whole();
+    look({ x: Math.min(0, (all.width - width) / 2), y: Math.min(0, (all.height - height) / 2), width, height });
     if (index >= 0) bringIntoSight(index);
   }
 

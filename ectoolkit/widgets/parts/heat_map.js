@@ -111,8 +111,10 @@ function render({ model, el }) {
     const shades = model.get("shades"), down = model.get("row_names").length ? "" : `, ${model.get("row_title")}s down`;
     const sides = model.get("square") ? "" : `${model.get("column_title")}s across${down}`;
     const scale = shades.length === 1 ? scaleOfShades(shades[0], model.get("units")[0] ?? "") : null;
-    const several = shades.length > 1 ? make("span", {}, "strong is worse, in each row by itself") : "";
-    key.replaceChildren(scale ?? several, make("span", { class: "ect-unit" }, sides));
+    const first = values.find((value) => !Number.isNaN(value));
+    const flat = first === undefined ? "no values" : `all ${numberText(first)} ${model.get("units")[0] ?? ""}`;
+    const words = shades.length > 1 ? "strong is worse, in each row by itself" : flat;
+    key.replaceChildren(scale ?? make("span", {}, words), make("span", { class: "ect-unit" }, sides));
   }
 
   function pick(row, column) {

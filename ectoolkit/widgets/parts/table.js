@@ -138,6 +138,7 @@ function render({ model, el }) {
       if (texts[index][position].length > LONG) {
         cell.classList.add("ect-long");
         cell.title = texts[index][position];
+        if (!position) cell.replaceChildren(make("bdi", { dir: "ltr" }, cell.textContent));
       }
       row.append(cell);
     });
