@@ -40,6 +40,7 @@ ACTIONS: Mapping[str, str] = {
     "give the range back": "flow.quantize.tune(layer, clip=None)",
     "choose a method": "flow.quantize.tune(layer, method=value)",
     "choose activation bits": "flow.quantize.tune(layer, activation_bits=value)",
+    "choose scales of weights": "flow.quantize.tune(layer, weights=value)",
     "choose weight bits": "flow.quantize.tune(layer, weight_bits=value)",
     "keep in float": "flow.quantize.tune(layer, keep_float=value)",
     "undo": "flow.quantize.undo()",

@@ -20,6 +20,7 @@ NAMES: dict[str, Any] = {"layer": "second", "image": 1, "low": -1.25, "high": 2.
 VALUES = {
     "choose a method": "minmax",
     "choose activation bits": 6,
+    "choose scales of weights": "per_tensor",
     "choose weight bits": 5,
     "keep in float": True,
 }
@@ -48,6 +49,7 @@ BY_HAND: dict[str, Do] = {
     "give the range back": lambda e: e.settings.free.click(),
     "choose a method": lambda e: field(e, "method", "minmax"),
     "choose activation bits": lambda e: field(e, "activation_bits", 6),
+    "choose scales of weights": lambda e: field(e, "weights", "per_tensor"),
     "choose weight bits": lambda e: field(e, "weight_bits", 5),
     "keep in float": lambda e: field(e, "keep_float", True),
     "undo": lambda e: e.bar.undo_button.click(),

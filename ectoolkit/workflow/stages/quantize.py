@@ -34,6 +34,7 @@ from ectoolkit.quantization.eager import quantize_eager
 from ectoolkit.quantization.exported import ExportedModel
 from ectoolkit.quantization.statistics import Statistics
 from ectoolkit.quantization.statistics_file import load_statistics, save_statistics
+from ectoolkit.workflow.amounts import macs_text
 from ectoolkit.workflow.collapse_check import LOOKED_AT, warn_of_collapsed_eager
 from ectoolkit.workflow.image_check import warn_of_odd_images
 from ectoolkit.workflow.pictures import graph_svg, histogram_svg
@@ -346,4 +347,4 @@ class QuantizeStage(TunedStage):
         floating = int((table["kind"] == "float").sum())
         kinds = "all integer" if not floating else f"{len(graph) - floating} integer, {floating} float"
         images = "" if isinstance(self.flow.source, Graph) else f", {self.result.calibration_images} images"
-        return f"{len(graph)} layers, {kinds}, {table['macs'].sum() / 1e9:.2f} GMAC{images}"
+        return f"{len(graph)} layers, {kinds}, {macs_text(int(table['macs'].sum()))}{images}"
