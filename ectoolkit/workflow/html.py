@@ -79,7 +79,7 @@ def frame_html(table: pd.DataFrame) -> str:
         f"<tr>{''.join(f'<td{side}>{_text(value)}</td>' for value, side in zip(row, sides, strict=True))}</tr>"
         for row in table.itertuples(index=False, name=None)
     )
-    body = f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+    body = f'<table class="dataframe"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>'
     return f'<div style="overflow-x:auto;white-space:nowrap">{body}</div>'
 
 
