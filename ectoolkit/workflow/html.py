@@ -73,14 +73,14 @@ def table_html(stage: Stage[Any]) -> str:
 
 def frame_html(table: pd.DataFrame) -> str:
     """A DataFrame that scrolls where it is wide: text from the left, numbers from the right, NaN and None empty."""
-    sides = ["" if dtype.kind in "iuf" else ' style="text-align:left"' for dtype in table.dtypes]
+    sides = ["" if dtype.kind in "iuf" else ' style="text-align:left;white-space:nowrap"' for dtype in table.dtypes]
     head = "".join(f"<th{side}>{escape(str(name))}</th>" for name, side in zip(table.columns, sides, strict=True))
     rows = "".join(
         f"<tr>{''.join(f'<td{side}>{_text(value)}</td>' for value, side in zip(row, sides, strict=True))}</tr>"
         for row in table.itertuples(index=False, name=None)
     )
     body = f'<table class="dataframe"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>'
-    return f'<div style="overflow-x:auto;white-space:nowrap">{body}</div>'
+    return f'<div style="overflow-x:auto">{body}</div>'
 
 
 def _text(value: Any) -> str:

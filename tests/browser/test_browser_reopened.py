@@ -17,11 +17,11 @@ pytestmark = pytest.mark.timeout(900)
 FEWEST = {
     "01_quickstart": 30,
     "02_resnet50_u50": 12,
-    "03_tuning_calibration": 16,
+    "03_tuning_calibration": 14,
     "04_how_int8_works": 4,
     "05_edgecortix": 4,
     "06_board_bringup": 4,
-    "07_your_own_model": 20,
+    "07_your_own_model": 25,
 }
 
 

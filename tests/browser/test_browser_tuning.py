@@ -31,7 +31,9 @@ def row(card: Locator, layer: str) -> Locator:
 def decibels(notebook: NotebookPage, card: Locator, layer: str, column: str) -> float:
     """What the card's table says of a layer, once it says what the kernel has."""
     place = notebook.lab.value("list(flow.quantize.overview.columns)").index(column)
-    value = notebook.lab.value(f"f'{{float(flow.quantize.overview.set_index(\"layer\").{column}[{layer!r}]):.4g}}'")
+    value = notebook.lab.value(
+        f"'%.4g' % flow.quantize.overview.set_index('layer').loc[{layer!r}, {column!r}]"  # as the table writes it
+    )
     expect(row(card, layer).locator("td").nth(place)).to_have_text(value)
     return float(number(value))
 

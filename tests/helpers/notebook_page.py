@@ -49,12 +49,11 @@ _QUIET = """() => {
         && ![...document.querySelectorAll('.jp-InputPrompt')].some((prompt) => prompt.textContent.includes('*'));
 }"""
 
-#: one page on; false at the end
-_SCROLL = """() => {
+#: go to a page, counted from 0; whether there is more below
+_SCROLL = """(number) => {
     const box = document.querySelector('.jp-WindowedPanel-outer') ?? document.scrollingElement;
-    const before = box.scrollTop;
-    box.scrollTop += box.clientHeight - 50;
-    return box.scrollTop > before;
+    box.scrollTop = number * (box.clientHeight - 50);
+    return box.scrollTop + box.clientHeight < box.scrollHeight - 1;
 }"""
 
 
@@ -196,8 +195,9 @@ class NotebookPage:
         size = self.page.viewport_size or {"width": 1280, "height": 900}
         self.page.set_viewport_size({"width": size["width"], "height": 2200})
         for number in itertools.count():
+            more = self.page.evaluate(_SCROLL, number)
             self.shoot(self.page, f"{name}-{number:02}")
-            if not self.page.evaluate(_SCROLL):
+            if not more:
                 break
         self.page.set_viewport_size(size)
 

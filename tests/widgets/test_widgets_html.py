@@ -33,9 +33,9 @@ def test_a_table_has_text_left_and_nothing_for_what_is_not_known() -> None:
     table = pd.DataFrame(
         {"layer": ["<a>", "b"], "macs": [1234567, 0], "sqnr_db": [float("inf"), float("nan")], "clip": [None, (0, 6)]}
     )
-    left = ' style="text-align:left"'
+    left = ' style="text-align:left;white-space:nowrap"'
     assert frame_html(table) == (
-        '<div style="overflow-x:auto;white-space:nowrap"><table class="dataframe"><thead><tr>'
+        '<div style="overflow-x:auto"><table class="dataframe"><thead><tr>'
         f"<th{left}>layer</th><th>macs</th><th>sqnr_db</th><th{left}>clip</th></tr></thead><tbody>"
         f"<tr><td{left}>&lt;a&gt;</td><td>1,234,567</td><td>∞</td><td{left}></td></tr>"
         f"<tr><td{left}>b</td><td>0</td><td></td><td{left}>(0, 6)</td></tr></tbody></table></div>"
