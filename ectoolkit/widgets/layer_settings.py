@@ -7,7 +7,7 @@ from typing import Any
 
 import ipywidgets
 
-from ectoolkit.quantization.config import ACTIVATION_BITS, METHODS, WEIGHT_BITS, LayerConfig
+from ectoolkit.quantization.config import ACTIVATION_BITS, METHODS, WEIGHT_BITS, WEIGHTS, LayerConfig
 from ectoolkit.quantization.exported import ExportedModel
 from ectoolkit.widgets.forms import choice
 from ectoolkit.workflow import QuantizeStage
@@ -42,6 +42,7 @@ class LayerSettings:
         self.fields: dict[str, Any] = {
             "method": choice("method", _own(METHODS), "how this layer's range is chosen"),
             "activation_bits": choice("bits", _own(ACTIVATION_BITS), "of this layer's output"),
+            "weights": choice("weights", _own(WEIGHTS), "one scale for each output channel, or one for all of them"),
             "weight_bits": choice("weight bits", _own(WEIGHT_BITS), "of this layer's weights, sign included"),
             "keep_float": ipywidgets.Checkbox(
                 description="keep in float", indent=False, layout={"width": "max-content"}
@@ -80,7 +81,8 @@ class LayerSettings:
             if not has_weights:
                 self.shows.value = "activation"
             self.shows.disabled = not has_weights  # it stays where it is: nothing jumps
-            self.fields["weight_bits"].layout.display = "" if has_weights else "none"
+            for name in ("weights", "weight_bits"):
+                self.fields[name].layout.display = "" if has_weights else "none"
             self.fields["keep_float"].layout.display = "none" if known is None else ""
             self.free.layout.display = "none" if own.clip is None else ""
         finally:
