@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from ectoolkit.core.deployment import MANIFEST, Manifest, TensorFile, record_files, tensor_files, to_layout
+from ectoolkit.core.deployment import to_layout
 from ectoolkit.core.graph import Graph
 from ectoolkit.core.inputs import Inputs, check_inputs
+from ectoolkit.core.manifest import MANIFEST, Manifest, TensorFile, record_files, tensor_files
 from ectoolkit.core.types import Layout
 from ectoolkit.errors import InputError
 

@@ -16,14 +16,14 @@ from ectoolkit.builders.cpu.importer import ImportedModule, import_graph
 from ectoolkit.builders.cpu.isa import choose_isa
 from ectoolkit.builders.examples import one_run, write_examples
 from ectoolkit.core.atomic import replacing_folder
-from ectoolkit.core.deployment import LIBRARY, PARAMETERS, PROGRAM, Deployment, is_deployment, load_deployment
+from ectoolkit.core.deployment import Deployment, is_deployment, load_deployment
 from ectoolkit.core.graph import Graph
 from ectoolkit.core.graph_file import graph_to_json
 from ectoolkit.core.host import cross_compiler, host_architecture
 from ectoolkit.core.inputs import Inputs
 from ectoolkit.core.interpreter import Progress, interpret
+from ectoolkit.core.manifest import LIBRARY, PARAMETERS, PROGRAM
 from ectoolkit.core.program import Program, ProgramFile
-from ectoolkit.core.trust import trust
 
 #: packages whose versions decide what a build contains
 TOOLS = ("ectoolkit", "apache-tvm", "numpy", "torch")
@@ -80,7 +80,7 @@ def build_cpu(
         report(3, 4, "write")
         _write(folder, imported, inputs, outputs, calibration_sha256)
         report(4, 4, "done")
-    return trust(load_deployment(out), remember=remember)  # built here, so it will run without a word
+    return load_deployment(out).let_run(remember=remember)  # built here, so it will run without a word
 
 
 def _write(

@@ -22,21 +22,12 @@ from ectoolkit.builders.mera.options import SETTINGS, MeraOptions
 from ectoolkit.builders.mera.preflight import refuse
 from ectoolkit.builders.mera.source import Source, torchscript_of
 from ectoolkit.core.atomic import replacing_folder
-from ectoolkit.core.deployment import (
-    GRAPH,
-    LIBRARY,
-    PARAMETERS,
-    PROGRAM,
-    Deployment,
-    TensorFile,
-    is_deployment,
-    load_deployment,
-)
+from ectoolkit.core.deployment import Deployment, is_deployment, load_deployment
 from ectoolkit.core.graph import Graph
 from ectoolkit.core.graph_file import save_graph
 from ectoolkit.core.inputs import Inputs
 from ectoolkit.core.interpreter import Progress
-from ectoolkit.core.trust import trust
+from ectoolkit.core.manifest import GRAPH, LIBRARY, PARAMETERS, PROGRAM, TensorFile
 from ectoolkit.core.types import Layout
 from ectoolkit.errors import BuildError, WorkerError
 from ectoolkit.interpreters import interpret
@@ -123,7 +114,7 @@ def build_mera(
         about = _about(options, versions, calibration_sha256)
         write_examples(folder, graph, Layout.NHWC, inputs, outputs, **about)
         report(_STEPS, _STEPS, "done")
-    return trust(load_deployment(out), remember=remember)  # built here, so it will run without a word
+    return load_deployment(out).let_run(remember=remember)  # built here, so it will run without a word
 
 
 def _compile(

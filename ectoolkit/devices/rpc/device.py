@@ -12,7 +12,8 @@ import msgspec
 import numpy as np
 
 from ectoolkit._optional import require_installed
-from ectoolkit.core.deployment import MANIFEST, Deployment
+from ectoolkit.core.deployment import Deployment
+from ectoolkit.core.manifest import MANIFEST
 from ectoolkit.devices.base import Device, DeviceInfo
 from ectoolkit.devices.profile import Profile
 from ectoolkit.devices.rpc import handshake as hs

@@ -24,7 +24,8 @@ from typer.testing import CliRunner
 
 import ectoolkit as ect
 from ectoolkit.cli.main import app
-from ectoolkit.core.deployment import Deployment, FileRecord
+from ectoolkit.core.deployment import Deployment
+from ectoolkit.core.manifest import FileRecord
 from ectoolkit.devices.rpc import handshake as hs
 from ectoolkit.devices.rpc import messages as m
 from ectoolkit.devices.rpc.confine import described, landlock_version
