@@ -6,7 +6,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import hypothesis
 import pytest
@@ -16,6 +16,9 @@ from xdist.scheduler import LoadFileScheduling
 
 from ectoolkit.devices.xrt.host import VARIABLE
 from ectoolkit.testing.virtual_u50 import VirtualBoard, missing, virtual_u50
+
+if TYPE_CHECKING:
+    from executed_notebooks import ExecutedNotebooks
 
 #: whether this process shares the cores with others that run tests
 _SHARED = "PYTEST_XDIST_WORKER" in os.environ
@@ -64,6 +67,15 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 # how long an example takes says nothing on a busy machine; pytest's timeout still ends what hangs
 hypothesis.settings.register_profile("ectoolkit", deadline=None)
 hypothesis.settings.load_profile("ectoolkit")
+
+
+@pytest.fixture(scope="session")
+def executed_notebooks(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> ExecutedNotebooks:
+    """The project's notebooks with their outputs, each executed once for all processes of this run."""
+    from executed_notebooks import ExecutedNotebooks  # what it needs takes a while to load
+
+    folder = tmp_path_factory.getbasetemp()
+    return ExecutedNotebooks((folder if worker_id == "master" else folder.parent) / "executed")
 
 
 @pytest.fixture(scope="session")

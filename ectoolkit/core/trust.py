@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import os
 import tempfile
-import warnings
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
 import platformdirs
 
+from ectoolkit._notices import warn
 from ectoolkit.errors import EctoolkitWarning, UntrustedError
 
 #: the ledger is cut to its newest half when it is longer; what is forgotten is asked for once more
@@ -53,7 +53,7 @@ def trust(path: Path, manifest_sha256: str, *, remember: bool = True, stacklevel
         try:
             _append(manifest_sha256)
         except OSError as error:
-            warnings.warn(
+            warn(
                 f"{ledger()} cannot be written ({error.strerror}), so other processes will ask again whether "
                 f"{path} may run. Make the folder writable, or set XDG_STATE_HOME to one that is",
                 EctoolkitWarning,
