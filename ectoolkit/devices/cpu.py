@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 
 from ectoolkit._optional import require, require_installed
-from ectoolkit.core.deployment import LIBRARY, Deployment
+from ectoolkit.core.deployment import Deployment
 from ectoolkit.core.host import host_architecture, missing_features
+from ectoolkit.core.manifest import LIBRARY
 from ectoolkit.devices.base import Device, DeviceInfo
 from ectoolkit.devices.kernels import Measuring
 from ectoolkit.devices.parameters import load_parameters

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import pytest
+from messages import message_of
 from plain_numpy import IMAGES, small
 
 from ectoolkit.analysis import (
@@ -22,16 +21,9 @@ from ectoolkit.analysis import (
     warn_of_collapse,
 )
 from ectoolkit.analysis.collapse import warn_of_collapsed_outputs
-from ectoolkit.errors import EctoolkitError, GraphError, InputError, PrecisionWarning, QuantizationError
+from ectoolkit.errors import GraphError, InputError, PrecisionWarning, QuantizationError
 from ectoolkit.quantization.calibrated import Calibrated
 from ectoolkit.quantization.config import QuantConfig
-
-
-def message_of(call: Callable[[], object], kind: type[EctoolkitError]) -> str:
-    with pytest.raises(kind) as caught:
-        call()
-    assert type(caught.value) is kind
-    return str(caught.value)
 
 
 @pytest.fixture(scope="module")

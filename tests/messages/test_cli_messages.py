@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from ectoolkit.cli.files import read_npy, read_tensors
 from ectoolkit.cli.main import app
-from ectoolkit.core.deployment import TensorFile
+from ectoolkit.core.manifest import TensorFile
 from ectoolkit.core.types import Layout
 from ectoolkit.errors import InputError
 
