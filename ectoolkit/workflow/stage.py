@@ -5,13 +5,13 @@ from __future__ import annotations
 import enum
 import threading
 import time
-import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar
 
+from ectoolkit._notices import hearing, warn
 from ectoolkit._optional import telling
 from ectoolkit.core.interpreter import Progress
 from ectoolkit.errors import Cancelled, EctoolkitWarning, StageError
@@ -64,6 +64,7 @@ class Stage(ABC, Generic[Result]):
         flow: the session.
         settings: arguments of the last run, by name.
         error: of the last run, None where it went well.
+        notices: what the last run warned of.
         seconds: that the last good run took.
     """
 
@@ -77,6 +78,7 @@ class Stage(ABC, Generic[Result]):
         self.flow = flow
         self.settings: dict[str, Any] = {}
         self.error: BaseException | None = None
+        self.notices: tuple[str, ...] = ()
         self.seconds = 0.0
         self.generation = 0
         self._result: Result | None = None
@@ -84,6 +86,7 @@ class Stage(ABC, Generic[Result]):
         self._based_on: dict[str, int] = {}
         self._running = threading.Lock()
         self._cancel = threading.Event()
+        self._thread: threading.Thread | None = None
         self._listeners: list[Callable[[StageEvent], None]] = []
 
     # --- for subclasses ------------------------------------------------------------------------------------------
@@ -146,23 +149,32 @@ class Stage(ABC, Generic[Result]):
             raise StageError(f"{self.title} is running already; wait for it, or call .cancel()")
         try:
             self._cancel.clear()
-            self.error = None
+            self.error, self.notices, self._thread = None, (), threading.current_thread()
             self._tell(StageEvent(self, "state"))
-            with telling(self._wait_for):
+            with telling(self._wait_for), self._noting():
                 yield self._reporter(progress)
         except BaseException as error:
             self.error = error
             raise
         finally:
+            self._thread = None
             self._running.release()
             self._tell(StageEvent(self, "state"))
+
+    @contextmanager
+    def _noting(self) -> Iterator[None]:
+        with hearing(alone=False) as heard:
+            try:
+                yield
+            finally:
+                self.notices = tuple(map(str, heard))
 
     def _adopt(self, result: Result, arguments: tuple[Any, ...], settings: dict[str, Any]) -> Self:
         """Take a result that was made before, as if the stage had run with these arguments."""
         if not self._running.acquire(blocking=False):
             raise StageError(f"{self.title} is running; wait for it, or call .cancel()")
         try:
-            self.error = None
+            self.error, self.notices = None, ()
             self._result, self.settings = result, settings
             self.generation += 1
             self.flow.record(self, arguments, settings)
@@ -202,6 +214,11 @@ class Stage(ABC, Generic[Result]):
         if self._result is None:
             return StageState.IDLE
         return StageState.STALE if self.stale else StageState.DONE
+
+    @property
+    def in_main_thread(self) -> bool:
+        """True while the main thread runs the stage: a kernel then hears of an interrupt, and of nothing else."""
+        return self._thread is threading.main_thread()
 
     @property
     def stale(self) -> bool:
@@ -249,7 +266,7 @@ class Stage(ABC, Generic[Result]):
             try:
                 listener(event)
             except Exception as error:  # who watches must not break what is watched
-                warnings.warn(f"a listener of {self.title} failed: {error!r}", EctoolkitWarning, stacklevel=3)
+                warn(f"a listener of {self.title} failed: {error!r}", EctoolkitWarning, stacklevel=3)
 
     def pictures(self) -> Sequence[tuple[str, str]]:
         """Static pictures of the result: a title and HTML each."""

@@ -113,5 +113,6 @@ def _cell(found: float, expected: float) -> str:
 
 def _row(rung: Rung) -> str:
     state = f"{ICONS[rung.standing]} {rung.standing}"
-    cells = (f'<td style="text-align:left">{escape(text)}</td>' for text in (rung.name, rung.must, state, rung.result))
-    return f"<tr>{''.join(cells)}</tr>"
+    short = 'style="text-align:left;white-space:nowrap"'
+    cells = "".join(f"<td {short}>{escape(text)}</td>" for text in (rung.name, rung.must, state))
+    return f'<tr>{cells}<td style="text-align:left">{escape(rung.result)}</td></tr>'

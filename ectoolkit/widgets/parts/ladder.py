@@ -78,8 +78,8 @@ class VerdictLadder(Part):
             "layer": location.layer,
             "text": str(location),
             "image": location.image,
-            "channel": location.index[1] if len(location.index) > 1 else -1,
-            "element": _within_image(location),
+            "channel": location.channel,
+            "element": location.element,
         }
         near = location.neighbourhood()
         if near is not None:
@@ -100,10 +100,3 @@ def _plain(numbers: np.ndarray) -> list[list[Any]]:
     """What JSON can carry: infinities and NaN as the text that JavaScript's ``Number`` reads."""
     names = {np.inf: "Infinity", -np.inf: "-Infinity"}
     return [[value if np.isfinite(value) else names.get(value, "NaN") for value in row] for row in numbers.tolist()]
-
-
-def _within_image(location: Location) -> int:
-    """Flat index of the first differing element in its own image; -1 where the layer was not kept."""
-    if location.found is None or len(location.index) < 2:
-        return -1
-    return int(np.ravel_multi_index(location.index[1:], location.found.shape[1:]))

@@ -12,6 +12,7 @@ from ectoolkit.core.graph import Graph
 from ectoolkit.core.interpreter import Progress
 from ectoolkit.errors import InputError
 from ectoolkit.quantization.eager import missing_stubs
+from ectoolkit.workflow.amounts import macs_text, parameters_text
 from ectoolkit.workflow.stage import Stage
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ class ModelStage(Stage[ModelReport]):
         shape = tuple(input_shape or self._shape())
         rows = _layers(module, shape, progress)
         eager = "by its QuantStubs, as in the U50 guide"
-        return ModelReport(rows, shape, "captured by torch.export" if missing_stubs(module) else eager)
+        return ModelReport(rows, shape, "as torch.export captures it" if missing_stubs(module) else eager)
 
     @property
     def module(self) -> Any:
@@ -92,7 +93,7 @@ class ModelStage(Stage[ModelReport]):
         rows = self.result.rows
         macs, parameters = (sum(int(row[key]) for row in rows) for key in ("macs", "parameters"))  # type: ignore[call-overload]
         shape = "×".join(map(str, self.result.input_shape))
-        size = f"{len(rows)} layers, {parameters / 1e6:.1f} M parameters, {macs / 1e9:.2f} GMAC, input {shape}"
+        size = f"{len(rows)} layers, {parameters_text(parameters)}, {macs_text(macs)}, input {shape}"
         return f"{size}; quantized {self.result.route}"
 
 

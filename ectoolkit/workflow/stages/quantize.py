@@ -21,6 +21,7 @@ from ectoolkit.quantization.eager import missing_stubs, quantize_eager
 from ectoolkit.quantization.exported import ExportedModel
 from ectoolkit.quantization.statistics import Statistics
 from ectoolkit.quantization.statistics_file import load_statistics, save_statistics
+from ectoolkit.workflow.amounts import macs_text
 from ectoolkit.workflow.collapse_check import warn_of_collapsed_eager
 from ectoolkit.workflow.image_check import warn_of_odd_images
 from ectoolkit.workflow.pictures import graph_svg, histogram_svg
@@ -269,7 +270,7 @@ class QuantizeStage(QuantizeQuestions):
         graph, table = self.graph, self.table
         floating = int((table["kind"] == "float").sum())
         kinds = "all integer" if not floating else f"{len(graph) - floating} integer, {floating} float"
-        text = f"{len(graph)} layers, {kinds}, {table['macs'].sum() / 1e9:.2f} GMAC"
+        text = f"{len(graph)} layers, {kinds}, {macs_text(int(table['macs'].sum()))}"
         if isinstance(self.flow.source, Graph):
             return text
         way = {"eager": "as in the U50 guide", "export": "by torch.export"}[self.door]
