@@ -174,13 +174,18 @@ class QuantizeQuestions(TunedStage):
     def image_table(self, images: Any = None, *, progress: Progress | None = None) -> pd.DataFrame:
         """One row an image: which flip, and the layer that explains it; see `ectoolkit.analysis.image_table`.
 
+        Classes have their names where the flow knows them (`Flow.class_names`).
+
         Args:
             images: preprocessed, or an image set; the calibration images where None.
             progress: called after each few images; it may raise to cancel.
         """
         images = self._images() if images is None else self.flow.preprocessed(images)
         names, labels = getattr(images, "names", None), getattr(images, "labels", None)
-        return image_table(self._exported(), images, names, labels, progress=progress)
+        model, known = self._exported(), self.flow.class_names
+        output = model.graph.values[model.graph.outputs[0]].spec.shape
+        classes = known if len(output) == 2 and output[1] == len(known) else ()
+        return image_table(model, images, names, labels, progress=progress, class_names=classes)
 
     def sufficiency(self) -> pd.DataFrame:
         """How much each scale still moved as images were added; see `ectoolkit.analysis.sufficiency_table`."""
