@@ -32,7 +32,7 @@ def image_set_html(images: ImageSet) -> str:
 
 def _figure(images: ImageSet, index: int) -> str:
     item = images.items[index]
-    caption = escape(item.name)
+    caption = escape(item.name).replace("_", "_<wbr>")  # a line ends there rather than inside of a word
     if item.label is not None:
         caption += f"<br>{escape(_label_text(item.label, item.imagenet))}"
     try:
@@ -52,12 +52,17 @@ def _label_text(label: int, imagenet: bool) -> str:
 
 
 def thumbnail(images: ImageSet, index: int) -> str:
-    """One picture as a ``data:`` address, JPEG, at most `SIDE` pixels a side.
+    """One picture as a ``data:`` address, JPEG, at most `SIDE` pixels a side; a tiny one is enlarged.
 
     Raises:
         InputError: it cannot be read.
     """
     picture = images.image(index)
+    from PIL.Image import Resampling  # an optional package, which `image` has found already
+
+    times = SIDE // max(picture.size)
+    if times > 1:  # a digit of 8 pixels would be a dot; its pixels stay squares
+        picture = picture.resize((picture.width * times, picture.height * times), Resampling.NEAREST)
     picture.thumbnail((SIDE, SIDE))
     buffer = io.BytesIO()
     picture.save(buffer, format="JPEG", quality=70)

@@ -108,6 +108,8 @@ def _explorer() -> Iterator[Action]:
             ("choose its method", "method", f"{own}['method']", "value", f"{quantize}.tune(layer, method=value)"),
             ("choose its activation bits", "bits", f"{own}['activation_bits']", "value",
              f"{quantize}.tune(layer, activation_bits=value)"),
+            ("choose scales of its weights", "weights", f"{own}['weights']", "value",
+             f"{quantize}.tune(layer, weights=value)"),
             ("choose its weight bits", "weight bits", f"{own}['weight_bits']", "value",
              f"{quantize}.tune(layer, weight_bits=value)"),
             ("keep it in float", "keep in float", f"{own}['keep_float']", "value",

@@ -73,13 +73,13 @@ class DeviceCard(StageCard):
         *fields, kept = (widget for widget in self.form.widgets if widget is not self.form.list)
         settings = ipywidgets.HBox([*fields, self.depths, self.chain, kept], layout=_ROW)
         run, cancel, bar, label = actions.children
-        buttons = ipywidgets.HBox([run, *(self.buttons[name] for name in names), cancel], layout=_ROW)
-        progress = ipywidgets.HBox([bar, label], layout=_ROW)
+        asked = (self.buttons[name] for name in names)
+        buttons = ipywidgets.HBox([run, *asked, cancel, bar, label], layout=_ROW)
         mapping = self._button("error_map", "Map", "map", "Where the layer differs, over images and positions")
         saving = self._button("save_report", "Save report", "save", "Write the last verdict as a certificate")
         export = ipywidgets.HBox([self.report, saving, self.written], layout=_ROW)
         view.children = (
-            head, self.form.list, settings, buttons, progress, *rest, *self.answers.widgets(mapping), export,
+            head, self.form.list, settings, buttons, *rest, *self.answers.widgets(mapping), export,
         )  # fmt: skip
         for unused in (fields_row, actions):  # what was in them stands elsewhere now
             unused.children = ()

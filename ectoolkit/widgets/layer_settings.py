@@ -7,7 +7,7 @@ from typing import Any
 
 import ipywidgets
 
-from ectoolkit.quantization.config import ACTIVATION_BITS, METHODS, WEIGHT_BITS, LayerConfig
+from ectoolkit.quantization.config import ACTIVATION_BITS, METHODS, WEIGHT_BITS, WEIGHTS, LayerConfig
 from ectoolkit.quantization.exported import ExportedModel
 from ectoolkit.widgets.forms import choice
 from ectoolkit.workflow import QuantizeStage
@@ -27,7 +27,7 @@ class LayerSettings:
         tune: is called with the changed setting by name.
 
     Attributes:
-        shows: whether the histogram is of activations or of weights.
+        shows: whether the histogram is of activations or of weights; not in `view`, it stands above the histogram.
         fields: by the name of the setting.
         free: gives a range by hand back to the method.
         view: all of them.
@@ -42,6 +42,7 @@ class LayerSettings:
         self.fields: dict[str, Any] = {
             "method": choice("method", _own(METHODS), "how this layer's range is chosen"),
             "activation_bits": choice("bits", _own(ACTIVATION_BITS), "of this layer's output"),
+            "weights": choice("weights", _own(WEIGHTS), "one scale for each output channel, or one for all of them"),
             "weight_bits": choice("weight bits", _own(WEIGHT_BITS), "of this layer's weights, sign included"),
             "keep_float": ipywidgets.Checkbox(
                 description="keep in float", indent=False, layout={"width": "max-content"}
@@ -59,13 +60,13 @@ class LayerSettings:
         self.free.on_click(lambda _: self._tune(clip=None))
         self.shows.add_class("ect-shows")
         row = {"flex_flow": "row wrap", "align_items": "center"}
-        self.view = ipywidgets.HBox([self.shows, *self.fields.values(), self.free], layout=row)
+        self.view = ipywidgets.HBox([ipywidgets.HTML("of this layer:"), *self.fields.values(), self.free], layout=row)
         self.view.add_class("ect-own")
 
     def show(self, stage: QuantizeStage, layer: str) -> None:
         """Show what a layer has of its own; nothing where it has no settings."""
         result = stage.result if stage.ready and layer and stage.is_tunable else None
-        self.view.layout.display = "none" if not isinstance(result, ExportedModel) else ""
+        self.view.layout.display = self.shows.layout.display = "none" if not isinstance(result, ExportedModel) else ""
         if not isinstance(result, ExportedModel):
             return
         name = stage.source_of(layer)
@@ -79,7 +80,9 @@ class LayerSettings:
             has_weights = known is not None and known.weight is not None
             if not has_weights:
                 self.shows.value = "activation"
-            self.shows.layout.display = self.fields["weight_bits"].layout.display = "" if has_weights else "none"
+            self.shows.disabled = not has_weights  # it stays where it is: nothing jumps
+            for name in ("weights", "weight_bits"):
+                self.fields[name].layout.display = "" if has_weights else "none"
             self.fields["keep_float"].layout.display = "none" if known is None else ""
             self.free.layout.display = "none" if own.clip is None else ""
         finally:

@@ -63,7 +63,7 @@ class StageCard:
         self.bar = ipywidgets.IntProgress(0, 0, 1)
         self.selection = selection or selection_of(stage.flow)
         self.table = LayerTable(selection=self.selection)
-        self.detail = detail_of(stage, self.selection)
+        self.detail = detail_of(stage, self.selection, self.table)
         self.view = self._layout(stage)
         when_pressed(self.run_button, self.start)
         when_pressed(self.cancel_button, self.cancel)

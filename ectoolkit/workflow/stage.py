@@ -104,15 +104,18 @@ class Stage(ABC, Generic[Result]):
     def _table(self, result: Result) -> pd.DataFrame:
         """The result as a table."""
 
+    def _decided(self) -> dict[str, Any]:
+        """Settings that a run which went well chose by itself, for the session's script."""
+        return {}
+
     # --- running -------------------------------------------------------------------------------------------------
 
-    def run(self, *arguments: Any, progress: Progress | None = None, **settings: Any) -> Self:
-        """Run the stage and keep its result.
+    def run(self, *arguments: Any, **settings: Any) -> Self:
+        """Run the stage and keep its result; each stage has a `run` of its own that names its settings.
 
         Args:
             *arguments: of the stage.
-            progress: called as ``progress(done, total, label)``.
-            **settings: of the stage.
+            **settings: of the stage; ``progress`` is called as ``progress(done, total, label)`` and may raise.
 
         Returns:
             The stage, so that it displays as a card.
@@ -122,6 +125,11 @@ class Stage(ABC, Generic[Result]):
             Cancelled: `cancel` was called.
             EctoolkitError: whatever went wrong; the last good result stays.
         """
+        return self._start(arguments, settings, settings.pop("progress", None))
+
+    def _start(self, arguments: tuple[Any, ...], settings: dict[str, Any], progress: Progress | None) -> Self:
+        """What every `run` does; settings that are None count as left out."""
+        settings = {name: value for name, value in settings.items() if value is not None}
         with self._at_work(progress) as report:
             start = time.perf_counter()
             # before the work: a stage that runs again meanwhile, in another thread, must make this result stale
@@ -131,7 +139,7 @@ class Stage(ABC, Generic[Result]):
             self._result, self.settings = result, settings
             self.seconds = time.perf_counter() - start
             self.generation += 1
-            self.flow.record(self, arguments, settings)
+            self.flow.record(self, arguments, settings, self._decided())
         return self
 
     @contextmanager

@@ -63,7 +63,7 @@ def test_the_button_gives_what_a_script_gets(make_flow: Callable[..., ect.Flow],
     assert card.table.columns == list(by_code.quantize.overview.columns)
     assert [row[0] for row in card.table.rows] == list(by_code.quantize.table["layer"])
     assert by_button.to_script().splitlines()[-1] == (
-        "flow.quantize.run(method='minmax', weights='per_tensor', activation_bits=8)"
+        "flow.quantize.run(method='minmax', weights='per_tensor', activation_bits=8, door='eager')"
     )
 
 

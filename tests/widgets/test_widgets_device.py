@@ -19,6 +19,7 @@ from nbconvert import HTMLExporter
 from traitlets.config import Config
 
 import ectoolkit as ect
+from ectoolkit.analysis.verdict import InputProof, Member, Must, facts_of, judge
 from ectoolkit.data.preprocess import IMAGENET
 from ectoolkit.devices import DeviceHealth, DeviceInfo, Reading
 from ectoolkit.errors import Cancelled, StageError
@@ -104,6 +105,14 @@ def test_a_planted_fault_is_on_the_ladder(panel: DeviceCard, fault: Fault) -> No
     html = panel.flow.device._repr_mimebundle_()["text/html"]  # type: ignore[attr-defined]
     assert "✗ broken" in html
     assert "stem (conv2d) is the first layer that differs" in html
+
+
+def test_a_link_that_is_far_is_a_warning_on_the_ladder() -> None:
+    scores = np.array([[1, 3, 2]], np.float32)
+    members = [Member("float", lambda: [scores]), Member("interpreter", lambda: [scores * 1.5], Must.CLOSE)]
+    ladder = VerdictLadder(judge(members, InputProof(facts_of("images", ["x"], [scores])), 1))
+    assert [rung["standing"] for rung in ladder.rungs] == ["holds", "far"]
+    assert ladder.headline == "! Every link holds on 1 image(s), but float → interpreter is far"
 
 
 def test_choosing_the_layer_moves_the_map(panel: DeviceCard, fault: Fault) -> None:

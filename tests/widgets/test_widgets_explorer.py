@@ -98,7 +98,7 @@ def test_the_layer_is_that_of_all_cards_of_a_flow_and_of_no_other(
 
 def test_an_image_shows_where_its_error_is(session: ect.Flow) -> None:
     explorer = choose(session, "second")
-    assert explorer.error_map.note == "Choose an image and a layer to see where the error lies."
+    assert explorer.error_map.note == "Choose an image below to see where in it the error lies."
     explorer.images.image = 1
     explorer.wait(30)
     assert explorer.error_map.shape == [12, 12]

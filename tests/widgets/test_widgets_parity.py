@@ -70,6 +70,7 @@ VALUES: dict[str, dict[str, Any]] = {
         "detail.histogram": {"channel": 5, "ends": [-1.25, 2.5], "settled": 1},
         "detail.settings.fields['method']": "minmax",
         "detail.settings.fields['activation_bits']": 6,
+        "detail.settings.fields['weights']": "per_tensor",
         "detail.settings.fields['weight_bits']": 5,
         "detail.settings.fields['keep_float']": True,
         "detail.bar.script_button": True,
@@ -130,8 +131,8 @@ def test_quantize() -> None:
         walk.settle()
 
     take(walk, before={"read its channels": activations})
-    changes = ["clip=(-1.25, 2.5)", "clip=None", "method='minmax'", "activation_bits=6", "weight_bits=5"]
-    assert walk.mine.quantize.log == [f"second: {change}" for change in [*changes, "keep_float=True"]]
+    changes = ["clip=(-1.25, 2.5)", "clip=None", "method='minmax'", "activation_bits=6", "weights='per_tensor'"]
+    assert walk.mine.quantize.log == [f"second: {change}" for change in [*changes, "weight_bits=5", "keep_float=True"]]
 
 
 @pytest.mark.parametrize("card", ["interpret", "importer"])

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 import traitlets
 
-from ectoolkit.analysis.verdict import Location, Verdict
+from ectoolkit.analysis.verdict import Location, Standing, Verdict
 from ectoolkit.widgets.parts.base import Part
 from ectoolkit.widgets.selection import Selection
 
@@ -55,7 +55,8 @@ class VerdictLadder(Part):
                 for rung in verdict.rungs
             ]
             broken = next((rung.name for rung in verdict.rungs if rung.meaning), "")
-            self.headline = f"✗ broken at {broken}" if broken else f"✓ every link holds on {verdict.images} image(s)"
+            doubts = any(rung.standing in (Standing.FAR, Standing.COLLAPSED) for rung in verdict.rungs)
+            self.headline = f"{'✗' if broken else '!' if doubts else '✓'} {verdict.headline}"
             self._locate(verdict.location)
             self.note = "\n".join(filter(None, [note, verdict.note]))
 
