@@ -6,6 +6,7 @@ All parts follow one `Selection`.  Whatever is done here is one call that a scri
 
 from __future__ import annotations
 
+import threading
 import weakref
 from collections.abc import Callable
 from html import escape
@@ -58,6 +59,7 @@ class QuantizeExplorer:
     def __init__(self, stage: QuantizeStage, selection: Selection, table: LayerTable) -> None:
         self._stage = weakref.ref(stage)
         self._generation = -1
+        self._showing = threading.RLock()
         self._outdated: tuple[tuple[int, str], dict[str, list[str]]] = (-1, ""), {}
         self._shown_measurement: weakref.ref[Measurement] | None = None
         self._changes = Latest("ect-tune", on_error=self._tell_error)
@@ -219,10 +221,14 @@ class QuantizeExplorer:
         self._looks.submit(self._look)
 
     def _show_layer(self, stage: QuantizeStage) -> None:
-        """What is known at once; first what the eye is on."""
-        layer = self.selection.layer
-        self._show_distribution(stage, layer)
-        self.settings.show(stage, layer)
+        """What is known at once; first what the eye is on.
+
+        A change that ends and a choice meet here, in two threads: the last shows the layer that is chosen then.
+        """
+        with self._showing:
+            layer = self.selection.layer
+            self._show_distribution(stage, layer)
+            self.settings.show(stage, layer)
 
     def _show_distribution(self, stage: QuantizeStage, layer: str) -> None:
         result = stage.result if stage.is_tunable else None

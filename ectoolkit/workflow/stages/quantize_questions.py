@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ectoolkit.analysis.channels import channel_table
@@ -22,6 +23,7 @@ from ectoolkit.core.graph import Graph
 from ectoolkit.core.interpreter import Progress
 from ectoolkit.errors import InputError, StageError
 from ectoolkit.quantization.calibrated import Calibrated
+from ectoolkit.quantization.config import LayerConfig
 from ectoolkit.quantization.exported import ExportedModel
 from ectoolkit.workflow.collapse_check import LOOKED_AT
 from ectoolkit.workflow.tuned_stage import TunedStage
@@ -29,6 +31,23 @@ from ectoolkit.workflow.tuned_stage import TunedStage
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
+
+
+@dataclass(frozen=True)
+class OwnSettings:
+    """What a layer has of its own, and what it can have.
+
+    Attributes:
+        config: its settings; None in a field is the network's.
+        is_layer: it can stay in float; not where it is an input.
+        has_weights: it has settings of weights.
+        keeps_grid: its values lie on the grid of a layer before, and so it has no settings.
+    """
+
+    config: LayerConfig
+    is_layer: bool
+    has_weights: bool
+    keeps_grid: bool
 
 
 class QuantizeQuestions(TunedStage):
@@ -175,6 +194,21 @@ class QuantizeQuestions(TunedStage):
         known = dict(zip(errors["layer"], errors[name], strict=True))
         table[name] = [known.get(self.source_of(layer), float("nan")) for layer in table["layer"]]
         return table
+
+    def own_settings(self, layer: str) -> OwnSettings:
+        """What a layer has of its own.
+
+        Raises:
+            StageError: the stage has not run, or went the U50 guide's way.
+        """
+        model, name = self._exported(), self.source_of(layer)
+        known = next((one for one in model.network.layers if one.name == name), None)
+        return OwnSettings(
+            model.config.layers.get(name, LayerConfig()),
+            is_layer=known is not None,
+            has_weights=known is not None and known.weight is not None,
+            keeps_grid=known is not None and known.keeps_grid,
+        )
 
     @property
     def worst_layer(self) -> str:

@@ -56,6 +56,17 @@ def test_one_images_errors_stand_beside_the_table(flow: ect.Flow) -> None:
     assert str(error.value) == "there is no image 4; 4 were measured, counted from 0"
 
 
+def test_what_a_layer_can_have_of_its_own(flow: ect.Flow) -> None:
+    found = {name: flow.quantize.own_settings(name) for name in ("quant", "second", "add", "pool")}
+    assert {name: (one.is_layer, one.has_weights, one.keeps_grid) for name, one in found.items()} == {
+        "quant": (False, False, False),
+        "second": (True, True, False),
+        "add": (True, False, False),
+        "pool": (True, False, True),
+    }
+    assert all(one.config == ect.LayerConfig() for one in found.values())
+
+
 def test_who_hears_beside_others_takes_nothing_from_them() -> None:
     with hearing() as outer, hearing(alone=False) as inner:
         warn("both", PrecisionWarning)
