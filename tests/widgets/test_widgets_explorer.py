@@ -167,6 +167,33 @@ def test_a_field_is_the_layers_own_setting(session: ect.Flow) -> None:
     assert len(session.quantize.log) == 2
 
 
+def test_a_choice_during_a_refresh_is_what_is_shown(session: ect.Flow, monkeypatch: pytest.MonkeyPatch) -> None:
+    session.quantize.tune("first", method="minmax", weight_bits=5)
+    explorer = choose(session, "first")
+    reached, go_on, histogram = threading.Event(), threading.Event(), session.quantize.histogram
+
+    def slow(layer: str, of: str = "activation") -> object:
+        if layer == "first":
+            reached.set()
+            assert go_on.wait(30)
+        return histogram(layer, of)
+
+    monkeypatch.setattr(session.quantize, "histogram", slow)
+    refresh = threading.Thread(target=lambda: explorer.refresh(again=True))
+    refresh.start()
+    assert reached.wait(30)
+    choice = threading.Thread(target=lambda: setattr(explorer.selection, "layer", "second"))
+    choice.start()
+    choice.join(0.2)
+    go_on.set()
+    for thread in (refresh, choice):
+        thread.join(30)
+    explorer.wait(30)
+    assert explorer.histogram.caption.startswith("second")
+    assert [field.value for field in explorer.settings.fields.values()] == ["", "", "", "", False]
+    assert len(session.quantize.log) == 1  # nothing that was shown counts as a hand's
+
+
 def test_what_goes_wrong_is_shown_and_the_fields_come_back(session: ect.Flow) -> None:
     explorer = choose(session, "second")
     explorer.tune(clip=(2.0, 3.0))
