@@ -131,10 +131,10 @@ class QuantizeExplorer:
     def _age(self, layer: str | None) -> None:
         """Mark what a change of a layer makes stale until it is measured again; None: nothing is."""
         behind = [] if layer is None or self._layers is None else self._layers.behind(layer)
-        columns = {part: [name for name in self.table.columns if name.startswith(part)] for part in _OWN}
-        stale = dict.fromkeys(behind, [name for part in _BEHIND for name in columns[part]])
+        cumulative, own = ([name for name in self.table.columns if name.startswith(part)] for part in (_BEHIND, _OWN))
+        stale = dict.fromkeys(behind, cumulative)
         if layer is not None:
-            stale[layer] = [name for part in _OWN for name in columns[part]]
+            stale[layer] = own
         self.table.stale, self.graph.stale = stale, list(stale)
 
     def _clip(self, low: float, high: float) -> None:
