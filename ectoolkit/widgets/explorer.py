@@ -40,7 +40,7 @@ _GUIDE = (
     "Choose the door export above and run again."
 )
 _IMAGES = {"row_chooses": "image", "column_chooses": "layer"}
-_WRAP = {"flex_flow": "row wrap", "align_items": "flex-start"}
+_WRAP = {"flex_flow": "row wrap", "align_items": "flex-start", "grid_gap": "10px 20px"}
 
 
 class QuantizeExplorer:
