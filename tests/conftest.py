@@ -8,6 +8,12 @@ import tempfile
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+#: whether this process shares the cores with others that run tests
+_SHARED = "PYTEST_XDIST_WORKER" in os.environ
+if _SHARED:
+    # before anything loads OpenMP: threads that wait for each other by spinning take four times as long then
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import hypothesis
 import pytest
 from required import skip
@@ -25,7 +31,12 @@ _STATE = "XDG_STATE_HOME"
 
 
 class _ByFile(LoadFileScheduling):  # type: ignore[misc]
-    """A file each, but all browser tests for one process: JupyterLab, a kernel and Chromium are started once."""
+    """A file each, in the order given, but all browser tests for one process: JupyterLab, a kernel and Chromium are
+    started once."""
+
+    def __init__(self, config: pytest.Config, log: Any) -> None:
+        super().__init__(config, log)
+        config.option.loadscopereorder = False  # by the number of tests, which puts the longest files last
 
     def _split_scope(self, nodeid: str) -> str:
         whole = "tests/browser"
@@ -34,6 +45,13 @@ class _ByFile(LoadFileScheduling):  # type: ignore[misc]
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     return _ByFile(config, log) if config.getoption("dist") == "loadfile" else None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with slow tests first: at the end, short ones keep all processes busy alike."""
+    if _SHARED:
+        slow = {item.path for item in items if item.get_closest_marker("slow")}
+        items.sort(key=lambda item: item.path not in slow)
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 from ectoolkit.core.graph import Graph
 
 #: columns in a row, where the graph has many
-PER_ROW = 20
+PER_ROW = 14
 _SWEEPS = 4
 
 
@@ -36,6 +36,14 @@ class GraphLayout:
     places: np.ndarray
     edges: Sequence[tuple[int, int]]
     size: tuple[float, float]
+
+    def behind(self, name: str) -> list[str]:
+        """The layers that the value of a layer or input reaches, itself not among them; in order of execution."""
+        reached = {position for position, one in enumerate(self.names) if one == name}
+        for source, target in self.edges:  # in order of execution, too
+            if source in reached:
+                reached.add(target)
+        return [one for position, one in enumerate(self.names) if position in reached and one != name]
 
     def __repr__(self) -> str:
         return f"GraphLayout({len(self.names)} layers, {len(self.edges)} edges)"

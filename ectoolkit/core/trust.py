@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import tempfile
-import warnings
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import platformdirs
 
+from ectoolkit._notices import warn
 from ectoolkit.errors import EctoolkitWarning, UntrustedError
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def trust(deployment: Deployment, *, remember: bool = True) -> Deployment:
         try:
             _append(digest)
         except OSError as error:
-            warnings.warn(
+            warn(
                 f"{ledger()} cannot be written ({error.strerror}), so other processes will ask again whether "
                 f"{deployment.path} may run. Make the folder writable, or set XDG_STATE_HOME to one that is",
                 EctoolkitWarning,

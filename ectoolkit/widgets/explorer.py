@@ -1,12 +1,13 @@
 """The quantize stage from inside: its layers as table, distribution, channels, graph and maps, and the hand that tunes.
 
-All parts follow one `Selection`.  Whatever is done here is one call that a script can make, listed in `ACTIONS`.
+All parts follow one `Selection`.  Whatever is done here is one call that a script can make, listed in
+`ectoolkit.widgets.actions`.
 """
 
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from html import escape
 from typing import TYPE_CHECKING, Any
 
@@ -16,12 +17,14 @@ import numpy as np
 from ectoolkit._notices import hearing
 from ectoolkit.analysis.columns import describe
 from ectoolkit.analysis.error_maps import image_errors
+from ectoolkit.analysis.layouts import GraphLayout
 from ectoolkit.analysis.measurement import Measurement
 from ectoolkit.errors import EctoolkitError, StageError
 from ectoolkit.quantization.exported import ExportedModel
 from ectoolkit.widgets.background import Latest
 from ectoolkit.widgets.layer_settings import LayerSettings
-from ectoolkit.widgets.parts import HeatMap, HistogramView, LayerGraph
+from ectoolkit.widgets.parts import HeatMap, HistogramView, LayerGraph, LayerTable
+from ectoolkit.widgets.parts.base import plain
 from ectoolkit.widgets.selection import Selection
 from ectoolkit.widgets.tuning_bar import TuningBar
 from ectoolkit.workflow import QuantizeStage, StageEvent, StageState
@@ -30,33 +33,17 @@ from ectoolkit.workflow.html import error_html
 if TYPE_CHECKING:
     import pandas as pd
 
-#: what can be done, and the call that does it in a script
-ACTIONS: Mapping[str, str] = {
-    "choose a layer": "flow.quantize.histogram(layer)",
-    "look at its weights": "flow.quantize.histogram(layer, 'weight')",
-    "look at its channels": "flow.quantize.channels(layer)",
-    "move a handle": "flow.quantize.preview(layer, clip=(low, high))",
-    "let a handle go": "flow.quantize.tune(layer, clip=(low, high))",
-    "give the range back": "flow.quantize.tune(layer, clip=None)",
-    "choose a method": "flow.quantize.tune(layer, method=value)",
-    "choose activation bits": "flow.quantize.tune(layer, activation_bits=value)",
-    "choose scales of weights": "flow.quantize.tune(layer, weights=value)",
-    "choose weight bits": "flow.quantize.tune(layer, weight_bits=value)",
-    "keep in float": "flow.quantize.tune(layer, keep_float=value)",
-    "undo": "flow.quantize.undo()",
-    "redo": "flow.quantize.redo()",
-    "read the log": "flow.quantize.log",
-    "as script": "flow.to_script()",
-    "colour the graph": "flow.quantize.table[column]",
-    "look at images": "flow.quantize.image_errors()",
-    "choose an image": "flow.quantize.error_map(layer, image)",
-}
+#: beginnings of the columns that are measured with everything before a layer, and at the layer alone
+_BEHIND, _OWN = ("cumulative_",), ("cumulative_", "isolated_", "saturated_")
+#: columns that tell at which layer to look first, the first that has numbers
+_WORST_BY = ("isolated_sqnr_db", "predicted_sqnr_db")
 #: of a channel table, what the heat map shows
 _CHANNEL_ROWS = ("codes_used", "weight_sqnr_db", "isolated_sqnr_db")
 _GUIDE = (
     "This model went the U50 guide's way, which keeps no statistics: no distributions and no tuning by hand. "
     "Choose the door export above and run again."
 )
+_IMAGES = {"row_chooses": "image", "column_chooses": "layer"}
 _WRAP = {"flex_flow": "row wrap", "align_items": "flex-start"}
 
 
@@ -65,6 +52,7 @@ class QuantizeExplorer:
 
     Attributes:
         selection: what is chosen.
+        table: of the card; it shows what a handle that moves would give, and what is stale meanwhile.
         histogram, channels, graph, images, error_map: the parts.
         settings: of the chosen layer.
         bar: undo, redo, script and log.
@@ -72,20 +60,21 @@ class QuantizeExplorer:
         view: all of them.
     """
 
-    def __init__(self, stage: QuantizeStage, selection: Selection) -> None:
+    def __init__(self, stage: QuantizeStage, selection: Selection, table: LayerTable) -> None:
         self._stage = weakref.ref(stage)
         self._generation = -1
+        self._layers: GraphLayout | None = None
         self._shown_measurement: weakref.ref[Measurement] | None = None
         self._changes = Latest("ect-tune", on_error=self._tell_error)
         self._looks = Latest("ect-look", after=0.1, on_error=self._tell_error)
-        self.selection = selection
+        self.selection, self.table = selection, table
         self.histogram = HistogramView(preview=self._preview, apply=self._clip, selection=selection)
         self.channels = HeatMap(selection=selection, column_title="channel", column_chooses="channel")
         self.graph = LayerGraph(selection=selection)
-        self.images = HeatMap(selection=selection, row_title="image", row_chooses="image", column_chooses="layer")
+        self.images = HeatMap(selection=selection, row_title="image", column_title="layer", **_IMAGES)
         self.error_map = HeatMap(selection=selection, row_title="y", column_title="x", square=True)
         self.settings = LayerSettings(self.tune)
-        self.bar = TuningBar(self.undo, self.redo)
+        self.bar = TuningBar(stage, self.undo, self.redo)
         self.message = ipywidgets.HTML(layout={"display": "none"})
         self.view = self._layout()
         selection.observe(self._choose_layer, "layer")
@@ -95,7 +84,8 @@ class QuantizeExplorer:
         self.refresh()
 
     def _layout(self) -> ipywidgets.VBox:
-        left = ipywidgets.VBox([self.histogram, self.settings.view], layout={"flex": "2 1 420px", "min_width": "0"})
+        parts = [self.settings.shows, self.histogram, self.settings.view]
+        left = ipywidgets.VBox(parts, layout={"flex": "2 1 420px", "min_width": "0"})
         right = ipywidgets.VBox([self.channels, self.error_map], layout={"flex": "1 1 280px", "min_width": "0"})
         view = ipywidgets.VBox(
             [self.bar.view, self.message, ipywidgets.HBox([left, right], layout=_WRAP), self.graph, self.images]
@@ -110,11 +100,13 @@ class QuantizeExplorer:
         """Change settings of the chosen layer, in a thread."""
         layer = self.selection.layer
         if layer:
-            self._change(lambda stage: stage.tune(layer, **changes))
+            self._change(lambda stage: stage.tune(layer, **changes), layer)
 
     def undo(self) -> None:
         """Take the last change back, in a thread."""
-        self._change(lambda stage: stage.undo())
+        stage = self._stage()
+        step = stage.states[-1].step if stage is not None and stage.can_undo else None
+        self._change(lambda stage: stage.undo(), step.layer if step is not None else None)
 
     def redo(self) -> None:
         """Make the change again that was undone last, in a thread."""
@@ -126,7 +118,24 @@ class QuantizeExplorer:
         self._looks.wait(timeout)
 
     def _preview(self, low: float, high: float) -> Any:
-        return self._session().preview(self.selection.layer, clip=(low, high))
+        layer = self.selection.layer
+        found = self._session().preview(layer, clip=(low, high))
+        if self.histogram.at_rest == (low, high):  # taken back
+            self.table.live = {}
+            self._age(None)
+        else:
+            self.table.live = {"layer": layer, "values": {"predicted_sqnr_db": plain(found.prediction.sqnr_db)}}
+            self._age(layer)
+        return found
+
+    def _age(self, layer: str | None) -> None:
+        """Mark what a change of a layer makes stale until it is measured again; None: nothing is."""
+        behind = [] if layer is None or self._layers is None else self._layers.behind(layer)
+        columns = {part: [name for name in self.table.columns if name.startswith(part)] for part in _OWN}
+        stale = dict.fromkeys(behind, [name for part in _BEHIND for name in columns[part]])
+        if layer is not None:
+            stale[layer] = [name for part in _OWN for name in columns[part]]
+        self.table.stale, self.graph.stale = stale, list(stale)
 
     def _clip(self, low: float, high: float) -> None:
         self.tune(clip=(low, high))
@@ -137,8 +146,9 @@ class QuantizeExplorer:
             raise StageError("this session is gone; run the cell that makes it again")
         return stage
 
-    def _change(self, work: Callable[[QuantizeStage], object]) -> None:
+    def _change(self, work: Callable[[QuantizeStage], object], layer: str | None = None) -> None:
         self._busy(True)
+        self._age(layer)
         self._changes.submit(lambda: self._work(work))
 
     def _work(self, work: Callable[[QuantizeStage], object]) -> None:
@@ -150,6 +160,8 @@ class QuantizeExplorer:
         except Exception as error:  # shown, and the controls come back
             shown = error_html(error)
         self._say(shown)
+        self.table.live = {}
+        self._age(None)
         self._busy(False)
         self.refresh(again=True)
 
@@ -187,7 +199,10 @@ class QuantizeExplorer:
         try:
             if stage.generation != self._generation:
                 self._generation = stage.generation
-                self.graph.show(stage.layout(), stage.table)
+                self._layers = stage.layout()
+                self.graph.show(self._layers, stage.table)
+                if stage.is_tunable and not self.selection.layer:
+                    self.selection.layer = _worst(stage.table)
             self._show_layer(stage)
         except EctoolkitError as error:
             self._say(error_html(error))
@@ -275,7 +290,7 @@ class QuantizeExplorer:
         self._shown_measurement = weakref.ref(measured)
         self.images.show(
             table.drop(columns="layer").to_numpy().T,
-            "SQNR of every layer for every image looked at",
+            "SQNR by image and layer: choose a cell",
             rows=[f"image {image}" for image in range(table.shape[1] - 1)],
             columns=table["layer"].tolist(),
             units=["dB"],
@@ -298,10 +313,19 @@ class QuantizeExplorer:
     def _look_at_positions(self, stage: QuantizeStage, layer: str) -> None:
         image = self.selection.image
         if not layer or image < 0:
-            self.error_map.clear("Choose an image and a layer to see where the error lies." if layer else "")
+            self.error_map.clear("Choose an image below to see where in it the error lies." if layer else "")
             return
         found = stage.error_map(layer, image)
         self.error_map.show(found, f"error in {layer}, image {image}", units=["rms"], better=["low"])
 
     def __repr__(self) -> str:
         return f"QuantizeExplorer({self._stage()!r})"
+
+
+def _worst(table: pd.DataFrame) -> str:
+    """The layer that loses most by itself, inputs aside; empty where no layer has a number."""
+    for name in _WORST_BY:
+        known = table[(table["op"] != "quantize") & np.isfinite(table[name])] if name in table else table[:0]
+        if len(known):
+            return str(known["layer"][known[name].idxmin()])
+    return ""

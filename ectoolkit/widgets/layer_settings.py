@@ -27,7 +27,7 @@ class LayerSettings:
         tune: is called with the changed setting by name.
 
     Attributes:
-        shows: whether the histogram is of activations or of weights.
+        shows: whether the histogram is of activations or of weights; not in `view`, it stands above the histogram.
         fields: by the name of the setting.
         free: gives a range by hand back to the method.
         view: all of them.
@@ -60,13 +60,13 @@ class LayerSettings:
         self.free.on_click(lambda _: self._tune(clip=None))
         self.shows.add_class("ect-shows")
         row = {"flex_flow": "row wrap", "align_items": "center"}
-        self.view = ipywidgets.HBox([self.shows, *self.fields.values(), self.free], layout=row)
+        self.view = ipywidgets.HBox([ipywidgets.HTML("of this layer:"), *self.fields.values(), self.free], layout=row)
         self.view.add_class("ect-own")
 
     def show(self, stage: QuantizeStage, layer: str) -> None:
         """Show what a layer has of its own; nothing where it has no settings."""
         result = stage.result if stage.ready and layer and stage.is_tunable else None
-        self.view.layout.display = "none" if not isinstance(result, ExportedModel) else ""
+        self.view.layout.display = self.shows.layout.display = "none" if not isinstance(result, ExportedModel) else ""
         if not isinstance(result, ExportedModel):
             return
         name = stage.source_of(layer)
@@ -80,8 +80,9 @@ class LayerSettings:
             has_weights = known is not None and known.weight is not None
             if not has_weights:
                 self.shows.value = "activation"
-            for widget in (self.shows, self.fields["weights"], self.fields["weight_bits"]):
-                widget.layout.display = "" if has_weights else "none"
+            self.shows.disabled = not has_weights  # it stays where it is: nothing jumps
+            for name in ("weights", "weight_bits"):
+                self.fields[name].layout.display = "" if has_weights else "none"
             self.fields["keep_float"].layout.display = "none" if known is None else ""
             self.free.layout.display = "none" if own.clip is None else ""
         finally:

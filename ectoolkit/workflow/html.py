@@ -5,6 +5,7 @@ Text takes its colour from the page, so that it reads in light and dark; lines a
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from html import escape
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +32,7 @@ def stage_html(stage: Stage[Any]) -> str:
     parts = [f"<b>{stage.number} · {escape(stage.title)}</b> — {_state(stage)}{took}"]
     if stage.ready:
         parts.append(f"<div>{escape(stage.summary())}</div>")
+    parts.append(notices_html(stage.notices))
     if stage.error is not None:
         parts.append(error_html(stage.error))
     if stage.ready:
@@ -54,6 +56,11 @@ def error_html(error: BaseException) -> str:
         text += f"<details><summary>command and output</summary><pre>{output}</pre></details>"
     style = "border-left:4px solid #c33;padding:.2em .6em;margin:.4em 0;white-space:pre-wrap;overflow-wrap:anywhere"
     return f'<div role="alert" style="{style}">{text}</div>'
+
+
+def notices_html(notices: Iterable[object]) -> str:
+    """What was warned of, a line each."""
+    return "".join(f'<div role="status" style="overflow-wrap:anywhere">⚠ {escape(str(one))}</div>' for one in notices)
 
 
 def table_html(stage: Stage[Any]) -> str:

@@ -215,6 +215,16 @@ class NotebookPage:
         if size and box:
             self.page.set_viewport_size(size)
 
+    def hears(self, expression: str, value: Any) -> None:
+        """The kernel's value becomes this: the page shows what was chosen first, and tells the kernel then."""
+        found = self.lab.value(expression)
+        for _ in range(100):
+            if found == value:
+                break
+            self.page.wait_for_timeout(100)
+            found = self.lab.value(expression)
+        assert found == value
+
     def texts(self, rows: Locator) -> list[list[str]]:
         """The text of each cell of each row, in one look."""
         cells: list[list[str]] = rows.evaluate_all(

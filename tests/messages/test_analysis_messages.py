@@ -21,6 +21,7 @@ from ectoolkit.analysis import (
     preview,
     warn_of_collapse,
 )
+from ectoolkit.analysis.collapse import warn_of_collapsed_outputs
 from ectoolkit.errors import EctoolkitError, GraphError, InputError, PrecisionWarning, QuantizationError
 from ectoolkit.quantization.calibrated import Calibrated
 from ectoolkit.quantization.config import QuantConfig
@@ -161,3 +162,18 @@ def test_collapse(calibrated: Calibrated, config: QuantConfig, remedy: str) -> N
     text = str(caught[0].message)
     assert text.startswith(start)
     assert text.removeprefix(start).partition("%")[2].startswith(", expected 110% or more, on 4 images. Worst layers, ")
+
+
+def test_collapsed_results_of_the_guides_way() -> None:
+    scores = np.tile(np.array([[10, 12, 9]], np.float32), (4, 1))
+    said = [
+        (-scores, "its result is at -6.0 dB, expected 3 dB or more on 4 images"),
+        (scores[:, [1, 0, 2]], "the top class stays for 0%, expected 50% or more, on 4 images"),
+    ]
+    for found, what in said:
+        with pytest.warns(PrecisionWarning) as caught:
+            assert warn_of_collapsed_outputs("tiny", scores, found)
+        assert [str(warning.message) for warning in caught] == [
+            f"tiny does not survive this quantization: {what}. Quantize with door='export' to see what each layer costs"
+        ]
+    assert not warn_of_collapsed_outputs("tiny", scores[:2], scores[:2, [1, 0, 2]])

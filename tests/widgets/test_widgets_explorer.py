@@ -98,7 +98,7 @@ def test_the_layer_is_that_of_all_cards_of_a_flow_and_of_no_other(
 
 def test_an_image_shows_where_its_error_is(session: ect.Flow) -> None:
     explorer = choose(session, "second")
-    assert explorer.error_map.note == "Choose an image and a layer to see where the error lies."
+    assert explorer.error_map.note == "Choose an image below to see where in it the error lies."
     explorer.images.image = 1
     explorer.wait(30)
     assert explorer.error_map.shape == [12, 12]
@@ -197,11 +197,20 @@ def test_tuning_by_code_shows(session: ect.Flow) -> None:
     assert "tuned(&#x27;second&#x27;, clip=(-3.0, 3.0))" in explorer.bar.script.value
 
 
+def test_the_script_is_of_all_stages(session: ect.Flow) -> None:
+    bar = explorer_of(session).bar
+    session.interpret.run(IMAGES[:1])
+    bar.script_button.value = True
+    assert "flow.interpret.run(interpret_0)" in bar.script.value
+    session.interpret.run(IMAGES[:1], engine="definition")
+    assert "flow.interpret.run(interpret_0, engine=&#x27;definition&#x27;)" in bar.script.value
+
+
 def test_running_again_keeps_what_hands_have_set(session: ect.Flow) -> None:
     choose(session, "second")
     session.quantize.tune("second", clip=(-3, 3))
     card = card_of(session.quantize)
-    assert card.form._note.value.startswith("and layers={")
+    assert card.form.note.value.startswith("and layers={")
     card.form.fields["method"].value = "minmax"
     card.run_button.click()
     card.wait(30)

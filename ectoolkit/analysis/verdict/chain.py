@@ -24,7 +24,18 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-COLUMNS = ("link", "must", "ok", "sqnr_db", "top1_agreement", "mismatches", "elements", "max_abs_diff", "first_index")
+COLUMNS = (
+    "link",
+    "must",
+    "ok",
+    "grade",
+    "sqnr_db",
+    "top1_agreement",
+    "mismatches",
+    "elements",
+    "max_abs_diff",
+    "first_index",
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,8 +95,16 @@ class Verdict:
             lines += [self.note] if self.note else []
             lines.append(f"This usually means: {self.broken.meaning}")
         elif self.proof:
-            lines.append(f"Every link holds on {self.images} image(s)")
+            lines.append(self.headline)
         return "\n".join(lines)
+
+    @property
+    def headline(self) -> str:
+        """In one line, without a sign."""
+        if self.broken is not None or not self.proof:
+            return f"broken at {'input' if self.broken is None else self.broken.name}"
+        doubts = [f"{found.name} is {found.grade}" for found in self.links if found.doubtful]
+        return f"Every link holds on {self.images} image(s)" + (f", but {' and '.join(doubts)}" if doubts else "")
 
     @property
     def input_trouble(self) -> str:
@@ -114,7 +133,8 @@ class Verdict:
     def to_frame(self) -> pd.DataFrame:
         """One row a link.
 
-        Columns: ``link``; ``must`` be ``"close"`` or ``"equal"``; ``ok``; ``sqnr_db`` decibels (inf where equal);
+        Columns: ``link``; ``must`` be ``"close"`` or ``"equal"``; ``ok``; ``grade`` of a close link: ``"close"``,
+        ``"far"`` or ``"collapsed"``, empty of others; ``sqnr_db`` decibels (inf where equal);
         ``top1_agreement`` share of images; ``mismatches`` of ``elements``; ``max_abs_diff`` in real units;
         ``first_index`` of the first difference as text.
         """
@@ -137,6 +157,7 @@ def _row(found: Link) -> dict[str, object]:
         "link": found.name,
         "must": str(found.must),
         "ok": found.ok,
+        "grade": str(found.grade or ""),
         "sqnr_db": found.sqnr_db,
         "top1_agreement": found.top1_agreement,
         "mismatches": sum(tensor.mismatches for tensor in found.diff.tensors),

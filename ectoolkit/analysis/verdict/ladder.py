@@ -18,12 +18,20 @@ class Standing(enum.StrEnum):
     """Of a rung."""
 
     HOLDS = "holds"
+    FAR = "far"
+    COLLAPSED = "collapsed"
     BROKEN = "broken"
     NOT_REACHED = "not reached"
 
 
 #: beside the word, never instead of it
-ICONS = {Standing.HOLDS: "✓", Standing.BROKEN: "✗", Standing.NOT_REACHED: "○"}
+ICONS = {
+    Standing.HOLDS: "✓",
+    Standing.FAR: "!",
+    Standing.COLLAPSED: "!",
+    Standing.BROKEN: "✗",
+    Standing.NOT_REACHED: "○",
+}
 
 
 @dataclass(frozen=True)
@@ -33,7 +41,7 @@ class Rung:
     Attributes:
         name: ``"input"``, or the link: ``"interpreter → cpu"``.
         must: what its ends must be: ``"the same"``, ``"close"``, ``"equal"``.
-        standing: whether it holds.
+        standing: whether it holds; ``"far"`` and ``"collapsed"`` hold, and are a warning.
         result: what was found, in words.
         meaning: what a break here usually means; empty where it holds.
     """
@@ -52,7 +60,7 @@ def rungs(verdict: Verdict) -> tuple[Rung, ...]:
     meaning = "" if proof else "another preprocessing, layout or file went in there; no layer is at fault yet"
     lines = [Rung("input", "the same", Standing.HOLDS if proof else Standing.BROKEN, found, meaning)]
     for link in verdict.links:
-        standing = Standing.HOLDS if link.ok else Standing.BROKEN
+        standing = Standing(str(link.grade)) if link.doubtful else Standing.HOLDS if link.ok else Standing.BROKEN
         lines.append(Rung(link.name, str(link.must), standing, link.result, link.meaning))
     for name, must in verdict.skipped:
         lines.append(Rung(name, str(must), Standing.NOT_REACHED, "the chain ended before"))

@@ -160,14 +160,16 @@ class Worker:
     def _measure_bank(self, request: m.MeasureBank) -> m.Message:
         board = self._board
         buffer = board.allocate(request.size_bytes, request.bank)
-        board.write(buffer, bytes(request.size_bytes), 0)
         times: dict[bool, list[float]] = {True: [], False: []}
-        for _ in range(request.repeats):
-            for to_device, found in times.items():
-                start = time.perf_counter()
-                board.sync(buffer, to_device, request.size_bytes, 0)
-                found.append(time.perf_counter() - start)
-        board.free(buffer)
+        try:
+            board.write(buffer, bytes(request.size_bytes), 0)
+            for _ in range(request.repeats):
+                for to_device, found in times.items():
+                    start = time.perf_counter()
+                    board.sync(buffer, to_device, request.size_bytes, 0)
+                    found.append(time.perf_counter() - start)
+        finally:
+            board.free(buffer)
         return m.Rates(times[True], times[False])
 
 

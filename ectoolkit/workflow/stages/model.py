@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from ectoolkit._optional import require
 from ectoolkit.analysis.frames import frame
@@ -36,14 +37,24 @@ class ModelReport:
 
 
 class ModelStage(Stage[ModelReport]):
-    """Runs the float model once on zeros and lists its layers.
-
-    ``run(input_shape=None)``: the shape is the model's own where it has one, else that of a calibration image.
-    """
+    """Runs the float model once on zeros and lists its layers."""
 
     number = 1
     title = "Model"
     attribute = "model"
+
+    def run(self, input_shape: Sequence[int] | None = None, *, progress: Progress | None = None) -> Self:
+        """Run the float model once on zeros.
+
+        Args:
+            input_shape: ``(1, channels, height, width)``; the model's own where it has one, else that of a calibration
+                image.
+            progress: called after each layer; it may raise to cancel.
+
+        Raises:
+            InputError: the shape is not known, or the model does not run on it.
+        """
+        return self._start(() if input_shape is None else (tuple(input_shape),), {}, progress)
 
     def _run(self, progress: Progress, input_shape: tuple[int, ...] | None = None) -> ModelReport:
         if isinstance(self.flow.source, Graph):

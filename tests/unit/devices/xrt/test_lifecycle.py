@@ -18,7 +18,10 @@ from numpy.testing import assert_array_equal
 
 import ectoolkit as ect
 from ectoolkit.core.deployment import Deployment
-from ectoolkit.devices.xrt import Board, Buffer
+from ectoolkit.devices.xrt import Board, Buffer, messages
+from ectoolkit.devices.xrt.discovery import find_board
+from ectoolkit.devices.xrt.host import current_host
+from ectoolkit.devices.xrt.process import XrtProcess
 from ectoolkit.errors import BoardLostError, Cancelled, DeviceStateError, DeviceTimeoutError
 from ectoolkit.testing.virtual_u50 import Fault, VirtualBoard
 
@@ -169,6 +172,28 @@ def test_closing_a_device_ends_a_hung_run(virtual: VirtualBoard, deployment: Dep
     )
     with device:
         assert ect.compare(device.run(deployment).outputs, deployment.references())
+
+
+def test_a_call_that_just_begins_does_not_hold_up_closing(virtual: VirtualBoard) -> None:
+    """It forgets an older cancel, but not that its board is closed."""
+    process = XrtProcess(current_host().environment)
+    process.ask(messages.OpenBoard(find_board("0").bdf, "ctypes"), "be opened", 20)
+    os.kill(process.pid, signal.SIGSTOP)
+    clear = process._cancelled.clear
+    closing = threading.Thread(target=process.close)
+
+    def close_now() -> None:
+        closing.start()
+        assert process._closing.wait(10)
+        clear()
+
+    process._cancelled.clear = close_now  # type: ignore[method-assign]
+    started = time.monotonic()
+    with pytest.raises(Cancelled):
+        process.ask(messages.Information(), "tell about itself", 30)
+    closing.join(10)
+    assert time.monotonic() - started < 5
+    assert not process.alive
 
 
 def test_a_board_that_nobody_closed(virtual: VirtualBoard) -> None:
