@@ -62,7 +62,7 @@ class QuantizeExplorer:
 
     def __init__(self, stage: QuantizeStage, selection: Selection, table: LayerTable) -> None:
         self._stage = weakref.ref(stage)
-        self._generation = -1
+        self._revision = (-1, -1)
         self._layers: GraphLayout | None = None
         self._shown_measurement: weakref.ref[Measurement] | None = None
         self._changes = Latest("ect-tune", on_error=self._tell_error)
@@ -194,11 +194,11 @@ class QuantizeExplorer:
             return
         self.view.layout.display = ""
         self.bar.show(stage)
-        if stage.generation == self._generation and not again:
+        if stage.revision == self._revision and not again:
             return
         try:
-            if stage.generation != self._generation:
-                self._generation = stage.generation
+            if stage.revision != self._revision:
+                self._revision = stage.revision
                 self._layers = stage.layout()
                 self.graph.show(self._layers, stage.table)
                 if stage.is_tunable and not self.selection.layer:
