@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import nbformat
 from jupyter_lab import ROOT
 from notebook_page import NotebookPage, OpenNotebook, number
@@ -24,17 +26,20 @@ def cells() -> list[str]:
 
 def row(card: Locator, layer: str) -> Locator:
     """The row of a layer."""
-    return card.locator(f'.ect-table tbody tr:has(td:first-child:text-is("{layer}"))').first
+    name = card.page.locator("td:first-child", has_text=re.compile(f"^{re.escape(layer)}$"))
+    return card.locator(".ect-table").first.locator("tbody tr").filter(has=name)
 
 
 def decibels(notebook: NotebookPage, card: Locator, layer: str, column: str) -> float:
     """What the card's table says of a layer, once it says what the kernel has."""
     place = notebook.lab.value("list(flow.quantize.overview.columns)").index(column)
-    value = notebook.lab.value(
-        f"'%.4g' % flow.quantize.overview.set_index('layer').loc[{layer!r}, {column!r}]"  # as the table writes it
-    )
-    expect(row(card, layer).locator("td").nth(place)).to_have_text(value)
-    return float(number(value))
+    value: float = notebook.lab.value(f"float(flow.quantize.overview.set_index('layer').loc[{layer!r}, {column!r}])")
+    cell = row(card, layer).locator("td").nth(place)
+    for _ in range(100):
+        if abs(number(cell.inner_text()) - value) < 0.006:
+            return value
+        notebook.page.wait_for_timeout(100)
+    raise AssertionError(f"{layer} has {column} {cell.inner_text()} in the table, expected {value}")
 
 
 def changes(card: Locator, count: int) -> None:
