@@ -58,7 +58,7 @@ class QuantizeExplorer:
 
     def __init__(self, stage: QuantizeStage, selection: Selection, table: LayerTable) -> None:
         self._stage = weakref.ref(stage)
-        self._generation = -1
+        self._revision = (-1, -1)
         self._showing = threading.RLock()
         self._outdated: tuple[tuple[int, str], dict[str, list[str]]] = (-1, ""), {}
         self._shown_measurement: weakref.ref[Measurement] | None = None
@@ -194,11 +194,11 @@ class QuantizeExplorer:
             return
         self.view.layout.display = ""
         self.bar.show(stage)
-        if stage.generation == self._generation and not again:
+        if stage.revision == self._revision and not again:
             return
         try:
-            if stage.generation != self._generation:
-                self._generation = stage.generation
+            if stage.revision != self._revision:
+                self._revision = stage.revision
                 self.graph.show(stage.layout(), stage.table)
                 if stage.is_tunable and not self.selection.layer:
                     self.selection.layer = stage.worst_layer

@@ -242,6 +242,27 @@ def test_tuning_by_code_shows(session: ect.Flow) -> None:
     assert "tuned(&#x27;second&#x27;, clip=(-3.0, 3.0))" in explorer.bar.script.value
 
 
+def test_measuring_by_code_shows(session: ect.Flow) -> None:
+    """Table, graph and images speak of the images that were measured last; fields that were not applied stay."""
+    explorer, card = choose(session, "second"), card_of(session.quantize)
+    card.form.fields["method"].value = "minmax"
+    before = [list(row) for row in card.table.rows]
+    session.quantize.measure(IMAGES[4:6] * 3)
+    explorer.wait(30)
+    place = card.table.columns.index("cumulative_sqnr_db")
+    shown = [row[place] for row in card.table.rows if isinstance(row[place], float)]
+    assert shown == session.quantize.table["cumulative_sqnr_db"].dropna().tolist()
+    assert shown != [row[place] for row in before if isinstance(row[place], float)]
+    assert [value for value in explorer.graph.values if value is not None] == pytest.approx(shown)
+    assert explorer.images.shape[0] == 2
+    assert card.form.fields["method"].value == "minmax"
+
+    assert "impact_sqnr_db" not in card.table.columns
+    session.quantize.measure_impact()
+    assert "impact_sqnr_db" in card.table.columns
+    assert not session.quantize.stale
+
+
 def test_the_script_is_of_all_stages(session: ect.Flow) -> None:
     bar = explorer_of(session).bar
     session.interpret.run(IMAGES[:1])

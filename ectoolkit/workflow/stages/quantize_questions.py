@@ -116,6 +116,7 @@ class QuantizeQuestions(TunedStage):
         if images is not None:
             images = self.flow.preprocessed(images)
             self._measurement, self._impact = measure(model, images, progress, limit=None), None
+            self._looked()
         elif self._measurement is None:
             self._measurement = self._looked_into(model)
         else:
@@ -130,7 +131,7 @@ class QuantizeQuestions(TunedStage):
             StageError: the stage has not run, or went the U50 guide's way.
         """
         self._impact = measure_impact(self._exported(), self.measure(), progress=progress)
-        self._frame = None
+        self._looked()
         return self._impact
 
     def sensitivity(self, *, top: int = 3, progress: Progress | None = None) -> Sensitivity:
