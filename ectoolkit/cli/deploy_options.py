@@ -13,6 +13,7 @@ import typer
 class Method(StrEnum):
     """`QuantConfig.method`, so that ``--help`` shows the choices without loading numpy."""
 
+    TYPICAL = "typical"
     MSE = "mse"
     MINMAX = "minmax"
     PERCENTILE = "percentile"

@@ -78,13 +78,13 @@ class Calibrated:
             QuantizationError: the settings do not fit the network, or a layer's numbers cannot be quantized.
         """
         config = config or QuantConfig()
-        if "equalization" in config.corrections:
+        if "equalization" in config.all_corrections:
             return self._equal(progress)._quantize(config, progress)
         return self._quantize(config, progress)
 
     def _quantize(self, config: QuantConfig, progress: Progress | None) -> ExportedModel:
         derived = self._deriver.derive(config)
-        scheme = self._correct(derived, config.corrections, progress)
+        scheme = self._correct(derived, config.all_corrections, progress)
         return ExportedModel(
             self.network, self.statistics, config, scheme, self._predictor, self._user_network, self.names
         )
