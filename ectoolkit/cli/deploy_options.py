@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 class Method(StrEnum):
     """`QuantConfig.method`, so that ``--help`` shows the choices without loading numpy."""
 
+    TYPICAL = "typical"
     MSE = "mse"
     MINMAX = "minmax"
     PERCENTILE = "percentile"
