@@ -103,6 +103,10 @@ def test_not_one_name_an_image(calibrated: Calibrated) -> None:
     assert message_of(lambda: image_table(model, IMAGES[:2], names=["a"]), InputError) == (
         "got 1 names for 2 images, expected one for each"
     )
+    scores = model.graph.values[model.graph.outputs[0]].spec.shape[1]
+    assert message_of(lambda: image_table(model, IMAGES[:2], class_names=["cat"]), InputError) == (
+        f"got 1 class names for {scores} scores, expected one for each"
+    )
     assert message_of(lambda: image_table(model, IMAGES[:2], labels=[1, 2, 3]), InputError) == (
         "got 3 labels for 2 images, expected one for each"
     )

@@ -89,6 +89,14 @@ def test_layout_that_the_shape_does_not_tell(tmp_path: Path, capsys: pytest.Capt
             ["m.pt", "out", "--weights-scheme", "per_tensor"],
             "--weights-scheme is for a model by name; m.pt is a file, quantized already",
         ),
+        (
+            ["m.pt", "out", "--accurate"],
+            "--accurate is for a model by name; m.pt is a file, quantized already",
+        ),
+        (
+            ["m.pt", "out", "--door", "export"],
+            "--door is for a model by name; m.pt is a file, quantized already",
+        ),
         (["m.pt", "out"], "m.pt is a TorchScript file: add --input-shape, for example 1,3,224,224"),
         (
             ["m.pt", "out", "--input-shape", "1,3,a"],

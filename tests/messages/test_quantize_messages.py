@@ -27,7 +27,8 @@ def good() -> nn.Module:
     [
         (
             {"method": "kl"},
-            "method is 'kl', expected 'mse', 'minmax', 'percentile', 'entropy', 'moving_average' or 'median'",
+            "method is 'kl', expected 'typical', 'mse', 'minmax', 'percentile', 'entropy', 'moving_average' or "
+            "'median'",
         ),
         ({"weights": "per_layer"}, "weights is 'per_layer', expected 'per_channel' or 'per_tensor'"),
         ({"activation_bits": 3}, "activation_bits is 3, expected 8, 7, 6, 5 or 4"),

@@ -600,8 +600,13 @@ def test_server_killed(own: RpcServer, deployment: Deployment) -> None:
         assert ended(session)
         closed = message_of(lambda: device.run(deployment), RemoteUnreachableError)
         assert closed.startswith(f"{own.name}: nothing listens at 127.0.0.1:{own.port} (Connection refused). ")
-        with rpc_server(own.folder.parent, port=own.port):
+        with rpc_server(own.folder.parent, port=own.port) as again:
             assert equal(device, deployment)
+            if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup wants a server to outlive its terminal
+                again.process.send_signal(signal.SIGHUP)
+                assert again.process.wait(10) == 0
+                assert again.log.read_text().endswith("stopped\n")
+                assert len(list(own.folder.iterdir())) == 1  # of the one that was killed; its own it removed
 
 
 def test_session_killed(rpc: RpcServer, deployment: Deployment) -> None:
