@@ -122,6 +122,6 @@ def _folded(columns: Sequence[int], heights: Sequence[float], per_row: int) -> t
         for layer in rows[row]:
             step = columns[layer] % per_row
             places[layer] = step if row % 2 == 0 else per_row - 1 - step, top + heights[layer] - min(found)
-        top += max(found) - min(found) + 1.5
+        top += max(found) - min(found) + 1.3
     width = min(max(columns, default=0) + 1, per_row)
-    return places + 0.5, (float(width), float(max(top - 0.5, 0.0)))
+    return places + 0.5, (float(width), float(max(top - 0.3, 0.0)))

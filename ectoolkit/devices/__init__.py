@@ -37,6 +37,7 @@ _HOMES = {
     "list_devices": "registry",
     "list_health": "health",
     "open_device": "registry",
+    "option_names": "registry",
     "sampling": "sensors",
 }
 
@@ -57,6 +58,7 @@ __all__ = [
     "list_devices",
     "list_health",
     "open_device",
+    "option_names",
     "sampling",
 ]
 

@@ -127,17 +127,35 @@ def test_layers_without_numbers_say_why(session: ect.Flow) -> None:
     assert (explorer.histogram.shares, explorer.channels.data) == (b"", b"")
 
 
+def test_it_opens_at_the_worst_layer_and_a_handle_taken_back_leaves_nothing_stale(session: ect.Flow) -> None:
+    explorer = explorer_of(session)
+    rows = session.quantize.table
+    assert explorer.selection.layer == rows[rows.op != "quantize"].set_index("layer").isolated_sqnr_db.idxmin()
+    explorer = choose(session, "second")
+    ends = explorer.histogram.ends
+    explorer.histogram.ends = [-1.0, 1.5]
+    assert "second" in explorer.table.stale
+    explorer.histogram.ends = ends
+    assert (explorer.table.live, explorer.table.stale, explorer.graph.stale) == ({}, {}, [])
+
+
 def test_letting_go_tunes_and_later_stages_are_stale(session: ect.Flow) -> None:
     session.interpret.run(IMAGES[:1])
     explorer = choose(session, "second")
     explorer.histogram.ends = [-1.0, 1.5]
     live = explorer.histogram.noise["sqnr_db"]
+    shown = card_of(session.quantize).table
+    assert shown.live == {"layer": "second", "values": {"predicted_sqnr_db": live}}
+    measured = ["cumulative_sqnr_db", "isolated_sqnr_db", "saturated_high"]
+    behind = session.quantize.layout().behind("second")
+    assert shown.stale == {**dict.fromkeys(behind, measured[:1]), "second": measured}
+    assert explorer.graph.stale == [*behind, "second"]
     explorer.histogram.settled += 1
     explorer.wait(30)
     assert session.quantize.log == ["second: clip=(-1.0, 1.5)"]
     rows = session.quantize.table.set_index("layer")
     assert rows.loc["second", "predicted_sqnr_db"] == live
-    shown = card_of(session.quantize).table
+    assert (shown.live, shown.stale, explorer.graph.stale) == ({}, {}, [])
     place = shown.columns.index("predicted_sqnr_db")
     assert {row[0]: row[place] for row in shown.rows}["second"] == live
     assert explorer.histogram.caption == "second: activation, range by hand"
@@ -165,6 +183,33 @@ def test_a_field_is_the_layers_own_setting(session: ect.Flow) -> None:
     explorer.wait(30)
     assert "second" not in session.quantize.states[-1].config.layers
     assert len(session.quantize.log) == 2
+
+
+def test_a_choice_during_a_refresh_is_what_is_shown(session: ect.Flow, monkeypatch: pytest.MonkeyPatch) -> None:
+    session.quantize.tune("first", method="minmax", weight_bits=5)
+    explorer = choose(session, "first")
+    reached, go_on, histogram = threading.Event(), threading.Event(), session.quantize.histogram
+
+    def slow(layer: str, of: str = "activation") -> object:
+        if layer == "first":
+            reached.set()
+            assert go_on.wait(30)
+        return histogram(layer, of)
+
+    monkeypatch.setattr(session.quantize, "histogram", slow)
+    refresh = threading.Thread(target=lambda: explorer.refresh(again=True))
+    refresh.start()
+    assert reached.wait(30)
+    choice = threading.Thread(target=lambda: setattr(explorer.selection, "layer", "second"))
+    choice.start()
+    choice.join(0.2)
+    go_on.set()
+    for thread in (refresh, choice):
+        thread.join(30)
+    explorer.wait(30)
+    assert explorer.histogram.caption.startswith("second")
+    assert [field.value for field in explorer.settings.fields.values()] == ["", "", "", "", False]
+    assert len(session.quantize.log) == 1  # nothing that was shown counts as a hand's
 
 
 def test_what_goes_wrong_is_shown_and_the_fields_come_back(session: ect.Flow) -> None:

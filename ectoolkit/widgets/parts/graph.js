@@ -1,7 +1,7 @@
 // Layers as boxes, edges as lines; zoomed and moved by changing what part of the plane is seen.
 const CELL = [86, 46], BOX = [76, 28];  // pixels at full size
-const LOWEST = 110, HIGHEST = 400;
-const LEGIBLE = 0.75;  // of full size: what is smaller at first shows a part, which moves with what is chosen
+const LOWEST = 110, HIGHEST = 430;
+const LEGIBLE = 0.72;  // of full size: what is smaller at first shows a part, which moves with what is chosen
 const LETTERS = 11;  // that a box has room for
 
 function render({ model, el }) {

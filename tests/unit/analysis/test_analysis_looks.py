@@ -68,7 +68,7 @@ def test_the_range_is_the_grids_until_a_hand_sets_it(calibrated: Calibrated) -> 
     row = layer_table(model).set_index("layer").loc["add"]
     free = histogram(model, "add")
     assert free.range == (row["range_min"], row["range_max"])
-    assert (free.method, free.clip, free.adjustable) == ("mse", None, True)
+    assert (free.method, free.clip, free.adjustable) == ("typical", None, True)
     clipped = histogram(calibrated.quantize(QuantConfig().tuned("second", clip=(-1, 2))), "second")
     assert (clipped.range, clipped.method, clipped.adjustable) == ((-1.0, 2.0), "by hand", True)
 
@@ -162,6 +162,10 @@ def test_layers_have_places_of_their_own(calibrated: Calibrated, per_row: int) -
     assert {("first", "second"), ("first", "add"), ("second", "add"), ("quant", "first")} <= pairs
     assert (found.places.min(axis=0) >= 0).all()
     assert (found.places.max(axis=0) <= found.size).all()
+    assert found.behind("second") == [
+        name for name in found.names if name not in ("input0", "quant", "first", "second")
+    ]
+    assert found.behind(found.names[-1]) == []
     if per_row == 20:
         assert all(found.places[target, 0] > found.places[source, 0] for source, target in found.edges)
     np.testing.assert_array_equal(found.places, layout(graph, per_row).places)
@@ -184,7 +188,7 @@ def test_pictures_are_sound_and_tell_names(calibrated: Calibrated) -> None:
     assert shades[0] == shades[-1] == 0
     assert shades[1] == 0.6 > shades[4] > shades[-2] == 0
     html = histogram_svg(histogram(model, "second"))
-    assert "<div>second: activation, range mse, " in html
+    assert "<div>second: activation, range typical, " in html
     alt, picture = opened(html)
     assert alt == "distribution of second"
     assert len(list(picture.iter(f"{SVG}path"))) == 2
