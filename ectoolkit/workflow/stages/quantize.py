@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 class QuantizeStage(TunedStage):
     """Makes the integer graph.
 
-    ``run(method="mse", weights="per_channel", activation_bits=8)``: the fields of `QuantConfig`, or one
+    ``run(method="typical", weights="per_channel", activation_bits=8)``: the fields of `QuantConfig`, or one
     ``run(config)``; ``door`` as for `ectoolkit.quantize`; ``statistics``, a file or an object, from an earlier session.
 
     The calibration images are seen once: another run, or ``tune("layer", clip=(0, 3))``, makes new scales in
