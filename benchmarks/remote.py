@@ -1,7 +1,7 @@
 """What a run on another machine costs beside the same run here: MobileNetV2 on a server at the loopback.
 
-The way through a real network comes on top; what is measured is what ectoolkit and TVM's RPC add: copies, messages, the
-change of process.
+The way through a real network comes on top; what is measured is what ectoolkit adds: copies, messages, the change of
+process.
 """
 
 from __future__ import annotations

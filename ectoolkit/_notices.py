@@ -7,33 +7,37 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-_heard: ContextVar[list[Warning] | None] = ContextVar("heard", default=None)
+#: who hears in this thread, the outermost first: the list, and whether nobody further out is told
+_hearers: ContextVar[tuple[tuple[list[Warning], bool], ...]] = ContextVar("hearers", default=())
 
 
 def warn(message: str, category: type[Warning], stacklevel: int = 1) -> None:
-    """`warnings.warn`, or a line in the list of who hears in this thread.
+    """`warnings.warn`, unless somebody hears alone in this thread; whoever hears gets it into a list.
 
     Args:
         message: as in `warnings.warn`.
         category: as there.
         stacklevel: as there; 1 is who calls this.
     """
-    heard = _heard.get()
-    if heard is None:
-        warnings.warn(message, category, stacklevel=stacklevel + 1)
-    else:
+    for heard, alone in reversed(_hearers.get()):
         heard.append(category(message))
+        if alone:
+            return
+    warnings.warn(message, category, stacklevel=stacklevel + 1)
 
 
 @contextmanager
-def hearing() -> Iterator[list[Warning]]:
-    """A list that fills with what is warned of in this thread meanwhile; nobody else is told.
+def hearing(*, alone: bool = True) -> Iterator[list[Warning]]:
+    """A list that fills with what is warned of in this thread meanwhile.
 
     `warnings.catch_warnings` would take the warnings of all threads, and leave the process changed where two overlap.
+
+    Args:
+        alone: whether nobody else is told: neither who hears further out, nor `warnings`.
     """
     heard: list[Warning] = []
-    token = _heard.set(heard)
+    token = _hearers.set((*_hearers.get(), (heard, alone)))
     try:
         yield heard
     finally:
-        _heard.reset(token)
+        _hearers.reset(token)

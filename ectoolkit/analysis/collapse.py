@@ -8,18 +8,13 @@ from typing import Any
 import numpy as np
 
 from ectoolkit._notices import warn
+from ectoolkit.analysis.grades import AGREEMENT_IMAGES, LEAST_AGREEMENT, LEAST_SQNR_DB
 from ectoolkit.analysis.measurement import Measurement, measure
 from ectoolkit.core import metrics
 from ectoolkit.core.metrics import agreement
 from ectoolkit.errors import PrecisionWarning
 from ectoolkit.quantization.exported import ExportedModel
 
-#: below, a third of the result and more is noise
-LEAST_SQNR_DB = 3.0
-#: of a classifier's images, the share whose top-1 must stay
-LEAST_AGREEMENT = 0.5
-#: fewer images say nothing about agreement
-AGREEMENT_IMAGES = 4
 #: how many layers are named
 NAMED = 3
 
@@ -73,11 +68,16 @@ def warn_of_collapsed_outputs(
         PrecisionWarning: says how far off the results are, and how to find out why.
     """
     sqnr_db = metrics.sqnr_db(reference, found)
-    if sqnr_db >= least_sqnr_db:
+    what = ""
+    if sqnr_db < least_sqnr_db:
+        what = f"its result is at {sqnr_db:.1f} dB, expected {least_sqnr_db:g} dB or more"
+    elif reference.ndim == 2 and reference.shape[1] > 1 and len(reference) >= AGREEMENT_IMAGES:
+        what = _flipped(agreement(reference, found), LEAST_AGREEMENT)
+    if not what:
         return False
     warn(
-        f"{name} does not survive this quantization: its result is at {sqnr_db:.1f} dB, expected {least_sqnr_db:g} dB "
-        f"or more on {len(reference)} images. Quantize with door='export' to see what each layer costs",
+        f"{name} does not survive this quantization: {what} on {len(reference)} images. Quantize with door='export' to "
+        "see what each layer costs",
         PrecisionWarning,
         stacklevel=stacklevel,
     )
@@ -91,10 +91,14 @@ def _found(measurement: Measurement, least_sqnr_db: float, least_agreement: floa
     output = measurement.model.network.outputs[0]
     scores = measurement.floats.batches[0][output]
     if scores.ndim == 2 and scores.shape[1] > 1 and measurement.images >= AGREEMENT_IMAGES:
-        share = agreement(measurement.float_scores, measurement.simulated_scores)
-        if share < least_agreement:
-            return f"the top class stays for {share:.0%}, expected {least_agreement:.0%} or more,"
+        return _flipped(agreement(measurement.float_scores, measurement.simulated_scores), least_agreement)
     return ""
+
+
+def _flipped(share: float, least_agreement: float) -> str:
+    if share >= least_agreement:
+        return ""
+    return f"the top class stays for {share:.0%}, expected {least_agreement:.0%} or more,"
 
 
 def _remedy(measurement: Measurement, worst: list[str]) -> str:

@@ -15,7 +15,7 @@ import numpy as np
 from ectoolkit.core.graph import Graph
 
 #: columns in a row, where the graph has many
-PER_ROW = 20
+PER_ROW = 14
 _SWEEPS = 4
 
 
@@ -36,6 +36,14 @@ class GraphLayout:
     places: np.ndarray
     edges: Sequence[tuple[int, int]]
     size: tuple[float, float]
+
+    def behind(self, name: str) -> list[str]:
+        """The layers that the value of a layer or input reaches, itself not among them; in order of execution."""
+        reached = {position for position, one in enumerate(self.names) if one == name}
+        for source, target in self.edges:  # in order of execution, too
+            if source in reached:
+                reached.add(target)
+        return [one for position, one in enumerate(self.names) if position in reached and one != name]
 
     def __repr__(self) -> str:
         return f"GraphLayout({len(self.names)} layers, {len(self.edges)} edges)"
@@ -114,6 +122,6 @@ def _folded(columns: Sequence[int], heights: Sequence[float], per_row: int) -> t
         for layer in rows[row]:
             step = columns[layer] % per_row
             places[layer] = step if row % 2 == 0 else per_row - 1 - step, top + heights[layer] - min(found)
-        top += max(found) - min(found) + 1.5
+        top += max(found) - min(found) + 1.3
     width = min(max(columns, default=0) + 1, per_row)
-    return places + 0.5, (float(width), float(max(top - 0.5, 0.0)))
+    return places + 0.5, (float(width), float(max(top - 0.3, 0.0)))

@@ -81,8 +81,9 @@ def serve(
             registration=registration,
             say=say,
         )
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, lambda *_: server.stop())
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:  # as nohup wishes
+                signal.signal(number, lambda *_: server.stop())
         _announce(host)
         if given is None:
             say(f"key: {secret}")

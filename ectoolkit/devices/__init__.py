@@ -12,9 +12,10 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ectoolkit.devices.base import Device, DeviceInfo, Latency, RunResult
+    from ectoolkit.devices.base import Device, DeviceInfo, RunResult
     from ectoolkit.devices.benchmark import Benchmark, Load
     from ectoolkit.devices.health import DeviceHealth, health_of, list_health
+    from ectoolkit.devices.latency import Latency
     from ectoolkit.devices.profile import LayerTime, Profile, Roofline
     from ectoolkit.devices.registry import list_devices, open_device
     from ectoolkit.devices.sensors import Reading, SensorTrace, sampling
@@ -24,7 +25,7 @@ _HOMES = {
     "Device": "base",
     "DeviceHealth": "health",
     "DeviceInfo": "base",
-    "Latency": "base",
+    "Latency": "latency",
     "LayerTime": "profile",
     "Load": "benchmark",
     "Profile": "profile",
@@ -36,6 +37,7 @@ _HOMES = {
     "list_devices": "registry",
     "list_health": "health",
     "open_device": "registry",
+    "option_names": "registry",
     "sampling": "sensors",
 }
 
@@ -56,6 +58,7 @@ __all__ = [
     "list_devices",
     "list_health",
     "open_device",
+    "option_names",
     "sampling",
 ]
 

@@ -8,20 +8,17 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
 from ectoolkit.core.deployment import Deployment, from_layout, load_deployment
 from ectoolkit.core.inputs import Inputs
 from ectoolkit.core.interpreter import Progress
-from ectoolkit.core.trust import require_trust
+from ectoolkit.devices.benchmark import Benchmark, measure
 from ectoolkit.devices.profile import Profile
 from ectoolkit.devices.sensors import Reading
 from ectoolkit.errors import DeployFormatError, DeviceError, DeviceStateError
-
-if TYPE_CHECKING:
-    from ectoolkit.devices.benchmark import Benchmark
 
 
 @dataclass(frozen=True)
@@ -61,40 +58,6 @@ class RunResult:
     def __repr__(self) -> str:
         shapes = ", ".join("×".join(map(str, output.shape)) for output in self.outputs)
         return f"RunResult({self.device}, {shapes}, {self.latency_s * 1e3:.2f} ms)"
-
-
-@dataclass(frozen=True)
-class Latency:
-    """Times of repeated runs, in host seconds.
-
-    Attributes:
-        runs: how many were timed.
-        mean_s, p50_s, p99_s: mean, median, 99th percentile.
-        seconds: each run's, in order; empty where they were not kept.
-    """
-
-    runs: int
-    mean_s: float
-    p50_s: float
-    p99_s: float
-    seconds: tuple[float, ...] = field(default=(), repr=False)
-
-    @classmethod
-    def of(cls, seconds: Sequence[float]) -> Latency:
-        """Of the times of single runs, at least one."""
-        p50, p99 = np.percentile(seconds, [50, 99])
-        return cls(len(seconds), float(np.mean(seconds)), float(p50), float(p99), tuple(seconds))
-
-    @property
-    def p95_s(self) -> float:
-        """95th percentile; NaN where single runs were not kept."""
-        return float(np.percentile(self.seconds, 95)) if self.seconds else float("nan")
-
-    def __str__(self) -> str:
-        return (
-            f"latency over {self.runs} runs: mean {self.mean_s * 1e3:.3f} ms, "
-            f"p50 {self.p50_s * 1e3:.3f} ms, p99 {self.p99_s * 1e3:.3f} ms"
-        )
 
 
 class Device(ABC):
@@ -193,7 +156,7 @@ class Device(ABC):
         """
         self._check(deployment)
         if self.runs_native_code:
-            require_trust(deployment, self.name)
+            deployment.require_trust(self.name)
 
     def _close(self) -> None:
         """Let go of the device."""
@@ -234,6 +197,9 @@ class Device(ABC):
             self._opened, self._loaded, self._closing = False, None, False
             self._one_at_a_time.release()
 
+    def _not_open(self) -> DeviceStateError:
+        return DeviceStateError(f"{self.name} is not open; use it as `with open_device({self.name!r}) as device:`")
+
     def load(self, deployment: Deployment) -> None:
         """Load a deployment, once; its directory is checked again, for it may have changed since it was opened.
 
@@ -245,9 +211,7 @@ class Device(ABC):
         """
         with self._one_at_a_time:
             if not self._opened or self._closing:
-                raise DeviceStateError(
-                    f"{self.name} is not open; use it as `with open_device({self.name!r}) as device:`"
-                )
+                raise self._not_open()
             if self._loaded != deployment:
                 self._check(deployment)
                 if load_deployment(deployment.path).manifest != deployment.manifest:
@@ -256,7 +220,7 @@ class Device(ABC):
                         "deployment given. Load it again with ect.load_deployment"
                     )
                 if self.runs_native_code:
-                    require_trust(deployment, self.name)
+                    deployment.require_trust(self.name)
                 self._loaded = None  # where loading fails, nothing is: what was there may be gone
                 self._run = self._load(deployment)
             self._loaded = deployment  # this very object, so that the next look is quick
@@ -275,6 +239,7 @@ class Device(ABC):
         Raises:
             InputError: the inputs do not fit.
             DeployFormatError: the directory changed since it was opened.
+            DeviceStateError: it is not open, or was closed meanwhile.
             DeviceError: the device cannot run it.
         """
         with self._one_at_a_time:
@@ -284,6 +249,8 @@ class Device(ABC):
             for number, arrays in enumerate(runs):
                 if progress is not None:
                     progress(number, len(runs), f"{self.name}: run {number + 1}")
+                if self._closing or self._loaded is not deployment:  # by another thread, or by `progress`
+                    raise self._not_open()
                 start = time.perf_counter()
                 results.append(self._run(arrays))
                 elapsed_s += time.perf_counter() - start
@@ -339,8 +306,6 @@ class Device(ABC):
         Raises:
             DeviceError: there would be nothing to time, or a run failed.
         """
-        from ectoolkit.devices.benchmark import measure
-
         self.load(deployment)
         arrays = deployment.inputs()
 

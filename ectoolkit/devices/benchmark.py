@@ -14,7 +14,7 @@ from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 import numpy as np
@@ -23,8 +23,8 @@ from ectoolkit._optional import require
 from ectoolkit.core.atomic import replacing_file
 from ectoolkit.core.deployment import Deployment
 from ectoolkit.core.interpreter import Progress
-from ectoolkit.devices.base import Device, Latency
-from ectoolkit.devices.sensors import SensorTrace, sampling
+from ectoolkit.devices.latency import Latency
+from ectoolkit.devices.sensors import Reading, SensorTrace, sampling
 from ectoolkit.errors import DeviceError
 
 if TYPE_CHECKING:
@@ -214,8 +214,20 @@ def require_runs(runs: int, warmup: int) -> None:
         )
 
 
+class Measured(Protocol):
+    """What is asked of a device besides its runs; a `Device` is one."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def notice(self) -> str: ...
+
+    def sensors(self) -> Sequence[Reading]: ...
+
+
 def measure(
-    device: Device,
+    device: Measured,
     deployment: Deployment,
     run: Callable[[], Mapping[str, float]],
     *,

@@ -15,12 +15,13 @@ from ectoolkit.errors import QuantizationError
 from ectoolkit.frontends.exported import FloatNetwork, capture
 from ectoolkit.frontends.exported.execution import run_network
 from ectoolkit.quantization.calibration import first_of, samples
-from ectoolkit.quantization.collection import Collector
+from ectoolkit.quantization.collection import Collector, require_network
 from ectoolkit.quantization.config import QuantConfig
 from ectoolkit.quantization.corrections import correct_bias, correct_expected, equalize, level, round_adaptively
 from ectoolkit.quantization.derivation import Deriver
 from ectoolkit.quantization.exported import ExportedModel
 from ectoolkit.quantization.network_check import check_weights, warn_of_few_images
+from ectoolkit.quantization.one_thread import one_thread
 from ectoolkit.quantization.prediction import Predictor
 from ectoolkit.quantization.scheme import LayerScheme, Scheme
 from ectoolkit.quantization.statistics import Statistics
@@ -51,11 +52,7 @@ class Calibrated:
         Raises:
             QuantizationError: the statistics are of another network, or of none.
         """
-        if statistics.network_sha256 != network.sha256:
-            raise QuantizationError(
-                f"the statistics are of another network than {network.name}, or of other weights: they name "
-                f"{statistics.network_sha256[:12]}, the network is {network.sha256[:12]}. Collect them again"
-            )
+        require_network(statistics, network)
         self.network = network
         self.statistics = statistics
         self.names = tuple(names)
@@ -114,7 +111,8 @@ class Calibrated:
         require_correctable(self.network, correction)
         images = list(self.images(CORRECTION_IMAGES))
         correct = correct_bias if correction == "bias" else round_adaptively
-        return correct(self.network, scheme, images, progress)
+        with one_thread():
+            return correct(self.network, scheme, images, progress)
 
     def images(self, count: int) -> Iterable[tuple[np.ndarray, ...]]:
         """The first images once more: the inputs of one run each, float32 ``(1, ...)``.
@@ -165,6 +163,7 @@ def calibrate(
         UnsupportedOpError: an operation has no definition; names it, its layer and the remedy.
         GraphError: torch cannot export the module.
         InputError: the calibration data are not images for this module.
+        QuantizationError: the statistics are of another network, or of other images.
     """
     names = argument_names(module)
     first, calibration = first_of(calibration, names)

@@ -23,6 +23,7 @@ from ectoolkit.quantization.calibration import Hasher, batches, size_of
 from ectoolkit.quantization.config import QuantConfig
 from ectoolkit.quantization.fusing import ceilings, fuse, replace_relu6
 from ectoolkit.quantization.observers import qconfig, warn_of_lost_ceilings
+from ectoolkit.quantization.one_thread import one_thread
 
 #: what torch says of its observers, which does not concern the user
 _OBSERVERS = (".*reduce_range.*", ".*must run observer before calling calculate_qparams.*")
@@ -221,7 +222,8 @@ def _calibrate(
     with torch.no_grad():
         for done, batch in enumerate(batches(calibration), 1):
             try:
-                prepared(torch.from_numpy(batch))
+                with one_thread():
+                    prepared(torch.from_numpy(batch))
             except RuntimeError as error:
                 raise InputError(
                     f"{name} cannot run calibration item {done - 1}, float32 {batch.shape}: {_first_line(error)}. Give "

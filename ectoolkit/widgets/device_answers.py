@@ -132,6 +132,7 @@ class Answers:
             places = sensors.seconds if name else []
             said = "; ".join(filter(None, [sensors.notice, sensors.trouble]))
             chart.show(values, places, note=said, title=name or "", unit=unit, along="at", along_unit="s")
+            chart.layout.display = "" if name else "none"  # an empty one would keep its place
 
     def _show_map(self, found: Any, older: str) -> None:
         self.map.show(found, older)

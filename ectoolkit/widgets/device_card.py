@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from html import escape
 from typing import Any
 
@@ -12,23 +11,14 @@ from ectoolkit.errors import EctoolkitError, StageError
 from ectoolkit.widgets.closing import close_all
 from ectoolkit.widgets.device_answers import Answers
 from ectoolkit.widgets.forms import DeviceForm
+from ectoolkit.widgets.pressing import when_pressed
 from ectoolkit.widgets.refresh import Refresher
 from ectoolkit.widgets.selection import selection_of
-from ectoolkit.widgets.stage_card import _ROW, StageCard
+from ectoolkit.widgets.stage_card import _ROW, Act, StageCard
 from ectoolkit.workflow import DevicePanel, Stage
 
 #: settings that the other questions do not take
 _OF_RUN_ONLY = ("runs",)
-#: each button as the call that a script makes
-ACTIONS = {
-    "run": "flow.device.run(device, runs, deployment=deployment, images=images)",
-    "preflight": "flow.device.preflight(device, deployment=deployment, images=images)",
-    "benchmark": "flow.device.benchmark(device, runs=runs, depths=depths, deployment=deployment)",
-    "judge": "flow.device.judge([chain, device], deployment=deployment, images=images)",
-    "localize": "flow.device.localize(device, deployment=deployment, images=images)",
-    "error_map": "flow.device.error_map(layer, device, deployment=deployment, images=images)",
-    "save_report": "flow.device.save_report(report)",
-}
 
 
 class DeviceCard(StageCard):
@@ -83,13 +73,13 @@ class DeviceCard(StageCard):
         *fields, kept = (widget for widget in self.form.widgets if widget is not self.form.list)
         settings = ipywidgets.HBox([*fields, self.depths, self.chain, kept], layout=_ROW)
         run, cancel, bar, label = actions.children
-        buttons = ipywidgets.HBox([run, *(self.buttons[name] for name in names), cancel], layout=_ROW)
-        progress = ipywidgets.HBox([bar, label], layout=_ROW)
+        asked = (self.buttons[name] for name in names)
+        buttons = ipywidgets.HBox([run, *asked, cancel, bar, label], layout=_ROW)
         mapping = self._button("error_map", "Map", "map", "Where the layer differs, over images and positions")
         saving = self._button("save_report", "Save report", "save", "Write the last verdict as a certificate")
         export = ipywidgets.HBox([self.report, saving, self.written], layout=_ROW)
         view.children = (
-            head, self.form.list, settings, buttons, progress, *rest, *self.answers.widgets(mapping), export,
+            head, self.form.list, settings, buttons, *rest, *self.answers.widgets(mapping), export,
         )  # fmt: skip
         for unused in (fields_row, actions):  # what was in them stands elsewhere now
             unused.children = ()
@@ -99,7 +89,7 @@ class DeviceCard(StageCard):
     def _button(self, name: str, label: str, icon: str, tooltip: str) -> ipywidgets.Button:
         button = ipywidgets.Button(description=label, icon=icon, tooltip=tooltip, layout={"width": "10em"})
         button.add_class(f"ect-{name}")
-        button.on_click(lambda _: self.ask(name))
+        when_pressed(button, lambda: self.ask(name))
         self.buttons[name] = button
         return button
 
@@ -112,38 +102,43 @@ class DeviceCard(StageCard):
     def _settings(self) -> dict[str, Any]:
         return {key: value for key, value in self.form.call()[1].items() if key not in _OF_RUN_ONLY}
 
-    def _preflight(self, stage: DevicePanel) -> None:
-        stage.preflight(**self._settings())
+    def _preflight(self) -> Act:
+        settings = self._settings()
+        return lambda stage: stage.preflight(**settings)
 
-    def _localize(self, stage: DevicePanel) -> None:
-        stage.localize(**self._settings())
+    def _localize(self) -> Act:
+        settings = self._settings()
+        return lambda stage: stage.localize(**settings)
 
-    def _benchmark(self, stage: DevicePanel) -> None:
-        settings = self.form.call()[1]
+    def _benchmark(self) -> Act:
+        settings = {"depths": self.depths.value, **self.form.call()[1]}
         settings.pop("images", None)
-        stage.benchmark(**settings, depths=self.depths.value)
+        return lambda stage: stage.benchmark(**settings)
 
-    def _judge(self, stage: DevicePanel) -> None:
+    def _judge(self) -> Act:
         settings = self._settings()
         device = settings.pop("device")
         through = self.chain.value if self.chain.value != device else ""
-        stage.judge([through, device] if through else device, **settings)
+        return lambda stage: stage.judge([through, device] if through else device, **settings)
 
-    def _error_map(self, stage: DevicePanel) -> None:
+    def _error_map(self) -> Act:
         settings = self._settings()
         device = settings.pop("device")
         layer, against = self.answers.layer.value, self.answers.against.value
         if not layer:
             raise StageError("choose the layer to map; there are some after flow.interpret.run()")
         if against == "float":
-            stage.error_map(layer, images=settings.get("images"))
-        else:
-            stage.error_map(layer, device, **settings)
+            return lambda stage: stage.error_map(layer, images=settings.get("images"))
+        return lambda stage: stage.error_map(layer, device, **settings)
 
-    def _save_report(self, stage: DevicePanel) -> None:
-        self.written.value = ""
-        self.written.value = f"written: {escape(str(stage.save_report(self.report.value.strip())))}"
-        self._refresh(stage)
+    def _save_report(self) -> Act:
+        self.written.value, name = "", self.report.value.strip()
+
+        def save(stage: DevicePanel) -> None:
+            self.written.value = f"written: {escape(str(stage.save_report(name)))}"
+            self._refresh(stage)
+
+        return save
 
     # --- what the stage's events do ------------------------------------------------------------------------------
 
@@ -152,20 +147,18 @@ class DeviceCard(StageCard):
         for button in self.buttons.values():
             button.disabled = self.run_button.disabled
 
-    def _launch(self, act: Callable[[Any], Any]) -> None:
+    def _disable(self) -> None:
+        super()._disable()
         for button in self.buttons.values():
             button.disabled = True
-        super()._launch(act)
 
-    def _follow_other(self, event: Any) -> None:
-        super()._follow_other(event)
-        stage = self._stage()
-        if event.kind == "state" and isinstance(stage, DevicePanel):
-            self._offer(stage)
+    def _refresh_beside(self, stage: Stage[Any]) -> None:
+        super()._refresh_beside(stage)
+        self._show_answers(stage)
 
-    def _offer(self, stage: DevicePanel) -> None:
+    def _show_answers(self, stage: Stage[Any]) -> None:
+        assert isinstance(stage, DevicePanel)
         try:
-            self.form.offer(stage)
             self.answers.offer(stage)
             self.answers.show(stage)
         except EctoolkitError as error:  # pandas is missing, for one
@@ -173,13 +166,12 @@ class DeviceCard(StageCard):
 
     def _refresh_result(self, stage: Stage[Any]) -> None:
         super()._refresh_result(stage)
-        assert isinstance(stage, DevicePanel)
-        self._offer(stage)
+        self._show_answers(stage)
 
     def _read_health(self) -> None:
         stage = self._stage()
         if isinstance(stage, DevicePanel):
-            self.form.list.show(stage.health)
+            self._try(lambda: self.form.list.show(stage.health))
 
     def close(self) -> None:
         """Stop reading sensors too."""

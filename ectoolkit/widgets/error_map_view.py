@@ -27,7 +27,10 @@ class ErrorMapView:
         names = {"row_title": "image", "column_title": "channel", "row_chooses": "image", "column_chooses": "channel"}
         self.channels = HeatMap(selection=selection, **names)
         self.positions = HeatMap(row_title="h", column_title="w", square=True)
-        self.view = ipywidgets.VBox([self.channels, self.positions])
+        for part, flex in ((self.channels, "2 1 420px"), (self.positions, "1 1 280px")):
+            part.layout.flex, part.layout.min_width = flex, "0"
+        wrap = {"flex_flow": "row wrap", "align_items": "flex-start", "grid_gap": "8px 20px"}
+        self.view = ipywidgets.HBox([self.channels, self.positions], layout=wrap)
         self._observed = lambda _: self._draw_positions()
         selection.observe(self._observed, names=["image", "channel"])
 
@@ -39,6 +42,7 @@ class ErrorMapView:
         self.channels.show(
             found.by_channel(),
             f"{found.title}: largest difference by image and channel",
+            rows=[f"image {image}" for image in range(len(found.by_channel()))],
             units=[found.unit],
             note="; ".join(filter(None, [share, note])),
         )

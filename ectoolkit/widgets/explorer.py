@@ -1,12 +1,14 @@
 """The quantize stage from inside: its layers as table, distribution, channels, graph and maps, and the hand that tunes.
 
-All parts follow one `Selection`.  Whatever is done here is one call that a script can make, listed in `ACTIONS`.
+All parts follow one `Selection`.  Whatever is done here is one call that a script can make, listed in
+`ectoolkit.widgets.actions`.
 """
 
 from __future__ import annotations
 
+import threading
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from html import escape
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +23,8 @@ from ectoolkit.errors import EctoolkitError, StageError
 from ectoolkit.quantization.exported import ExportedModel
 from ectoolkit.widgets.background import Latest
 from ectoolkit.widgets.layer_settings import LayerSettings
-from ectoolkit.widgets.parts import HeatMap, HistogramView, LayerGraph
+from ectoolkit.widgets.parts import HeatMap, HistogramView, LayerGraph, LayerTable
+from ectoolkit.widgets.parts.base import plain
 from ectoolkit.widgets.selection import Selection
 from ectoolkit.widgets.tuning_bar import TuningBar
 from ectoolkit.workflow import QuantizeStage, StageEvent, StageState
@@ -30,33 +33,14 @@ from ectoolkit.workflow.html import error_html
 if TYPE_CHECKING:
     import pandas as pd
 
-#: what can be done, and the call that does it in a script
-ACTIONS: Mapping[str, str] = {
-    "choose a layer": "flow.quantize.histogram(layer)",
-    "look at its weights": "flow.quantize.histogram(layer, 'weight')",
-    "look at its channels": "flow.quantize.channels(layer)",
-    "move a handle": "flow.quantize.preview(layer, clip=(low, high))",
-    "let a handle go": "flow.quantize.tune(layer, clip=(low, high))",
-    "give the range back": "flow.quantize.tune(layer, clip=None)",
-    "choose a method": "flow.quantize.tune(layer, method=value)",
-    "choose activation bits": "flow.quantize.tune(layer, activation_bits=value)",
-    "choose weight bits": "flow.quantize.tune(layer, weight_bits=value)",
-    "keep in float": "flow.quantize.tune(layer, keep_float=value)",
-    "undo": "flow.quantize.undo()",
-    "redo": "flow.quantize.redo()",
-    "read the log": "flow.quantize.log",
-    "as script": "flow.to_script()",
-    "colour the graph": "flow.quantize.table[column]",
-    "look at images": "flow.quantize.image_errors()",
-    "choose an image": "flow.quantize.error_map(layer, image)",
-}
 #: of a channel table, what the heat map shows
 _CHANNEL_ROWS = ("codes_used", "weight_sqnr_db", "isolated_sqnr_db")
 _GUIDE = (
     "This model went the U50 guide's way, which keeps no statistics: no distributions and no tuning by hand. "
     "Choose the door export above and run again."
 )
-_WRAP = {"flex_flow": "row wrap", "align_items": "flex-start"}
+_IMAGES = {"row_chooses": "image", "column_chooses": "layer"}
+_WRAP = {"flex_flow": "row wrap", "align_items": "flex-start", "grid_gap": "10px 20px"}
 
 
 class QuantizeExplorer:
@@ -64,6 +48,7 @@ class QuantizeExplorer:
 
     Attributes:
         selection: what is chosen.
+        table: of the card; it shows what a handle that moves would give, and what is stale meanwhile.
         histogram, channels, graph, images, error_map: the parts.
         settings: of the chosen layer.
         bar: undo, redo, script and log.
@@ -71,20 +56,22 @@ class QuantizeExplorer:
         view: all of them.
     """
 
-    def __init__(self, stage: QuantizeStage, selection: Selection) -> None:
+    def __init__(self, stage: QuantizeStage, selection: Selection, table: LayerTable) -> None:
         self._stage = weakref.ref(stage)
-        self._generation = -1
+        self._revision = (-1, -1)
+        self._showing = threading.RLock()
+        self._outdated: tuple[tuple[int, str], dict[str, list[str]]] = (-1, ""), {}
         self._shown_measurement: weakref.ref[Measurement] | None = None
         self._changes = Latest("ect-tune", on_error=self._tell_error)
         self._looks = Latest("ect-look", after=0.1, on_error=self._tell_error)
-        self.selection = selection
+        self.selection, self.table = selection, table
         self.histogram = HistogramView(preview=self._preview, apply=self._clip, selection=selection)
         self.channels = HeatMap(selection=selection, column_title="channel", column_chooses="channel")
         self.graph = LayerGraph(selection=selection)
-        self.images = HeatMap(selection=selection, row_title="image", row_chooses="image", column_chooses="layer")
+        self.images = HeatMap(selection=selection, row_title="image", column_title="layer", **_IMAGES)
         self.error_map = HeatMap(selection=selection, row_title="y", column_title="x", square=True)
         self.settings = LayerSettings(self.tune)
-        self.bar = TuningBar(self.undo, self.redo)
+        self.bar = TuningBar(stage, self.undo, self.redo)
         self.message = ipywidgets.HTML(layout={"display": "none"})
         self.view = self._layout()
         selection.observe(self._choose_layer, "layer")
@@ -94,7 +81,8 @@ class QuantizeExplorer:
         self.refresh()
 
     def _layout(self) -> ipywidgets.VBox:
-        left = ipywidgets.VBox([self.histogram, self.settings.view], layout={"flex": "2 1 420px", "min_width": "0"})
+        parts = [self.settings.shows, self.histogram, self.settings.view]
+        left = ipywidgets.VBox(parts, layout={"flex": "2 1 420px", "min_width": "0"})
         right = ipywidgets.VBox([self.channels, self.error_map], layout={"flex": "1 1 280px", "min_width": "0"})
         view = ipywidgets.VBox(
             [self.bar.view, self.message, ipywidgets.HBox([left, right], layout=_WRAP), self.graph, self.images]
@@ -109,11 +97,13 @@ class QuantizeExplorer:
         """Change settings of the chosen layer, in a thread."""
         layer = self.selection.layer
         if layer:
-            self._change(lambda stage: stage.tune(layer, **changes))
+            self._change(lambda stage: stage.tune(layer, **changes), layer)
 
     def undo(self) -> None:
         """Take the last change back, in a thread."""
-        self._change(lambda stage: stage.undo())
+        stage = self._stage()
+        step = stage.states[-1].step if stage is not None and stage.can_undo else None
+        self._change(lambda stage: stage.undo(), step.layer if step is not None else None)
 
     def redo(self) -> None:
         """Make the change again that was undone last, in a thread."""
@@ -125,7 +115,27 @@ class QuantizeExplorer:
         self._looks.wait(timeout)
 
     def _preview(self, low: float, high: float) -> Any:
-        return self._session().preview(self.selection.layer, clip=(low, high))
+        layer = self.selection.layer
+        found = self._session().preview(layer, clip=(low, high))
+        if self.histogram.at_rest == (low, high):  # taken back
+            self.table.live = {}
+            self._age(None)
+        else:
+            self.table.live = {"layer": layer, "values": {"predicted_sqnr_db": plain(found.prediction.sqnr_db)}}
+            self._age(layer)
+        return found
+
+    def _age(self, layer: str | None) -> None:
+        """Mark what a change of a layer makes stale until it is measured again; None: nothing is."""
+        stage = self._stage()
+        if layer is None or stage is None or not stage.ready:
+            stale = {}
+        elif self._outdated[0] == (stage.generation, layer):  # asked at every step of a drag
+            stale = self._outdated[1]
+        else:
+            stale = stage.outdated_by(layer)
+            self._outdated = (stage.generation, layer), stale
+        self.table.stale, self.graph.stale = stale, list(stale)
 
     def _clip(self, low: float, high: float) -> None:
         self.tune(clip=(low, high))
@@ -136,8 +146,9 @@ class QuantizeExplorer:
             raise StageError("this session is gone; run the cell that makes it again")
         return stage
 
-    def _change(self, work: Callable[[QuantizeStage], object]) -> None:
+    def _change(self, work: Callable[[QuantizeStage], object], layer: str | None = None) -> None:
         self._busy(True)
+        self._age(layer)
         self._changes.submit(lambda: self._work(work))
 
     def _work(self, work: Callable[[QuantizeStage], object]) -> None:
@@ -149,6 +160,8 @@ class QuantizeExplorer:
         except Exception as error:  # shown, and the controls come back
             shown = error_html(error)
         self._say(shown)
+        self.table.live = {}
+        self._age(None)
         self._busy(False)
         self.refresh(again=True)
 
@@ -181,12 +194,14 @@ class QuantizeExplorer:
             return
         self.view.layout.display = ""
         self.bar.show(stage)
-        if stage.generation == self._generation and not again:
+        if stage.revision == self._revision and not again:
             return
         try:
-            if stage.generation != self._generation:
-                self._generation = stage.generation
+            if stage.revision != self._revision:
+                self._revision = stage.revision
                 self.graph.show(stage.layout(), stage.table)
+                if stage.is_tunable and not self.selection.layer:
+                    self.selection.layer = stage.worst_layer
             self._show_layer(stage)
         except EctoolkitError as error:
             self._say(error_html(error))
@@ -194,18 +209,26 @@ class QuantizeExplorer:
 
     def _choose_layer(self, change: Any) -> None:
         stage = self._stage()
-        if stage is not None and stage.ready:
+        if stage is None or not stage.ready:
+            return
+        try:
             self._show_layer(stage)
-            self._looks.submit(self._look)
+        except Exception as error:  # what a page's message raises is told to nobody
+            self._tell_error(error)
+        self._looks.submit(self._look)
 
     def _choose_image(self, change: Any) -> None:
         self._looks.submit(self._look)
 
     def _show_layer(self, stage: QuantizeStage) -> None:
-        """What is known at once; first what the eye is on."""
-        layer = self.selection.layer
-        self._show_distribution(stage, layer)
-        self.settings.show(stage, layer)
+        """What is known at once; first what the eye is on.
+
+        A change that ends and a choice meet here, in two threads: the last shows the layer that is chosen then.
+        """
+        with self._showing:
+            layer = self.selection.layer
+            self._show_distribution(stage, layer)
+            self.settings.show(stage, layer)
 
     def _show_distribution(self, stage: QuantizeStage, layer: str) -> None:
         result = stage.result if stage.is_tunable else None
@@ -274,7 +297,7 @@ class QuantizeExplorer:
         self._shown_measurement = weakref.ref(measured)
         self.images.show(
             table.drop(columns="layer").to_numpy().T,
-            "SQNR of every layer for every image looked at",
+            "SQNR by image and layer: choose a cell",
             rows=[f"image {image}" for image in range(table.shape[1] - 1)],
             columns=table["layer"].tolist(),
             units=["dB"],
@@ -284,20 +307,16 @@ class QuantizeExplorer:
     def _colour_by_image(self, stage: QuantizeStage, errors: pd.DataFrame) -> None:
         """The chosen image's errors in the graph; of all images where none is chosen."""
         name = f"image_{self.selection.image}_sqnr_db"
-        table = stage.table
         if name in errors:
-            known = dict(zip(errors["layer"], errors[name], strict=True))
-            table[name] = [known.get(stage.source_of(layer), np.nan) for layer in table["layer"]]
-        elif not self.graph.column.startswith("image_"):
-            return
-        self.graph.recolour(table)
-        if name in errors:
+            self.graph.recolour(stage.table_by_image(self.selection.image))
             self.graph.column = name
+        elif self.graph.column.startswith("image_"):
+            self.graph.recolour(stage.table)
 
     def _look_at_positions(self, stage: QuantizeStage, layer: str) -> None:
         image = self.selection.image
         if not layer or image < 0:
-            self.error_map.clear("Choose an image and a layer to see where the error lies." if layer else "")
+            self.error_map.clear("Choose an image below to see where in it the error lies." if layer else "")
             return
         found = stage.error_map(layer, image)
         self.error_map.show(found, f"error in {layer}, image {image}", units=["rms"], better=["low"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from html import escape
@@ -13,6 +14,8 @@ from traitlets import TraitError
 
 from ectoolkit.builders import TARGETS
 from ectoolkit.builders.cpu.isa import ISAS
+from ectoolkit.devices import option_names
+from ectoolkit.errors import DeviceError, PluginError
 from ectoolkit.quantization.config import ACTIVATION_BITS, METHODS, WEIGHTS, QuantConfig
 from ectoolkit.quantization.doors import DOORS
 from ectoolkit.widgets.parts.devices import DeviceList
@@ -43,6 +46,9 @@ def number(description: str, value: int, least: int, most: int, tooltip: str = "
 class Form:
     """Fields for some of a stage's settings; the others of the last run are kept and named.
 
+    A run changes a field where it was given something else than the field said when it was last asked or shown: so what
+    a hand chooses while a run is at work stays.
+
     Attributes:
         positional: names of what ``run`` takes by position.
         fields: widgets by the name of the setting.
@@ -54,8 +60,11 @@ class Form:
     def __init__(self, stage: Stage[Any]) -> None:
         self.fields: dict[str, ipywidgets.ValueWidget] = self._fields(stage)
         self._kept: dict[str, Any] = {}
-        self._note = ipywidgets.HTML(layout={"display": "none"})
-        self.widgets = (*self.fields.values(), self._note) if self.fields else ()
+        #: of a run that leaves a setting out
+        self._defaults = {name: field.value for name, field in self.fields.items()}
+        self._known = dict(self._defaults)
+        self.note = ipywidgets.HTML(layout={"display": "none"})
+        self.widgets = (*self.fields.values(), self.note) if self.fields else ()
         for name, field in self.fields.items():
             field.add_class("ect-field")
             field.observe(lambda _, name=name: self._keep({k: v for k, v in self._kept.items() if k != name}), "value")
@@ -63,31 +72,55 @@ class Form:
     def _fields(self, stage: Stage[Any]) -> dict[str, ipywidgets.ValueWidget]:
         return {}
 
+    def offer(self, stage: Stage[Any]) -> None:
+        """Offer what there is to choose from now."""
+
     def call(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Arguments and settings for ``stage.run``."""
         return (), {name: field.value for name, field in self.fields.items()} | self._kept
 
+    def for_run(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """`call`, of which `show` will hear again where the run goes well."""
+        arguments, settings = self.call()
+        self._known = self._said(self._given(arguments, settings))
+        return arguments, settings
+
     def show(self, arguments: Sequence[Any], settings: Mapping[str, Any]) -> None:
         """Show what a run was given."""
-        given = dict(zip(self.positional, arguments, strict=False)) | dict(settings)
-        self._keep({name: value for name, value in given.items() if not self._set(name, value)})
+        given = self._given(arguments, settings)
+        known, self._known = self._known, self._said(given)
+        refused = {name for name, value in self._known.items() if value != known[name] and not self._set(name, value)}
+        still = {name for name in self._kept if name in self.fields and name in given} | refused
+        self._keep({name: value for name, value in given.items() if name not in self.fields or name in still})
+
+    def _given(self, arguments: Sequence[Any], settings: Mapping[str, Any]) -> dict[str, Any]:
+        """All that a run was given, by name."""
+        return dict(zip(self.positional, arguments, strict=False)) | dict(settings)
+
+    def _said(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """By name of the field what it says of these settings."""
+        return self._defaults | {
+            name: self._worded(name, value) for name, value in given.items() if name in self.fields
+        }
+
+    def _worded(self, name: str, value: Any) -> Any:
+        """A setting as its field says it."""
+        return value
 
     def _keep(self, settings: dict[str, Any]) -> None:
         """Settings that no field shows, or that a field cannot; they hold until its field is changed."""
         self._kept = settings
         named = ", ".join(f"{name}={_short(value)}" for name, value in settings.items())
-        self._note.value = f"and {escape(named)}" if named else ""
-        self._note.layout.display = "" if named else "none"
+        self.note.value = f"and {escape(named)}" if named else ""
+        self.note.layout.display = "" if named else "none"
 
     def _set(self, name: str, value: Any) -> bool:
-        """Put a value into its field; False where there is no field that takes it."""
-        if name not in self.fields:
-            return False
+        """Put a value into its field; False where it does not take it: a number out of bounds is cut, not refused."""
         try:
             self.fields[name].value = value
         except TraitError:
             return False
-        return True
+        return bool(self.fields[name].value == value)
 
 
 def _short(value: Any) -> str:
@@ -112,7 +145,7 @@ class QuantizeForm(Form):
             del settings["door"]
         return arguments, settings
 
-    def show(self, arguments: Sequence[Any], settings: Mapping[str, Any]) -> None:
+    def _given(self, arguments: Sequence[Any], settings: Mapping[str, Any]) -> dict[str, Any]:
         config = arguments[0] if arguments else settings.get("config")
         if isinstance(config, QuantConfig):  # as if its fields had been given, so that another run keeps them
             given = {one.name: getattr(config, one.name) for one in fields(QuantConfig)}
@@ -122,33 +155,53 @@ class QuantizeForm(Form):
                 if name in self.fields or value != getattr(QuantConfig(), name)
             }
             settings = changed | {name: value for name, value in settings.items() if name != "config"}
-        super().show((), settings)
+        return dict(settings)
 
 
 class InterpretForm(Form):
     """How many images: of those last given to ``run``, else of the calibration set."""
 
     def __init__(self, stage: Stage[Any]) -> None:
-        self._pool: Any = stage.flow.calibration
+        self._flow = weakref.ref(stage.flow)
         self._own: Any = None
+        self._theirs: Any = None
         super().__init__(stage)
+        self.offer(stage)
 
     def _fields(self, stage: Stage[Any]) -> dict[str, ipywidgets.ValueWidget]:
-        count = len(self._pool) if hasattr(self._pool, "__getitem__") else 0
-        return {"images": number("images", min(4, count), 1, count, "the first so many")} if count else {}
+        return {"images": number("images", 4, 1, 4, "the first so many")}
+
+    def _pool(self) -> Any:
+        """The images to take from; None where there are none that could be counted."""
+        flow = self._flow()
+        images = self._theirs if self._theirs is not None or flow is None else flow.calibration
+        return images if hasattr(images, "__getitem__") and len(images) else None
+
+    def offer(self, stage: Stage[Any]) -> None:
+        """Count the images; without any there is no field."""
+        pool, field = self._pool(), self.fields["images"]
+        field.layout.display = "none" if pool is None else ""
+        if pool is not None and field.max != len(pool):
+            field.max = len(pool)
 
     def call(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        if not self.fields:
-            return (), {}
-        self._own = self._pool[: self.fields["images"].value]
-        return (self._own,), {}
+        pool = self._pool()
+        if pool is None:
+            return (), dict(self._kept)
+        self._own = pool[: self.fields["images"].value]
+        return (self._own,), dict(self._kept)
 
     def show(self, arguments: Sequence[Any], settings: Mapping[str, Any]) -> None:
         given = (*arguments, settings.get("images"))[0]
-        if self.fields and given is not None and given is not self._own:
-            self._pool = given
-            field = self.fields["images"]
-            field.max = field.value = len(given)
+        if given is not None and given is self._own:  # the form's own run changes nothing
+            return
+        self._theirs = given
+        pool, field = self._pool(), self.fields["images"]
+        if pool is not None:
+            field.max = len(pool)
+            field.value = len(pool) if given is not None else min(4, len(pool))
+        field.layout.display = "none" if pool is None else ""
+        self._keep({name: value for name, value in settings.items() if name != "images"})
 
 
 class ImportForm(Form):
@@ -179,8 +232,8 @@ class BuildForm(Form):
         arguments, settings = super().call()
         return arguments, settings | {"out": settings["out"].strip() or None}
 
-    def _set(self, name: str, value: Any) -> bool:
-        return super()._set(name, "" if value is None else str(value)) if name == "out" else super()._set(name, value)
+    def _worded(self, name: str, value: Any) -> Any:
+        return ("" if value is None else str(value)) if name == "out" else value
 
 
 class DeviceForm(Form):
@@ -205,19 +258,23 @@ class DeviceForm(Form):
         self.list.observe(lambda change: self._limit(fields["threads"], change["new"]), names="value")
         return fields
 
-    def offer(self, stage: DevicePanel) -> None:
+    def offer(self, stage: Stage[Any]) -> None:
         """Offer the deployments and the numbers of images that there are now."""
+        assert isinstance(stage, DevicePanel)
         self.fields["deployment"].options = [str(path) for path in stage.deployments]
-        count = len(stage.flow.interpret.result.names) if stage.flow.interpret.ready else 0
+        counts = stage.image_counts
         chosen, field = self.fields["images"].value, self.fields["images"]
-        options = [("all of the reference", 0), *((str(n), n) for n in range(1, count))]
+        options = [("all of the reference", 0), *((str(count), count) for count in counts)]
         if list(field.options) != options:
             field.options = options
-            field.value = chosen if chosen < count else 0
+            field.value = chosen if chosen in counts else 0
 
     def _limit(self, threads: ipywidgets.Dropdown, device: str) -> None:
-        """Threads are a setting of the cpu alone."""
-        threads.disabled = device != "cpu"
+        """Threads are a setting of some devices."""
+        try:
+            threads.disabled = "threads" not in option_names(device)
+        except (DeviceError, PluginError):  # no such device: a run will say so
+            threads.disabled = True
 
     def call(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
         arguments, settings = super().call()
@@ -227,10 +284,10 @@ class DeviceForm(Form):
             unset.add("threads")
         return arguments, {name: value for name, value in settings.items() if name not in unset}
 
-    def _set(self, name: str, value: Any) -> bool:
-        if name == "deployment" and value is not None:
-            return super()._set(name, str(getattr(value, "path", value)))
-        return super()._set(name, value)
+    def _worded(self, name: str, value: Any) -> Any:
+        if value is None:
+            return self._defaults[name]
+        return str(getattr(value, "path", value)) if name == "deployment" else value
 
 
 FORMS: dict[type[Stage[Any]], type[Form]] = {

@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from html import escape
 from typing import Any
 
 import ipywidgets
 
+from ectoolkit._notices import hearing
 from ectoolkit.errors import EctoolkitError, StageError
 from ectoolkit.widgets.closing import close_all
 from ectoolkit.widgets.details import detail_of
 from ectoolkit.widgets.forms import form_of
 from ectoolkit.widgets.parts import LayerTable
 from ectoolkit.widgets.parts.keys import Keys
+from ectoolkit.widgets.pressing import when_pressed
 from ectoolkit.widgets.selection import Selection, selection_of
 from ectoolkit.workflow import Stage, StageEvent, StageState
-from ectoolkit.workflow.html import ICONS, error_html
+from ectoolkit.workflow.html import ICONS, error_html, notices_html
 
+#: what a button does with the stage
+Act = Callable[[Any], object]
 #: seconds between two messages about progress
 INTERVAL = 0.1
 _GONE = "this session is gone; run the cell that makes it again"
@@ -39,17 +44,18 @@ class StageCard:
         form: the settings; see `ectoolkit.widgets.forms.Form`.
         selection: what is chosen in the card; the layer is that of all cards of the flow.
         detail: what this kind of stage has below the table; None for most.
-        run_button, cancel_button, bar, label, head, summary, error, table: what the view is made of.
+        run_button, cancel_button, bar, label, head, summary, error, notices, table: what the view is made of.
     """
 
     def __init__(self, stage: Stage[Any], selection: Selection | None = None) -> None:
         self._stage = weakref.ref(stage)
-        self._generation = -1  # of the result that is shown
+        self._generation, self._revision = -1, (-1, -1)  # of the settings and of the table that are shown
         self._summary, self._stopping = "", False
         self._reported = 0.0
         self._worker: threading.Thread | None = None
+        self._showing = threading.RLock()
         self.form = form_of(stage)
-        self.head, self.summary, self.error, self.label = (ipywidgets.HTML() for _ in range(4))
+        self.head, self.summary, self.error, self.notices, self.label = (ipywidgets.HTML() for _ in range(5))
         self.run_button = ipywidgets.Button(
             description="Run", icon="play", button_style="primary", tooltip=f"Run {stage.title}"
         )
@@ -57,10 +63,10 @@ class StageCard:
         self.bar = ipywidgets.IntProgress(0, 0, 1)
         self.selection = selection or selection_of(stage.flow)
         self.table = LayerTable(selection=self.selection)
-        self.detail = detail_of(stage, self.selection)
+        self.detail = detail_of(stage, self.selection, self.table)
         self.view = self._layout(stage)
-        self.run_button.on_click(lambda _: self.start())
-        self.cancel_button.on_click(lambda _: self.cancel())
+        when_pressed(self.run_button, self.start)
+        when_pressed(self.cancel_button, self.cancel)
         stage.observe(self._follow)
         for other in stage.flow.stages:
             if other is not stage:
@@ -74,7 +80,7 @@ class StageCard:
         self.bar.layout = {"width": "14em", "margin": "2px 8px"}
         settings = [ipywidgets.HBox(self.form.widgets, layout=_ROW)] if self.form.widgets else []
         actions = ipywidgets.HBox([self.run_button, self.cancel_button, self.bar, self.label], layout=_ROW)
-        parts = [self.head, *settings, actions, self.summary, self.error, self.table, Keys()]
+        parts = [self.head, *settings, actions, self.summary, self.error, self.notices, self.table, Keys()]
         if self.detail is not None:
             parts.insert(-1, self.detail.view)
         view = ipywidgets.VBox(parts)
@@ -87,6 +93,7 @@ class StageCard:
             (self.label, "ect-label"),
             (self.summary, "ect-summary"),
             (self.error, "ect-error"),
+            (self.notices, "ect-notices"),
         ):
             widget.add_class(name)
         return view
@@ -95,14 +102,23 @@ class StageCard:
 
     def start(self) -> None:
         """Run the stage with the form's settings, in a thread."""
-        self._launch(self._run)
+        self._launch(self._asked_to_run)
 
-    def _launch(self, act: Callable[[Any], Any]) -> None:
+    def _asked_to_run(self) -> Act:
+        arguments, settings = self.form.for_run()
+        return lambda stage: stage.run(*arguments, **settings)
+
+    def _launch(self, ask: Callable[[], Act]) -> None:
+        """Do in a thread what `ask` gives; it is called at once, so that what the fields say later is not meant."""
         stage = self._stage()
-        if stage is None:
-            self._show_error(StageError(_GONE))
+        try:
+            if stage is None:
+                raise StageError(_GONE)
+            act = ask()
+        except Exception as error:
+            self._show_error(error)
             return
-        self.run_button.disabled = True  # until the stage's own event says the same
+        self._disable()  # until the stage's own event says the same
         self._worker = threading.Thread(
             target=self._work, args=(stage, act), name=f"ect-{stage.attribute}", daemon=True
         )
@@ -114,22 +130,38 @@ class StageCard:
             self._worker.join(timeout)
 
     def cancel(self) -> None:
-        """Ask the running stage to stop."""
+        """Ask the running stage to stop; nothing where it ended meanwhile."""
         stage = self._stage()
-        if stage is not None:
+        if stage is not None and stage.state is StageState.RUNNING:
             self._stopping = self.cancel_button.disabled = True
             stage.cancel()
             self.label.value = "stopping at the next step…"
 
-    def _run(self, stage: Stage[Any]) -> None:
-        arguments, settings = self.form.call()
-        stage.run(*arguments, **settings)
+    def _disable(self) -> None:
+        self.run_button.disabled = True
 
-    def _work(self, stage: Stage[Any], act: Callable[[Any], Any]) -> None:
+    def _work(self, stage: Stage[Any], act: Act) -> None:
+        failed: Exception | None = None
+        with hearing() as heard:  # nobody reads what the server prints
+            try:
+                act(stage)
+            except Exception as error:
+                failed = error
+        if failed is not None:
+            self._try(lambda: self._refresh(stage))  # an error from before the run began brought no event
+            self._show_error(failed)
+        self._show_notices(dict.fromkeys([*stage.notices, *map(str, heard)]))
+
+    def _try(self, show: Callable[[], None]) -> None:
+        """Show something, one thing at a time; what fails is shown too, for who looks at the page has no other place.
+
+        Runs begin and end in threads of their own: the last of two that meet here reads the newest state.
+        """
         try:
-            act(stage)
+            with self._showing:
+                show()
         except Exception as error:
-            self._refresh(stage)  # an error from before the run began brought no event
+            logging.getLogger(__name__).error("a card could not show its stage", exc_info=error)
             self._show_error(error)
 
     # --- what the stage's events do ------------------------------------------------------------------------------
@@ -138,12 +170,17 @@ class StageCard:
         if event.kind == "progress":
             self._report(event)
         else:
-            self._refresh(event.stage)
+            self._try(lambda: self._refresh(event.stage))
 
     def _follow_other(self, event: StageEvent) -> None:
         stage = self._stage()
         if event.kind == "state" and stage is not None:
-            self._refresh_head(stage)
+            self._try(lambda: self._refresh_beside(stage))
+
+    def _refresh_beside(self, stage: Stage[Any]) -> None:
+        """What another stage's run can change."""
+        self._refresh_head(stage)
+        self.form.offer(stage)
 
     def _report(self, event: StageEvent) -> None:
         if not event.total:  # a library loads
@@ -160,8 +197,7 @@ class StageCard:
 
     def _refresh(self, stage: Stage[Any]) -> None:
         running = stage.state is StageState.RUNNING
-        # while a cell runs the stage, its kernel reads no message from the page: only an interrupt reaches it
-        by_cell = threading.current_thread() is threading.main_thread()
+        by_cell = stage.in_main_thread  # its kernel reads no message from the page: only an interrupt reaches it
         self.run_button.disabled, self.cancel_button.disabled = running, not running or by_cell
         self.cancel_button.tooltip = _INTERRUPT if running and by_cell else f"Stop {stage.title} at its next step"
         self._stopping = False
@@ -170,6 +206,7 @@ class StageCard:
         for widget in (self.bar, self.label):
             widget.layout.visibility = "visible" if running else "hidden"
         self._show_error(stage.error)
+        self._show_notices(stage.notices)
         if not running:
             self._refresh_result(stage)
 
@@ -182,12 +219,15 @@ class StageCard:
         )
 
     def _refresh_result(self, stage: Stage[Any]) -> None:
+        self.form.offer(stage)
         if stage.generation != self._generation:
             self._generation = stage.generation
             asked = (stage.attribute, "run")
             last = next((step for step in reversed(stage.flow.log) if (step.stage, step.method) == asked), None)
             if last is not None:
                 self.form.show(last.arguments, last.settings)
+        if stage.revision != self._revision:
+            self._revision = stage.revision
             self._show_result(stage)
         of_before = self._summary and stage.error is not None
         self.summary.value = escape(f"last good run: {self._summary}" if of_before else self._summary)
@@ -207,6 +247,10 @@ class StageCard:
     def _show_error(self, error: BaseException | None) -> None:
         self.error.value = error_html(error) if error is not None else ""
         self.error.layout.display = "" if self.error.value else "none"
+
+    def _show_notices(self, notices: Iterable[str]) -> None:
+        self.notices.value = notices_html(notices)
+        self.notices.layout.display = "" if self.notices.value else "none"
 
     def close(self) -> None:
         """Free all that the card shows; what stays in the page says that the session is gone."""

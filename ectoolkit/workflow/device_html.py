@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ectoolkit.analysis.verdict.ladder import ladder_html, location_html
+from ectoolkit.analysis.verdict.ladder import location_html
 from ectoolkit.data.thumbnails import SHOWN, thumbnail
 from ectoolkit.errors import EctoolkitError, StageError
+from ectoolkit.workflow.html import frame_html
 from ectoolkit.workflow.pictures import svg_image
 
 if TYPE_CHECKING:
@@ -35,13 +36,8 @@ def answers_html(panel: DevicePanel) -> str:
     return "".join(parts)
 
 
-def _table(found: Any) -> str:
-    html = found.to_frame().to_html(index=False, border=0, na_rep="", float_format=lambda number: f"{number:.4g}")
-    return f'<div style="overflow-x:auto">{html}</div>'
-
-
 def _times(times: Benchmark) -> str:
-    text = f"<p>{escape(f'{times.deployment} on {times.device}')}</p>{_table(times)}"
+    text = f"<p>{escape(f'{times.deployment} on {times.device}')}</p>{frame_html(times.to_frame())}"
     text += strip_svg("latency", "ms", np.array(times.latency.seconds) * 1e3)
     for name, values in times.sensors.values.items():
         if times.sensors.units[name] in ("W", "°C"):
@@ -78,7 +74,7 @@ def pictures(panel: DevicePanel) -> list[str]:
         return found
     for index in range(min(shown, len(seen))):
         try:
-            found[index] = thumbnail(seen, index)
+            found[index] = thumbnail(seen.items[index])
         except EctoolkitError:  # a picture that is gone; its name still stands there
             continue
     return found
@@ -117,11 +113,11 @@ def _bars(best: Any) -> str:
 
 _SECTIONS: dict[str, tuple[str, Any]] = {
     "preflight": ("Preflight", lambda found: found._repr_html_()),
-    "judge": ("Verdict", ladder_html),
+    "judge": ("Verdict", lambda found: found._repr_html_()),
     "localize": (
         "Where it parts",
         lambda found: location_html(found.location) if found.location else f"<p>{escape(found.device)}: nowhere</p>",
     ),
     "benchmark": ("Times", _times),
-    "error_map": ("Error map", lambda found: f"<p>{escape(found.title)}</p>{_table(found)}"),
+    "error_map": ("Error map", lambda found: f"<p>{escape(found.title)}</p>{frame_html(found.to_frame())}"),
 }

@@ -87,9 +87,15 @@ class Flow:
         # a generator would be used up by the first run
         return list(images) if isinstance(images, Iterator) else images
 
-    def record(self, stage: Stage[Any], arguments: tuple[Any, ...], settings: dict[str, Any]) -> None:
-        """Add a run to the log."""
-        self.log.append(Step(stage.attribute, arguments, settings))
+    def record(
+        self,
+        stage: Stage[Any],
+        arguments: tuple[Any, ...],
+        settings: dict[str, Any],
+        decided: dict[str, Any] | None = None,
+    ) -> None:
+        """Add a run to the log: what it was given, and what it decided by itself."""
+        self.log.append(Step(stage.attribute, arguments, settings, decided=decided or {}))
 
     def to_script(self) -> str:
         """The session as a plain Python script: the last good run of each stage, in order."""

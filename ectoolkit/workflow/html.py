@@ -5,12 +5,15 @@ Text takes its colour from the page, so that it reads in light and dark; lines a
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from html import escape
 from typing import TYPE_CHECKING, Any
 
 from ectoolkit.errors import BuildError, Cancelled
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from ectoolkit.workflow.flow import Flow
     from ectoolkit.workflow.stage import Stage
 
@@ -29,6 +32,7 @@ def stage_html(stage: Stage[Any]) -> str:
     parts = [f"<b>{stage.number} · {escape(stage.title)}</b> — {_state(stage)}{took}"]
     if stage.ready:
         parts.append(f"<div>{escape(stage.summary())}</div>")
+    parts.append(notices_html(stage.notices))
     if stage.error is not None:
         parts.append(error_html(stage.error))
     if stage.ready:
@@ -54,6 +58,11 @@ def error_html(error: BaseException) -> str:
     return f'<div role="alert" style="{style}">{text}</div>'
 
 
+def notices_html(notices: Iterable[object]) -> str:
+    """What was warned of, a line each."""
+    return "".join(f'<div role="status" style="overflow-wrap:anywhere">⚠ {escape(str(one))}</div>' for one in notices)
+
+
 def table_html(stage: Stage[Any]) -> str:
     """The stage's table, or a line that says why there is none."""
     try:
@@ -62,11 +71,32 @@ def table_html(stage: Stage[Any]) -> str:
         return error_html(error)
     if not len(table):
         return ""
-    shown = table.head(MAX_ROWS)
-    note = f"{len(table)} rows" if len(table) == len(shown) else f"{len(shown)} of {len(table)} rows; all: .table"
-    html = shown.to_html(index=False, border=0, na_rep="", float_format=lambda number: f"{number:.4g}")
+    note = f"table of {len(table)} row{'' if len(table) == 1 else 's'}"
+    if len(table) > MAX_ROWS:
+        note += f", the first {MAX_ROWS} here; all: flow.{stage.attribute}.table"
     opened = " open" if len(table) <= OPEN_ROWS else ""
-    return f'<details{opened}><summary>{note}</summary><div style="overflow-x:auto">{html}</div></details>'
+    return f"<details{opened}><summary>{note}</summary>{frame_html(table.head(MAX_ROWS))}</details>"
+
+
+def frame_html(table: pd.DataFrame) -> str:
+    """A DataFrame that scrolls where it is wide: text from the left, numbers from the right, NaN and None empty."""
+    sides = ["" if dtype.kind in "iuf" else ' style="text-align:left;white-space:nowrap"' for dtype in table.dtypes]
+    head = "".join(f"<th{side}>{escape(str(name))}</th>" for name, side in zip(table.columns, sides, strict=True))
+    rows = "".join(
+        f"<tr>{''.join(f'<td{side}>{_text(value)}</td>' for value, side in zip(row, sides, strict=True))}</tr>"
+        for row in table.itertuples(index=False, name=None)
+    )
+    body = f'<table class="dataframe"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>'
+    return f'<div style="overflow-x:auto">{body}</div>'
+
+
+def _text(value: Any) -> str:
+    """What a cell shows; NaN and None show nothing."""
+    if value is None or value != value:
+        return ""
+    if isinstance(value, float):
+        return f"{value:.4g}".replace("inf", "∞")
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else escape(str(value))
 
 
 def pictures_html(stage: Stage[Any]) -> str:
@@ -80,9 +110,9 @@ def pictures_html(stage: Stage[Any]) -> str:
 
 def flow_html(flow: Flow) -> str:
     """All stages, one line each."""
+    short = 'style="text-align:left;white-space:nowrap"'
     rows = "".join(
-        f"<tr><td>{stage.number}</td>"
-        f'<td style="text-align:left">{escape(stage.title)}</td><td style="text-align:left">{_state(stage)}</td>'
+        f"<tr><td>{stage.number}</td><td {short}>{escape(stage.title)}</td><td {short}>{_state(stage)}</td>"
         f'<td style="text-align:left">{escape(stage.summary() if stage.ready else "")}</td></tr>'
         for stage in flow.stages
     )

@@ -45,7 +45,7 @@ def graph_svg(layout: GraphLayout, values: Sequence[float | None], better: str, 
             f'<g transform="translate({x:.0f} {y:.0f})">'
             f'<rect x="-32" y="-13" width="64" height="26" rx="4" fill="{_WARN if better else _ACCENT}" '
             f'fill-opacity="{0.6 * (share or 0):.2f}" stroke="currentColor" stroke-opacity=".7"/>'
-            f'<text y="-2" text-anchor="middle">{escape(op[:10])}</text>'
+            f'<text y="-2" text-anchor="middle">{escape(op if len(op) <= 10 else f"{op[:9]}…")}</text>'
             f'<text y="9" text-anchor="middle" font-size="9">{text}</text></g>'
         )
     width, height = layout.size[0] * _CELL[0], layout.size[1] * _CELL[1]

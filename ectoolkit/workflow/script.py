@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, Field, dataclass, fields, replace
+from dataclasses import MISSING, Field, dataclass, field, fields, replace
+from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,12 +20,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Step:
-    """One run, or another question: the stage's name in the flow, what it was given, and the method that took it."""
+    """One run, or another question: the stage's name in the flow, what it was given, and the method that took it.
+
+    `decided` are settings that it chose by itself, and that a script names too.
+    """
 
     stage: str
     arguments: tuple[Any, ...]
     settings: dict[str, Any]
     method: str = "run"
+    decided: Mapping[str, Any] = field(default_factory=dict)
 
 
 def script(flow: Flow) -> str:
@@ -59,7 +64,7 @@ class _Writer:
         named: list[tuple[str, str, Any]] = [
             (f"{step.stage}_{position}", "", value) for position, value in enumerate(step.arguments)
         ]
-        named += [(f"{step.stage}_{key}", f"{key}=", value) for key, value in step.settings.items()]
+        named += [(f"{step.stage}_{key}", f"{key}=", value) for key, value in {**step.settings, **step.decided}.items()]
         for name, keyword, value in named:
             text = self.inline(value)
             if not text:
@@ -73,8 +78,12 @@ class _Writer:
             value = value.item()
         if isinstance(value, float) and not math.isfinite(value):
             return f"float({str(value)!r})"
-        if isinstance(value, str | int | float | bool | type(None)):
+        if isinstance(value, str):
+            return repr(str.__str__(value))  # 'mse', not <Method.MSE: 'mse'>
+        if isinstance(value, bool | type(None)):
             return repr(value)
+        if isinstance(value, Real):
+            return repr(int(value) if isinstance(value, int) else float(value))
         if isinstance(value, ImageSet) and value.origin:
             own = value.preprocess not in (None, self.preprocess)
             return value.origin + (f".with_preprocess({self.inline(value.preprocess)})" if own else "")
@@ -83,7 +92,9 @@ class _Writer:
         if isinstance(value, tuple | list):
             return self.sequence(value)
         if isinstance(value, Mapping):
-            parts = {key: self.inline(part) for key, part in value.items()}
+            # a pair of numbers, as in {"clip": ...}, may be an array
+            plain = {key: part.tolist() if isinstance(part, np.ndarray) else part for key, part in value.items()}
+            parts = {key: self.inline(part) for key, part in plain.items()}
             if all(isinstance(key, str) and text for key, text in parts.items()):
                 return "{" + ", ".join(f"{str(key)!r}: {text}" for key, text in parts.items()) + "}"
         return repr(str(value)) if hasattr(value, "__fspath__") else ""
@@ -100,7 +111,7 @@ class _Writer:
     def made(self, value: Any) -> str:
         """The call that makes one of our dataclasses, with the fields that are not as they are by default."""
         given = {f.name: getattr(value, f.name) for f in fields(value) if getattr(value, f.name) != _default(f)}
-        arguments = ", ".join(f"{name}={self.inline(field)}" for name, field in given.items())
+        arguments = ", ".join(f"{name}={self.inline(own)}" for name, own in given.items())
         return f"ect.{type(value).__name__}({arguments})"
 
     def definition(self, name: str, value: Any) -> list[str]:
@@ -124,5 +135,5 @@ class _Writer:
         return lines
 
 
-def _default(field: Field[Any]) -> Any:
-    return field.default if field.default_factory is MISSING else field.default_factory()
+def _default(one: Field[Any]) -> Any:
+    return one.default if one.default_factory is MISSING else one.default_factory()

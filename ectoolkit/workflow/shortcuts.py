@@ -85,6 +85,7 @@ def calibrate(
     Raises:
         UnsupportedOpError: an operation has no definition; names it, its layer and the remedy.
         InputError: the calibration data do not fit.
+        QuantizationError: the statistics are of another network, or of other images.
     """
     module, calibration, name = _plain(module, calibration)
     return calibrated.calibrate(module, calibration, name=name, statistics=statistics, progress=progress)

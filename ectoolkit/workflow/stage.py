@@ -5,13 +5,13 @@ from __future__ import annotations
 import enum
 import threading
 import time
-import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar
 
+from ectoolkit._notices import hearing, warn
 from ectoolkit._optional import telling
 from ectoolkit.core.interpreter import Progress
 from ectoolkit.errors import Cancelled, EctoolkitWarning, StageError
@@ -64,6 +64,7 @@ class Stage(ABC, Generic[Result]):
         flow: the session.
         settings: arguments of the last run, by name.
         error: of the last run, None where it went well.
+        notices: what the last run warned of.
         seconds: that the last good run took.
     """
 
@@ -77,13 +78,16 @@ class Stage(ABC, Generic[Result]):
         self.flow = flow
         self.settings: dict[str, Any] = {}
         self.error: BaseException | None = None
+        self.notices: tuple[str, ...] = ()
         self.seconds = 0.0
         self.generation = 0
         self._result: Result | None = None
-        self._frame: tuple[int, pd.DataFrame] | None = None
+        self._looks = 0  # how often `table` was made to say more of the same result
+        self._frame: tuple[tuple[int, int], pd.DataFrame] | None = None
         self._based_on: dict[str, int] = {}
         self._running = threading.Lock()
         self._cancel = threading.Event()
+        self._thread: threading.Thread | None = None
         self._listeners: list[Callable[[StageEvent], None]] = []
 
     # --- for subclasses ------------------------------------------------------------------------------------------
@@ -101,15 +105,18 @@ class Stage(ABC, Generic[Result]):
     def _table(self, result: Result) -> pd.DataFrame:
         """The result as a table."""
 
+    def _decided(self) -> dict[str, Any]:
+        """Settings that a run which went well chose by itself, for the session's script."""
+        return {}
+
     # --- running -------------------------------------------------------------------------------------------------
 
-    def run(self, *arguments: Any, progress: Progress | None = None, **settings: Any) -> Self:
-        """Run the stage and keep its result.
+    def run(self, *arguments: Any, **settings: Any) -> Self:
+        """Run the stage and keep its result; each stage has a `run` of its own that names its settings.
 
         Args:
             *arguments: of the stage.
-            progress: called as ``progress(done, total, label)``.
-            **settings: of the stage.
+            **settings: of the stage; ``progress`` is called as ``progress(done, total, label)`` and may raise.
 
         Returns:
             The stage, so that it displays as a card.
@@ -119,6 +126,11 @@ class Stage(ABC, Generic[Result]):
             Cancelled: `cancel` was called.
             EctoolkitError: whatever went wrong; the last good result stays.
         """
+        return self._start(arguments, settings, settings.pop("progress", None))
+
+    def _start(self, arguments: tuple[Any, ...], settings: dict[str, Any], progress: Progress | None) -> Self:
+        """What every `run` does; settings that are None count as left out."""
+        settings = {name: value for name, value in settings.items() if value is not None}
         with self._at_work(progress) as report:
             start = time.perf_counter()
             # before the work: a stage that runs again meanwhile, in another thread, must make this result stale
@@ -128,7 +140,7 @@ class Stage(ABC, Generic[Result]):
             self._result, self.settings = result, settings
             self.seconds = time.perf_counter() - start
             self.generation += 1
-            self.flow.record(self, arguments, settings)
+            self.flow.record(self, arguments, settings, self._decided())
         return self
 
     @contextmanager
@@ -138,23 +150,32 @@ class Stage(ABC, Generic[Result]):
             raise StageError(f"{self.title} is running already; wait for it, or call .cancel()")
         try:
             self._cancel.clear()
-            self.error = None
+            self.error, self.notices, self._thread = None, (), threading.current_thread()
             self._tell(StageEvent(self, "state"))
-            with telling(self._wait_for):
+            with telling(self._wait_for), self._noting():
                 yield self._reporter(progress)
         except BaseException as error:
             self.error = error
             raise
         finally:
+            self._thread = None
             self._running.release()
             self._tell(StageEvent(self, "state"))
+
+    @contextmanager
+    def _noting(self) -> Iterator[None]:
+        with hearing(alone=False) as heard:
+            try:
+                yield
+            finally:
+                self.notices = tuple(map(str, heard))
 
     def _adopt(self, result: Result, arguments: tuple[Any, ...], settings: dict[str, Any]) -> Self:
         """Take a result that was made before, as if the stage had run with these arguments."""
         if not self._running.acquire(blocking=False):
             raise StageError(f"{self.title} is running; wait for it, or call .cancel()")
         try:
-            self.error = None
+            self.error, self.notices = None, ()
             self._result, self.settings = result, settings
             self.generation += 1
             self.flow.record(self, arguments, settings)
@@ -196,6 +217,11 @@ class Stage(ABC, Generic[Result]):
         return StageState.STALE if self.stale else StageState.DONE
 
     @property
+    def in_main_thread(self) -> bool:
+        """True while the main thread runs the stage: a kernel then hears of an interrupt, and of nothing else."""
+        return self._thread is threading.main_thread()
+
+    @property
     def stale(self) -> bool:
         """True where a stage before this one has run again since."""
         changed = any(self._based_on.get(s.attribute) != s.generation or s.stale for s in self.upstream)
@@ -218,10 +244,15 @@ class Stage(ABC, Generic[Result]):
         return self._result is not None
 
     @property
+    def revision(self) -> tuple[int, int]:
+        """Another one where `table` may say something else: after a run, and after a measurement that was asked for."""
+        return self.generation, self._looks
+
+    @property
     def table(self) -> pd.DataFrame:
         """The result as a DataFrame; its columns are described at the function that makes it."""
-        if self._frame is None or self._frame[0] != self.generation:  # made once a run: it may take seconds
-            self._frame = self.generation, self._table(self.result)
+        if self._frame is None or self._frame[0] != self.revision:  # made once: it may take seconds
+            self._frame = self.revision, self._table(self.result)
         return self._frame[1].copy()
 
     @property
@@ -236,12 +267,17 @@ class Stage(ABC, Generic[Result]):
         self._listeners.append(listener)
         return lambda: self._listeners.remove(listener)
 
+    def _looked(self) -> None:
+        """`table` says something else of the same result now: whoever shows it is told."""
+        self._looks += 1
+        self._tell(StageEvent(self, "state"))
+
     def _tell(self, event: StageEvent) -> None:
         for listener in list(self._listeners):
             try:
                 listener(event)
             except Exception as error:  # who watches must not break what is watched
-                warnings.warn(f"a listener of {self.title} failed: {error!r}", EctoolkitWarning, stacklevel=3)
+                warn(f"a listener of {self.title} failed: {error!r}", EctoolkitWarning, stacklevel=3)
 
     def pictures(self) -> Sequence[tuple[str, str]]:
         """Static pictures of the result: a title and HTML each."""

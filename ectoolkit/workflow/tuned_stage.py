@@ -3,17 +3,34 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
+from ectoolkit._notices import warn
 from ectoolkit.core.interpreter import Progress
-from ectoolkit.errors import StageError
-from ectoolkit.quantization.config import QuantConfig
-from ectoolkit.quantization.eager import QuantizedModel
+from ectoolkit.errors import EctoolkitWarning, StageError
+from ectoolkit.quantization.config import LayerConfig, QuantConfig
+from ectoolkit.quantization.eager import QuantizedModel, unknown_to_eager
 from ectoolkit.quantization.exported import ExportedModel
 from ectoolkit.quantization.tuning import History, State, TuningStep
 from ectoolkit.workflow.stage import Stage, StageEvent
 
 Quantized = QuantizedModel | ExportedModel
+
+
+class _Unchanged:
+    """Of a setting that a step leaves alone; None is a value."""
+
+    def __repr__(self) -> str:
+        return "unchanged"
+
+
+UNCHANGED: Any = _Unchanged()
+
+
+def door_of(result: Quantized) -> str:
+    """The way that led to a result, as `ectoolkit.quantize` names it: ``"eager"`` is the U50 guide's."""
+    return "export" if isinstance(result, ExportedModel) else "eager"
 
 
 class TunedStage(Stage[Quantized]):
@@ -29,13 +46,39 @@ class TunedStage(Stage[Quantized]):
     def source_of(self, layer: str) -> str:
         """The name by which settings know a row of `table`."""
 
-    def tune(self, layer: str | None = None, *, progress: Progress | None = None, **changes: Any) -> Self:
+    def tune(
+        self,
+        layer: str | None = None,
+        *,
+        method: str | None = UNCHANGED,
+        percentile: float | None = UNCHANGED,
+        weights: str | None = UNCHANGED,
+        weight_bits: int | None = UNCHANGED,
+        activation_bits: int | None = UNCHANGED,
+        symmetric: bool | None = UNCHANGED,
+        clip: tuple[float, float] | None = UNCHANGED,
+        keep_float: bool = UNCHANGED,
+        hardware: str = UNCHANGED,
+        corrections: str | Sequence[str] = UNCHANGED,
+        layers: Mapping[str, LayerConfig | Mapping[str, Any]] = UNCHANGED,
+        fuse: Sequence[Sequence[str]] = UNCHANGED,
+        progress: Progress | None = None,
+        **unknown: Any,
+    ) -> Self:
         """Change some settings, of one layer or of the network; only what they touch is made anew.
+
+        A model that went the U50 guide's way stays on it as long as torch's flow knows the settings, and is calibrated
+        again; other settings take it through ``torch.export``, with a warning.
 
         Args:
             layer: a name of the first column of `table`; None for the network.
-            progress: of corrections, the only part that takes long.
-            **changes: fields of `ectoolkit.LayerConfig`, or of `ectoolkit.QuantConfig` for the network.
+            method, percentile, weights, weight_bits, activation_bits, symmetric: as for `run`; of a layer, None gives
+                it back to the network's setting.
+            clip: of a layer: its output's range by hand, (smallest, largest) around 0 in real units; None frees it.
+            keep_float: of a layer: run it in float.
+            hardware, corrections, layers, fuse: of the network, as for `run`.
+            progress: of corrections and of the U50 guide's way, the only parts that take long.
+            **unknown: refused, with the settings that there are.
 
         Returns:
             The stage, so that it displays as a card.
@@ -43,14 +86,46 @@ class TunedStage(Stage[Quantized]):
         Raises:
             QuantizationError: there is no such layer or setting, or the value is none of those allowed.
             StageError: the stage has not run.
+
+        Warns:
+            EctoolkitWarning: the step left the U50 guide's way.
         """
+        settings = {
+            "method": method,
+            "percentile": percentile,
+            "weights": weights,
+            "weight_bits": weight_bits,
+            "activation_bits": activation_bits,
+            "symmetric": symmetric,
+            "clip": clip,
+            "keep_float": keep_float,
+            "hardware": hardware,
+            "corrections": corrections,
+            "layers": layers,
+            "fuse": fuse,
+        }
+        changes = {name: value for name, value in settings.items() if value is not UNCHANGED} | unknown
+        return self._step(layer, changes, progress)
+
+    def _step(self, layer: str | None, changes: dict[str, Any], progress: Progress | None) -> Self:
         history = self._tuned()
         step = TuningStep(None if layer is None else self.source_of(layer), changes)
         config = history.changed(step)
-        self.run(config, door="export", progress=progress)
+        before = door_of(history.current.result)
+        door = "eager" if before == "eager" and not unknown_to_eager(config) else "export"
+        self.run(config, door=door, progress=progress)
         history.add(step, config, self.result)
         self._history = history
         self._tell(StageEvent(self, "state"))  # whoever shows the log heard of the run before the step was in it
+        if door != before:
+            warn(
+                f"{self.flow.name} left the U50 guide's way, whose flow does not know ({step}): it went through "
+                "torch.export (door='export'), so every scale is new, not only what the step changed, and there is no "
+                "traced TorchScript file. flow.quantize.undo() goes back; to tune from a state that this step can be "
+                "compared with, begin with flow.quantize.run(door='export')",
+                EctoolkitWarning,
+                stacklevel=3,
+            )
         return self
 
     def undo(self) -> Self:
@@ -95,8 +170,7 @@ class TunedStage(Stage[Quantized]):
         return [str(state.step) for state in self.states[1:]]
 
     def _show(self, state: State[Quantized]) -> Self:
-        door = "export" if isinstance(state.result, ExportedModel) else "eager"
-        return self._adopt(state.result, (state.config,), {"door": door})
+        return self._adopt(state.result, (state.config,), {"door": door_of(state.result)})
 
     def _tuned(self) -> History[Quantized]:
         if self._history is None:

@@ -131,14 +131,8 @@ class _Judged:
         return Member(self.device.name, self.outputs, Must.EQUAL, self.locate if localize else None)
 
     def outputs(self) -> list[np.ndarray]:
-        """Run by run, so that progress can be told and a cancel is heard."""
-        parts = list(split_batch(self._specs, self.inputs))
-        runs = []
-        for number, part in enumerate(parts):
-            if self.progress is not None:
-                self.progress(number, len(parts), f"{self.device.name}: run {number + 1}")
-            runs.append(self.device.run(self.deployment, part).outputs)
-        self.found = [np.concatenate(arrays) for arrays in zip(*runs, strict=True)]
+        """What the device gives; between its runs progress is told and a cancel is heard."""
+        self.found = self.device.run(self.deployment, self.inputs, progress=self.progress).outputs
         return self.found
 
     def locate(self) -> Location | None:

@@ -5,12 +5,12 @@ The cards are a plugin of the group ``ectoolkit.views``: so the workflow needs n
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from functools import cache
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any
 
+from ectoolkit._notices import warn
 from ectoolkit.errors import MissingDependencyError, PluginWarning
 from ectoolkit.workflow.html import flow_html, stage_html
 
@@ -41,5 +41,5 @@ def _views() -> tuple[View, ...]:
         except MissingDependencyError:
             continue  # no notebook libraries: text and HTML are enough
         except Exception as error:  # a third party's import may fail in any way
-            warnings.warn(f"view {point.name} ({point.value}) does not load: {error!r}", PluginWarning, stacklevel=2)
+            warn(f"view {point.name} ({point.value}) does not load: {error!r}", PluginWarning, stacklevel=2)
     return tuple(found)

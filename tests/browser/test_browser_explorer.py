@@ -25,6 +25,7 @@ other.quantize.run()
 other.quantize.tune("2", clip=flow.quantize.histogram("2").range)
 """
 LAYER = "2"
+OUTDATED = ".ect-node.ect-outdated"
 ROW = 'tbody tr[aria-selected="true"]'
 
 
@@ -45,6 +46,11 @@ def test_graph_table_histogram_and_handle(open_notebook: OpenNotebook, theme: st
     card, page = notebook.card("quantize"), notebook.page
     place = notebook.lab.value("list(flow.quantize.overview.columns).index('predicted_sqnr_db')")
     predicted = 'f\'{float(%s.quantize.overview.set_index("layer").predicted_sqnr_db["2"]):.4g}\''
+
+    # the worst layer is there at once
+    worst = notebook.lab.value("flow.quantize.table[1:].set_index('layer').isolated_sqnr_db.idxmin()")
+    expect(card.locator(".ect-table").first.locator(ROW).locator("td").first).to_have_text(worst)
+    expect(card.locator(".ect-histogram-title")).to_contain_text(f"{worst}: activation")
 
     # chosen in the graph, chosen everywhere
     card.locator(f'.ect-node[data-layer="{LAYER}"]').click()
@@ -67,9 +73,16 @@ def test_graph_table_histogram_and_handle(open_notebook: OpenNotebook, theme: st
     told = page.evaluate("(share) => `${(100 * share).toPrecision(2)} % above`", share)
     expect(card.locator(".ect-costs [data-cost=clipped]")).to_contain_text(told)
     assert notebook.lab.value("flow.quantize.can_undo") is False
+    # the row follows; what it and all behind it were measured at is stale until it is let go
+    expect(shown).to_have_text(f"{notebook.lab.value(f'float({found}.prediction.sqnr_db)'):.2f}")
+    behind = notebook.lab.value(f"[{LAYER!r}, *flow.quantize.layout().behind({LAYER!r})]")
+    assert card.locator(OUTDATED).evaluate_all("nodes => nodes.map((node) => node.dataset.layer)") == behind
+    stale = card.locator(".ect-table tr:has(.ect-old) td:first-child").all_inner_texts()
+    assert stale == [name for name in notebook.lab.value("list(flow.quantize.overview.layer)") if name in behind]
     page.mouse.up()
     expect(shown).not_to_have_text(before)
     expect(card.locator(".ect-costs")).not_to_contain_text("applying")
+    expect(card.locator(f"{OUTDATED}, .ect-old")).to_have_count(0)
     notebook.lab.run(SCRIPT)
     assert float(shown.inner_text()) == pytest.approx(float(notebook.lab.value(predicted % "other")))
     assert float(handle.get_attribute("aria-valuenow") or "nan") < float(at_first or "nan")
@@ -108,6 +121,7 @@ def test_keys_during_a_drag_and_in_the_strip(open_notebook: OpenNotebook) -> Non
     page.mouse.up()
     page.wait_for_timeout(200)
     expect(handle).to_have_attribute("aria-valuenow", at_first)
+    expect(card.locator(f"{OUTDATED}, .ect-old")).to_have_count(0)
     assert notebook.lab.value("(explorer.histogram.ends[1], flow.quantize.can_undo)") == (float(at_first), False)
 
     # applied by a key: the release of the pointer does not take it back
@@ -128,11 +142,7 @@ def test_keys_during_a_drag_and_in_the_strip(open_notebook: OpenNotebook) -> Non
         expect(strip).to_be_focused()
     page.keyboard.press("ArrowUp")
     expect(strip).to_have_attribute("aria-valuenow", "1")
-    for _ in range(50):  # the page shows it first, then tells the kernel
-        if notebook.lab.value("explorer.selection.channel") == 1:
-            break
-        page.wait_for_timeout(100)
-    assert notebook.lab.value("explorer.selection.channel") == 1
+    notebook.hears("explorer.selection.channel", 1)
 
     # what is typed in a part stays there, but saving works
     cells = page.locator(".jp-Notebook .jp-Cell")

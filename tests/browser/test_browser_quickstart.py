@@ -1,4 +1,4 @@
-"""The first notebook, run and tried by clicks alone; then as a saved file that others read."""
+"""The first notebook, run and tried by clicks alone, saved; then not trusted by who reads it."""
 
 from __future__ import annotations
 
@@ -8,13 +8,11 @@ from pathlib import Path
 import nbformat
 import pytest
 from jupyter_lab import ROOT, Lab
-from nbconvert import HTMLExporter
 from notebook_page import NotebookPage
 from playwright.sync_api import expect
-from traitlets.config import JSONFileConfigLoader
+from reader import held, seen
 
 NOTEBOOK = ROOT / "notebooks" / "01_quickstart.ipynb"
-CONFIG = ROOT / "notebooks" / "jupyter_nbconvert_config.json"
 FEW = {"CALIBRATION": 4, "IMAGES": 2}
 MAX_BYTES = 1_500_000
 HEADER = ".jupyter-widget-Collapse-header"
@@ -68,61 +66,16 @@ def test_by_clicks(notebook: NotebookPage, lab: Lab, saved: Path) -> None:
     print(f"executed quickstart notebook: {saved.stat().st_size / 1e6:.2f} MB")
 
 
-#: with every fold opened: how many tables of outputs are seen, and which pictures did not load
-SEEN = """() => {
-    for (const fold of document.querySelectorAll('.jp-OutputArea-output details')) fold.open = true;
-    const inside = (what) => [...document.querySelectorAll(`.jp-OutputArea-output ${what}`)];
-    const seen = (element) => element.offsetWidth > 20 && element.offsetHeight > 10;
-    return {
-        tables: inside('table').filter(seen).length,
-        broken: inside('img').filter((image) => !image.naturalWidth).map((image) => image.src.slice(0, 80)),
-        pictures: inside('img').length,
-    };
-}"""
-
-
-def static(path: Path) -> tuple[int, int]:
-    """How many tables and pictures the outputs of a notebook hold as HTML."""
-    found = nbformat.read(path, as_version=4)
-    outputs = [part for cell in found.cells if cell.cell_type == "code" for part in cell.outputs]
-    html = "".join("".join(part.get("data", {}).get("text/html", "")) for part in outputs)
-    pictures = sum("image/png" in part.get("data", {}) and "text/html" not in part.data for part in outputs)
-    assert "<svg" not in html  # JupyterLab drops it where the notebook is not trusted, and no count would show that
-    assert "data:image/svg+xml;base64," in html
-    return html.count("<table"), html.count("<img") + pictures
-
-
-def check_static(notebook: NotebookPage, path: Path) -> None:
-    seen, (tables, pictures) = notebook.page.evaluate(SEEN), static(path)
-    assert tables >= 10
-    assert seen == {"tables": tables, "broken": [], "pictures": pictures}
-    for text in ("2 · Quantize", "equals the interpreter in every element"):
-        expect(notebook.page.locator(".jp-OutputArea-output", has_text=text).first).to_be_visible()
-    for text in ("Error displaying widget", "Loading widget", '"model_id"'):
-        expect(notebook.page.get_by_text(text)).to_have_count(0)
-
-
 def test_unknown_to_who_reads_it(notebook: NotebookPage, lab: Lab, saved: Path) -> None:
     """The saved notebook, not trusted and with another kernel: every table is there as HTML."""
     changed = nbformat.read(saved, as_version=4)
     changed.metadata["note"] = "other contents have another signature"
     page = notebook.open(put(lab, "untrusted", changed)).page
     expect(page.locator(".jp-OutputArea-output", has_text="2 · Quantize").first).to_be_visible()
-    check_static(notebook, saved)
+    expected = held(changed)
+    assert expected["tables"] >= 10
+    assert seen(page) == expected
+    for text in ("2 · Quantize", "equals the interpreter in every element"):
+        expect(page.locator(".jp-OutputArea-output", has_text=text).first).to_be_visible()
     page.locator("#quantize, .jp-OutputArea-output", has_text="2 · Quantize").first.scroll_into_view_if_needed()
     notebook.shoot(page, "untrusted")
-
-
-def test_as_a_page(notebook: NotebookPage, saved: Path) -> None:
-    """What nbconvert makes of it with the configuration that ships, read without a network."""
-    config = JSONFileConfigLoader(CONFIG.name, str(CONFIG.parent)).load_config()
-    html, _ = HTMLExporter(config=config).from_filename(str(saved))
-    saved.with_suffix(".html").write_text(html, encoding="utf-8")
-    notebook.page.goto(saved.with_suffix(".html").as_uri())
-    check_static(notebook, saved)
-    notebook.page.set_viewport_size({"width": 1000, "height": 4000})
-    notebook.shoot(notebook.page, "nbconvert")
-    # nbconvert's own scripts, for formulas; nothing above waited for them
-    assert all(url.endswith(".js") or ".js?" in url for url in notebook.watch.external)
-    notebook.watch.external.clear()
-    notebook.watch.allowed.append("net::ERR_FAILED")

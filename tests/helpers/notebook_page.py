@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import secrets
@@ -36,11 +37,23 @@ _IDLE = """() => {
     const kernel = window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel;
     return kernel && kernel.status === 'idle' && kernel.connectionStatus === 'connected';
 }"""
+#: every cell is drawn
+_WHOLE = """() => {
+    const { content } = window.jupyterapp.shell.currentWidget;
+    return content.node.querySelectorAll('.jp-Cell').length === content.model?.cells.length;
+}"""
 _QUIET = """() => {
     const panel = window.jupyterapp.shell.currentWidget;
     return panel.sessionContext.session.kernel.status === 'idle'
         && !document.querySelector('.jp-Notebook .jp-InputPrompt')?.textContent.includes('*')
         && ![...document.querySelectorAll('.jp-InputPrompt')].some((prompt) => prompt.textContent.includes('*'));
+}"""
+
+#: go to a page, counted from 0; whether there is more below
+_SCROLL = """(number) => {
+    const box = document.querySelector('.jp-WindowedPanel-outer') ?? document.scrollingElement;
+    box.scrollTop = number * (box.clientHeight - 50);
+    return box.scrollTop + box.clientHeight < box.scrollHeight - 1;
 }"""
 
 
@@ -111,8 +124,24 @@ class NotebookPage:
         workspace = f"test-{secrets.token_hex(4)}"
         self.page.goto(f"{self.lab.url}/doc/workspaces/{workspace}/tree/{path}?token={self.lab.token}&reset")
         self.page.wait_for_function(_IDLE)
+        self.page.wait_for_function(_WHOLE)
         self.theme(theme)
         return self
+
+    def go_on_to(self, path: str) -> None:
+        """Close this notebook and show another in the same JupyterLab."""
+        self.page.evaluate(
+            """async (path) => {
+                const { commands, shell } = window.jupyterapp;
+                shell.currentWidget.close();
+                const next = await commands.execute('docmanager:open', { path, factory: 'Notebook' });
+                await next.revealed;
+                shell.activateById(next.id);
+            }""",
+            path,
+        )
+        self.page.wait_for_function(_IDLE)
+        self.page.wait_for_function(_WHOLE)
 
     def theme(self, name: str) -> None:
         """Switch to ``light`` or ``dark``."""
@@ -159,6 +188,19 @@ class NotebookPage:
         if os.environ.get(FOLDER):
             self.picture(what, Path(os.environ[FOLDER]) / f"{name}.png")
 
+    def shoot_all(self, name: str) -> None:
+        """As `shoot`: all of a page or notebook from top to bottom, in as many pictures as it takes."""
+        if not os.environ.get(FOLDER):
+            return
+        size = self.page.viewport_size or {"width": 1280, "height": 900}
+        self.page.set_viewport_size({"width": size["width"], "height": 2200})
+        for number in itertools.count():
+            more = self.page.evaluate(_SCROLL, number)
+            self.shoot(self.page, f"{name}-{number:02}")
+            if not more:
+                break
+        self.page.set_viewport_size(size)
+
     def picture(self, what: Locator | Page, path: Path) -> None:
         """A picture of a card or of the page; the page is made as tall as the card for that."""
         size = self.page.viewport_size
@@ -172,6 +214,16 @@ class NotebookPage:
         shown.quantize(96, dither=Image.Dither.NONE).save(path, optimize=True)  # a third of the bytes, same to the eye
         if size and box:
             self.page.set_viewport_size(size)
+
+    def hears(self, expression: str, value: Any) -> None:
+        """The kernel's value becomes this: the page shows what was chosen first, and tells the kernel then."""
+        found = self.lab.value(expression)
+        for _ in range(100):
+            if found == value:
+                break
+            self.page.wait_for_timeout(100)
+            found = self.lab.value(expression)
+        assert found == value
 
     def texts(self, rows: Locator) -> list[list[str]]:
         """The text of each cell of each row, in one look."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 from pathlib import Path
 
@@ -19,10 +20,10 @@ PLACEHOLDERS = (
 )
 
 
-def page(notebook: NotebookNode) -> str:
+def page(notebook: NotebookNode, theme: str = "light") -> str:
     """The notebook as HTML."""
     config = JSONFileConfigLoader(CONFIG.name, str(CONFIG.parent)).load_config()
-    return HTMLExporter(config=config).from_notebook_node(notebook)[0]
+    return HTMLExporter(config=config, theme=theme).from_notebook_node(notebook)[0]
 
 
 def shown(notebook: NotebookNode, cell: str) -> list[NotebookNode]:
@@ -58,3 +59,5 @@ def check_static_page(notebook: NotebookNode, plain: Collection[str] = ()) -> No
             assert any("image/png" in part.data for part in outputs), f"{cell.id} has no figure"
     assert drawn, "nothing is shown"
     assert [text for text in PLACEHOLDERS if text in html] == []
+    assert "widget-state+json" not in html, "the state of widgets, which nothing draws"
+    assert re.findall(r'<(?:script|link)[^>]*(?:src|href)="(?!data:)[^"]*"', html) == []

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import pytest
+from messages import message_of
 from plain_numpy import IMAGES, small
 
 from ectoolkit.analysis import (
@@ -21,16 +20,10 @@ from ectoolkit.analysis import (
     preview,
     warn_of_collapse,
 )
-from ectoolkit.errors import EctoolkitError, GraphError, InputError, PrecisionWarning, QuantizationError
+from ectoolkit.analysis.collapse import warn_of_collapsed_outputs
+from ectoolkit.errors import GraphError, InputError, PrecisionWarning, QuantizationError
 from ectoolkit.quantization.calibrated import Calibrated
 from ectoolkit.quantization.config import QuantConfig
-
-
-def message_of(call: Callable[[], object], kind: type[EctoolkitError]) -> str:
-    with pytest.raises(kind) as caught:
-        call()
-    assert type(caught.value) is kind
-    return str(caught.value)
 
 
 @pytest.fixture(scope="module")
@@ -110,6 +103,10 @@ def test_not_one_name_an_image(calibrated: Calibrated) -> None:
     assert message_of(lambda: image_table(model, IMAGES[:2], names=["a"]), InputError) == (
         "got 1 names for 2 images, expected one for each"
     )
+    scores = model.graph.values[model.graph.outputs[0]].spec.shape[1]
+    assert message_of(lambda: image_table(model, IMAGES[:2], class_names=["cat"]), InputError) == (
+        f"got 1 class names for {scores} scores, expected one for each"
+    )
     assert message_of(lambda: image_table(model, IMAGES[:2], labels=[1, 2, 3]), InputError) == (
         "got 3 labels for 2 images, expected one for each"
     )
@@ -161,3 +158,18 @@ def test_collapse(calibrated: Calibrated, config: QuantConfig, remedy: str) -> N
     text = str(caught[0].message)
     assert text.startswith(start)
     assert text.removeprefix(start).partition("%")[2].startswith(", expected 110% or more, on 4 images. Worst layers, ")
+
+
+def test_collapsed_results_of_the_guides_way() -> None:
+    scores = np.tile(np.array([[10, 12, 9]], np.float32), (4, 1))
+    said = [
+        (-scores, "its result is at -6.0 dB, expected 3 dB or more on 4 images"),
+        (scores[:, [1, 0, 2]], "the top class stays for 0%, expected 50% or more, on 4 images"),
+    ]
+    for found, what in said:
+        with pytest.warns(PrecisionWarning) as caught:
+            assert warn_of_collapsed_outputs("tiny", scores, found)
+        assert [str(warning.message) for warning in caught] == [
+            f"tiny does not survive this quantization: {what}. Quantize with door='export' to see what each layer costs"
+        ]
+    assert not warn_of_collapsed_outputs("tiny", scores[:2], scores[:2, [1, 0, 2]])

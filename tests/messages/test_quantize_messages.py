@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from messages import message_of
 from torch import nn
 from torch.ao import quantization as tq
 
-from ectoolkit.errors import EctoolkitError, InputError, QuantizationError
+from ectoolkit.errors import InputError, QuantizationError
 from ectoolkit.quantization.config import QuantConfig
 from ectoolkit.quantization.eager import quantize_eager
 
 IMAGES = np.zeros((2, 3, 4, 4), np.float32)
-
-
-def message_of(call: Callable[[], object], kind: type[EctoolkitError]) -> str:
-    with pytest.raises(kind) as caught:
-        call()
-    assert type(caught.value) is kind
-    return str(caught.value)
 
 
 def good() -> nn.Module:

@@ -16,16 +16,20 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 import pytest
 from rpc_server import RpcServer, rpc_server
 
 import ectoolkit as ect
 from ectoolkit.core.deployment import Deployment
+from ectoolkit.devices.exit_status import described_status
+from ectoolkit.devices.rpc import door
 from ectoolkit.devices.rpc import handshake as hs
 from ectoolkit.devices.rpc import link as link_module
 from ectoolkit.devices.rpc import messages as m
 from ectoolkit.devices.rpc import tracker as tracker_module
 from ectoolkit.devices.rpc.address import Address, parse_endpoint
+from ectoolkit.devices.rpc.channel import OVERHEAD_BYTES, Channel
 from ectoolkit.devices.rpc.device import RpcDevice
 from ectoolkit.devices.rpc.server import Server
 from ectoolkit.devices.rpc.tracker import Registration
@@ -70,7 +74,7 @@ def opening(name: str, **options: Any) -> Callable[[], Any]:
 
 
 @pytest.mark.parametrize(
-    "address", ["", "host:1", "//", "//:9190", "//host:x", "//host:1/a/b", "//key@host:1", "//h?x"]
+    "address", ["", "host:1", "//", "//:9190", "//host:x", "//host:1/a/b", "//key@host:1", "//h?x", "//a..b:1"]
 )
 def test_no_address(address: str) -> None:
     assert message_of(lambda: ect.open_device(f"rpc:{address}"), DeviceNotFoundError) == (
@@ -119,16 +123,20 @@ def test_no_threads() -> None:
 # --- nobody there, or somebody else --------------------------------------------------------------------------------
 
 
+#: in place of the listening socket itself
+LISTENING = object()
+
+
 @contextmanager
-def listener(answer: Callable[[socket.socket], None]) -> Iterator[int]:
-    """Another program: answers one client; gives its port."""
+def listener(answer: Callable[..., None], *more: Any) -> Iterator[int]:
+    """Another program: answers one client, with what `answer` is given more; gives its port."""
     with socket.create_server(("127.0.0.1", 0)) as server, ThreadPoolExecutor(1) as pool:
 
         def serve() -> None:
             with suppress(OSError):
                 connection, _ = server.accept()
                 with connection:
-                    answer(connection)
+                    answer(connection, *(server if each is LISTENING else each for each in more))
 
         serving = pool.submit(serve)
         yield server.getsockname()[1]
@@ -186,13 +194,13 @@ def test_another_protocol(rpc: RpcServer) -> None:
 
     with listener(later) as port:
         assert message_of(opening(f"rpc://127.0.0.1:{port}"), RemoteRefusedError) == (
-            f"rpc://127.0.0.1:{port} speaks protocol 9, and ectoolkit {ect.__version__} here speaks 2. Install the "
+            f"rpc://127.0.0.1:{port} speaks protocol 9, and ectoolkit {ect.__version__} here speaks 3. Install the "
             "same version on both machines"
         )
     with socket.create_connection(("127.0.0.1", rpc.port), timeout=10) as client:
         client.sendall(b"ECT9" + os.urandom(hs.NONCE_BYTES))
         near = client.getsockname()
-        assert client.recv(100) == b"ECT2" + bytes(28)
+        assert client.recv(100) == b"ECT3" + bytes(28)
         assert client.recv(100) == b""
     assert f"refused: {near[0]}:{near[1]} speaks another version of ectoolkit's protocol\n" in rpc.log.read_text()
 
@@ -207,7 +215,7 @@ def test_another_protocol(rpc: RpcServer) -> None:
 def test_an_answer_of_another_kind(answer: bytes, reason: str, rpc: RpcServer, deployment: Deployment) -> None:
     with ect.open_device(rpc.name) as device:
         device.load(deployment)
-        device._link._function = lambda data: answer  # type: ignore[attr-defined]
+        device._link._exchange = lambda *given: answer  # type: ignore[attr-defined]
         assert message_of(lambda: device.run(deployment), RemoteError) == (
             f"what {rpc.name} answers when it is to {WHAT} is not understood ({reason}). Install the same version of "
             f"ectoolkit there as here, {ect.__version__}"
@@ -217,29 +225,103 @@ def test_an_answer_of_another_kind(answer: bytes, reason: str, rpc: RpcServer, d
 def test_outputs_of_another_size(rpc: RpcServer, deployment: Deployment) -> None:
     with ect.open_device(rpc.name) as device:
         sizes = [output.nbytes for output in device.run(deployment).outputs]
-        device._link._function = lambda data: m.encode(m.Ran([b"1234"] * 2, 0.0))  # type: ignore[attr-defined]
+        few = m.encode(m.Ran([memoryview(b"1234")] * 2, 0.0))
+        device._link._exchange = lambda *given: few  # type: ignore[attr-defined]
         assert message_of(lambda: device.run(deployment), RemoteError) == (
             f"{rpc.name} answered outputs of [4, 4] bytes, expected {sizes}; do not trust it"
         )
 
 
-def test_no_session_behind_the_door(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It knows the key, and then says nothing to TVM, which would wait for ever."""
-    monkeypatch.setattr(link_module, "_OPEN_S", 0.5)
+@pytest.mark.parametrize(
+    ("came", "reason"),
+    [
+        (b"", "it closed the connection"),
+        (b"\1\0", "it ended in the middle of a message"),
+        (struct.pack("<Q", 9), "it ended in the middle of a message"),
+        (struct.pack("<Q", 9) + b"12345678", "it ended in the middle of a message"),
+    ],
+)
+def test_an_answer_that_ends_early(
+    came: bytes, reason: str, rpc: RpcServer, deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While the server still lives, and says nothing of an end."""
+    monkeypatch.setattr(link_module, "_REASON_S", 0.1)
+    near, far = socket.socketpair()
+    with near, far, ect.open_device(rpc.name) as device:
+        device.load(deployment)
+        far.sendall(came)
+        far.shutdown(socket.SHUT_WR)
+        device._link._channel = Channel(near)  # type: ignore[attr-defined]
+        assert message_of(lambda: device.run(deployment), RemoteLostError) == (
+            f"{rpc.name} is lost: the connection broke ({reason}) while it was to {WHAT}; nothing here is harmed. "
+            f"{AGAIN}; {LOOK}"
+        )
+        assert equal(device, deployment)
 
-    def let_in(connection: socket.socket) -> None:
+
+def test_how_a_process_ended() -> None:
+    assert [described_status(status) for status in (0, 3, -9, -35)] == [
+        "ended with status 0",
+        "ended with status 3",
+        "was ended by SIGKILL",
+        "was ended by signal 35",  # a real-time signal has no name
+    ]
+
+
+def test_too_large_to_send_or_to_believe(rpc: RpcServer, deployment: Deployment) -> None:
+    """What is larger than the server takes is not sent; an answer that would fill the memory ends the session."""
+    with ect.open_device(rpc.name) as device:
+        device.load(deployment)
+        link = device._link  # type: ignore[attr-defined]
+        most = 20_000_000 + OVERHEAD_BYTES
+        request = m.Put("deploy.so", memoryview(bytes(most)))
+        assert message_of(lambda: link.ask(request, "take it", 10), RemoteRefusedError) == (
+            f"{rpc.name} takes {most} bytes at once, and a request to take it has {len(m.encode(request))}. Start "
+            "`ectoolkit device serve` there with a larger --limit-mb"
+        )
+        assert link.alive
+        link._channel.coming = lambda: 1 << 40
+        sizes = [4 * int(np.prod(tensor.shape)) for tensor in deployment.manifest.outputs]
+        assert message_of(lambda: device.run(deployment), RemoteError) == (
+            f"{rpc.name} answers with {1 << 40} bytes when it is to {WHAT}, expected {sum(sizes) + OVERHEAD_BYTES} at "
+            "most; do not trust it"
+        )
+        assert not link.alive
+        assert equal(device, deployment)
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        (None, "timed out"),
+        (hs.NO_TICKET, "it does not know the ticket"),
+        (b"?", "it says b'?'"),
+        (b"", "it closed the connection"),
+    ],
+)
+def test_no_session_behind_the_door(answer: bytes | None, reason: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It knows the key, and opens no session."""
+    monkeypatch.setattr(door, "_OPEN_S", 0.3)
+
+    def let_in(connection: socket.socket, server: socket.socket) -> None:
         mine = connection.recv(100)[len(hs.GREETING) :]
         theirs = bytes(hs.NONCE_BYTES)
         connection.sendall(theirs)
         connection.recv(100)
         connection.sendall(hs.WELCOME + hs.proof(KEY, b"server", mine, theirs))
-        connection.recv(100)  # until the client gives up
+        data, _ = server.accept()
+        with data:
+            assert data.recv(100) == hs.DATA_GREETING + hs.ticket(KEY, mine, theirs)
+            if answer is None:
+                connection.recv(100)  # until the client gives up
+            else:
+                data.sendall(answer)
 
-    with listener(let_in) as port:
-        said = message_of(opening(f"rpc://127.0.0.1:{port}"), RemoteLostError)
-    head, tail = f"rpc://127.0.0.1:{port} is lost: it let this client in, and then opened no session (", "). See what "
-    assert said.startswith(head)
-    assert said.endswith(f"{tail}`ectoolkit device serve` printed there")
+    with listener(let_in, LISTENING) as port:
+        assert message_of(opening(f"rpc://127.0.0.1:{port}"), RemoteLostError) == (
+            f"rpc://127.0.0.1:{port} is lost: it let this client in, and then opened no session ({reason}). See what "
+            "`ectoolkit device serve` printed there"
+        )
 
 
 def test_a_port_in_use(tmp_path: Path) -> None:
@@ -252,7 +334,7 @@ def test_a_port_in_use(tmp_path: Path) -> None:
 
 
 def test_no_endpoint() -> None:
-    for text in ("board", "board:x", "board:1/pi", ""):
+    for text in ("board", "board:x", "board:1/pi", "", f"{'x' * 64}:1"):
         assert message_of(lambda text=text: parse_endpoint(text, "--tracker"), DeviceNotFoundError) == (  # type: ignore[misc]
             f"--tracker is {text!r}, expected HOST:PORT"
         )
@@ -518,8 +600,13 @@ def test_server_killed(own: RpcServer, deployment: Deployment) -> None:
         assert ended(session)
         closed = message_of(lambda: device.run(deployment), RemoteUnreachableError)
         assert closed.startswith(f"{own.name}: nothing listens at 127.0.0.1:{own.port} (Connection refused). ")
-        with rpc_server(own.folder.parent, port=own.port):
+        with rpc_server(own.folder.parent, port=own.port) as again:
             assert equal(device, deployment)
+            if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup wants a server to outlive its terminal
+                again.process.send_signal(signal.SIGHUP)
+                assert again.process.wait(10) == 0
+                assert again.log.read_text().endswith("stopped\n")
+                assert len(list(own.folder.iterdir())) == 1  # of the one that was killed; its own it removed
 
 
 def test_session_killed(rpc: RpcServer, deployment: Deployment) -> None:
@@ -576,7 +663,7 @@ def test_ctrl_c(rpc: RpcServer, deployment: Deployment) -> None:
 
 def test_no_sign_of_life(rpc: RpcServer, deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine that hangs closes no connection."""
-    monkeypatch.setattr(link_module.hs, "SILENCE_S", 1.5)
+    monkeypatch.setattr(hs, "SILENCE_S", 1.5)
     with ect.open_device(rpc.name) as device:
         device.load(deployment)
         os.kill(rpc.process.pid, signal.SIGSTOP)

@@ -6,14 +6,16 @@ import gc
 import threading
 import weakref
 from collections.abc import Callable, Iterator
+from html import escape
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from ipywidgets.widgets.widget import _instances
 
 import ectoolkit as ect
-from ectoolkit.errors import Cancelled, InputError
+from ectoolkit.errors import Cancelled, InputError, PrecisionWarning
 from ectoolkit.widgets.cards import VIEW, card_bundle, card_of
 from ectoolkit.workflow import Stage, StageEvent, StageState
 
@@ -61,7 +63,7 @@ def test_the_button_gives_what_a_script_gets(make_flow: Callable[..., ect.Flow],
     assert card.table.columns == list(by_code.quantize.overview.columns)
     assert [row[0] for row in card.table.rows] == list(by_code.quantize.table["layer"])
     assert by_button.to_script().splitlines()[-1] == (
-        "flow.quantize.run(method='minmax', weights='per_tensor', activation_bits=8)"
+        "flow.quantize.run(method='minmax', weights='per_tensor', activation_bits=8, door='eager')"
     )
 
 
@@ -107,6 +109,104 @@ def test_progress_and_cancel(make_flow: Callable[..., ect.Flow], images: np.ndar
     assert "alert" not in card.error.value
     assert not card.run_button.disabled
     assert card.bar.layout.visibility == "hidden"
+
+
+def test_what_is_chosen_while_a_run_ends_stays(make_flow: Callable[..., ect.Flow], images: np.ndarray) -> None:
+    gate = Gate(images)
+    flow = make_flow(gate)
+    card = card_of(flow.quantize)
+    method, bits = card.form.fields["method"], card.form.fields["activation_bits"]
+    bits.value = 7
+
+    def choose(event: StageEvent) -> None:  # as the run's last event is about to reach the card
+        if event.kind == "state" and flow.quantize.generation == 1:
+            method.value = "minmax"
+
+    flow.quantize._listeners.insert(0, choose)
+    card.run_button.click()
+    assert gate.reached.wait(30)
+    card.form.fields["weights"].value = "per_tensor"  # while it is at work
+    gate.open.set()
+    card.wait(30)
+    config = flow.quantize.result.config
+    assert (config.method, config.weights, config.activation_bits) == ("typical", "per_channel", 7)
+    fields = {name: field.value for name, field in card.form.fields.items()}
+    assert fields == {"method": "minmax", "weights": "per_tensor", "activation_bits": 7, "door": "auto"}
+    flow.quantize._listeners.remove(choose)
+    flow.quantize.run(weights="per_channel")  # says of the bits that they are 8, and nothing new of the others
+    fields = {name: field.value for name, field in card.form.fields.items()}
+    assert fields == {"method": "minmax", "weights": "per_tensor", "activation_bits": 8, "door": "auto"}
+
+
+def test_a_second_press_does_nothing(make_flow: Callable[..., ect.Flow], images: np.ndarray) -> None:
+    gate = Gate(images)
+    flow = make_flow(gate)
+    card, events = card_of(flow.quantize), []
+    flow.quantize.observe(lambda event: events.append(event) if event.kind == "state" else None)
+    card.run_button.click()
+    card.run_button.click()
+    assert gate.reached.wait(30)
+    card.run_button.click()
+    assert card.error.value == ""
+    card.cancel_button.click()
+    card.cancel_button.click()
+    gate.open.set()
+    card.wait(30)
+    assert len(events) == 2
+    card.cancel()  # as a press that was on its way
+    assert card.label.value == ""
+    card.run_button.click()
+    card.wait(30)
+    assert flow.quantize.state is StageState.DONE
+
+
+def test_warnings_of_a_run_are_in_the_card(make_flow: Callable[..., ect.Flow], images: np.ndarray) -> None:
+    flow = make_flow(images[:1] * np.float32(1e-3))
+    card = card_of(flow.quantize)
+    card.form.fields["door"].value = "export"
+    card.run_button.click()  # a warning that got out would be an error of this test
+    card.wait(30)
+    assert card.error.value == ""
+    (notice,) = flow.quantize.notices
+    assert notice.startswith("Tiny was calibrated with a single image")
+    assert card.notices.value.startswith('<div role="status"')
+    assert f"⚠ {escape(notice)}" in card.notices.value
+    assert f"⚠ {escape(notice)}" in flow.quantize._repr_mimebundle_()["text/html"]
+    flow.calibration = images
+    with pytest.warns(PrecisionWarning) as warned:
+        flow.quantize.run(door="export", method="percentile", percentile=60.0)
+    assert flow.quantize.notices == tuple(str(one.message) for one in warned)
+    assert card.notices.value.count("⚠") == len(warned)
+    flow.quantize.run(door="export")
+    assert (flow.quantize.notices, card.notices.value, card.notices.layout.display) == ((), "", "none")
+
+
+def test_what_cannot_be_shown_is_told(
+    flow: ect.Flow, press: Press, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(*_: object) -> None:
+        raise ZeroDivisionError("no table today")
+
+    monkeypatch.setattr(card_of(flow.quantize).table, "show", refuse)
+    card = press(flow.quantize)
+    assert "<b>ZeroDivisionError</b>: no table today" in card.error.value
+    assert [record.message for record in caplog.records] == ["a card could not show its stage"]
+    assert flow.quantize.state is StageState.DONE
+    assert not card.run_button.disabled
+
+
+def test_a_run_in_another_thread_can_be_cancelled(make_flow: Callable[..., ect.Flow], images: np.ndarray) -> None:
+    gate = Gate(images)
+    flow = make_flow(gate)
+    other = threading.Thread(target=flow.quantize.run)
+    other.start()
+    assert gate.reached.wait(30)
+    card = card_of(flow.quantize)  # made now, by the main thread
+    assert not card.cancel_button.disabled
+    assert not flow.quantize.in_main_thread
+    gate.open.set()
+    other.join(30)
+    assert card.cancel_button.disabled
 
 
 def test_a_library_that_loads_is_named(flow: ect.Flow) -> None:
@@ -194,6 +294,10 @@ def test_showing_twice_is_one_card(flow: ect.Flow, kernel: None) -> None:
     assert set(first) == {VIEW}
     assert first[VIEW]["model_id"] == card_of(flow.quantize).view.model_id
     assert card_of(flow).view.children[1] is card_of(flow.quantize).view
+    made = len(_instances)
+    for _ in range(3):  # a cell that runs again, and the same stage on another page
+        card_bundle(flow), card_bundle(flow.quantize)
+    assert len(_instances) == made
 
 
 def test_the_bundle_has_text_html_and_card(flow: ect.Flow, kernel: None) -> None:

@@ -19,6 +19,7 @@ from nbconvert import HTMLExporter
 from traitlets.config import Config
 
 import ectoolkit as ect
+from ectoolkit.analysis.verdict import InputProof, Member, Must, facts_of, judge
 from ectoolkit.data.preprocess import IMAGENET
 from ectoolkit.devices import DeviceHealth, DeviceInfo, Reading
 from ectoolkit.errors import Cancelled, StageError
@@ -26,7 +27,7 @@ from ectoolkit.testing.faults import Fault, draw
 from ectoolkit.testing.faulty_device import planted
 from ectoolkit.testing.networks import example_input, residual_graph
 from ectoolkit.widgets.cards import card_of
-from ectoolkit.widgets.device_card import ACTIONS, DeviceCard
+from ectoolkit.widgets.device_card import DeviceCard
 from ectoolkit.widgets.parts.devices import DeviceList
 from ectoolkit.widgets.parts.ladder import VerdictLadder
 from ectoolkit.widgets.parts.strip import StripChart
@@ -106,6 +107,14 @@ def test_a_planted_fault_is_on_the_ladder(panel: DeviceCard, fault: Fault) -> No
     assert "stem (conv2d) is the first layer that differs" in html
 
 
+def test_a_link_that_is_far_is_a_warning_on_the_ladder() -> None:
+    scores = np.array([[1, 3, 2]], np.float32)
+    members = [Member("float", lambda: [scores]), Member("interpreter", lambda: [scores * 1.5], Must.CLOSE)]
+    ladder = VerdictLadder(judge(members, InputProof(facts_of("images", ["x"], [scores])), 1))
+    assert [rung["standing"] for rung in ladder.rungs] == ["holds", "far"]
+    assert ladder.headline == "! Every link holds on 1 image(s), but float → interpreter is far"
+
+
 def test_choosing_the_layer_moves_the_map(panel: DeviceCard, fault: Fault) -> None:
     panel.form.list.value = "faulty"
     ask(panel, "localize")
@@ -131,42 +140,6 @@ def test_choosing_the_layer_moves_the_map(panel: DeviceCard, fault: Fault) -> No
     ask(panel, "error_map")
     assert shown.positions.shape == [0, 0]
     assert shown.positions.note == "this layer has one position"
-
-
-def test_each_button_gives_what_a_script_gets(panel: DeviceCard, fault: Fault, deploy: Path, tmp_path: Path) -> None:
-    assert set(ACTIONS) == {"run", *panel.buttons}
-    panel.form.list.value, panel.chain.value = "faulty", "cpu"
-    panel.form.fields["images"].value, panel.form.fields["runs"].value = 2, 7
-    panel.depths.value = (1, 2)
-    panel.answers.layer.value = "stem"
-    panel.report.value = str(tmp_path / "panel.json")
-    script = new_flow()
-    settings = {"device": "faulty", "chain": "cpu", "deployment": deploy, "images": 2, "runs": 7, "depths": (1, 2)}
-    names = {**settings, "flow": script, "layer": "stem", "report": tmp_path / "script.json"}
-    for name, call in ACTIONS.items():
-        if name == "run":
-            panel.start()
-            panel.wait(60)
-        else:
-            ask(panel, name)
-        eval(call, names)
-    mine, theirs = panel.flow.device, script.device  # type: ignore[attr-defined]
-    assert mine.found["preflight"] == theirs.found["preflight"]
-    assert mine.found["judge"].to_frame().equals(theirs.found["judge"].to_frame())
-    for name in ("judge", "localize"):
-        assert str(mine.found[name].location) == str(theirs.found[name].location) != "None"
-    np.testing.assert_array_equal(mine.found["error_map"].differences, theirs.found["error_map"].differences)
-    assert mine.found["error_map"].differences.any()
-    assert mine.top().equals(theirs.top())
-    assert mine.table.equals(theirs.table)
-    assert [load.in_flight for load in mine.found["benchmark"].loads] == [1, 2]
-    assert len(mine.found["benchmark"].latency.seconds) == 7
-    first, second = (
-        json.loads((tmp_path / name).read_text(encoding="utf-8")) for name in ("panel.json", "script.json")
-    )
-    assert (first["links"], first["location"]) == (second["links"], second["location"])
-    assert first["facts"]["faulty: deploy times"].startswith("latency over 7 runs: mean ")
-    assert panel.written.value == f"written: {tmp_path / 'panel.json'}"
 
 
 def test_photos_and_times_are_drawn(panel: DeviceCard) -> None:

@@ -71,7 +71,7 @@ def test_a_row_moves_histogram_graph_and_maps(session: ect.Flow) -> None:
     table.layer = "second"
     explorer.wait(30)
     assert explorer.graph.layer == "second"
-    assert explorer.histogram.caption == "second: activation, range mse"
+    assert explorer.histogram.caption == "second: activation, range typical"
     prediction = session.quantize.result.predictions["second"]
     assert explorer.histogram.noise["sqnr_db"] == prediction.sqnr_db
     channels = session.quantize.channels("second")
@@ -98,7 +98,7 @@ def test_the_layer_is_that_of_all_cards_of_a_flow_and_of_no_other(
 
 def test_an_image_shows_where_its_error_is(session: ect.Flow) -> None:
     explorer = choose(session, "second")
-    assert explorer.error_map.note == "Choose an image and a layer to see where the error lies."
+    assert explorer.error_map.note == "Choose an image below to see where in it the error lies."
     explorer.images.image = 1
     explorer.wait(30)
     assert explorer.error_map.shape == [12, 12]
@@ -127,17 +127,35 @@ def test_layers_without_numbers_say_why(session: ect.Flow) -> None:
     assert (explorer.histogram.shares, explorer.channels.data) == (b"", b"")
 
 
+def test_it_opens_at_the_worst_layer_and_a_handle_taken_back_leaves_nothing_stale(session: ect.Flow) -> None:
+    explorer = explorer_of(session)
+    rows = session.quantize.table
+    assert explorer.selection.layer == rows[rows.op != "quantize"].set_index("layer").isolated_sqnr_db.idxmin()
+    explorer = choose(session, "second")
+    ends = explorer.histogram.ends
+    explorer.histogram.ends = [-1.0, 1.5]
+    assert "second" in explorer.table.stale
+    explorer.histogram.ends = ends
+    assert (explorer.table.live, explorer.table.stale, explorer.graph.stale) == ({}, {}, [])
+
+
 def test_letting_go_tunes_and_later_stages_are_stale(session: ect.Flow) -> None:
     session.interpret.run(IMAGES[:1])
     explorer = choose(session, "second")
     explorer.histogram.ends = [-1.0, 1.5]
     live = explorer.histogram.noise["sqnr_db"]
+    shown = card_of(session.quantize).table
+    assert shown.live == {"layer": "second", "values": {"predicted_sqnr_db": live}}
+    measured = ["cumulative_sqnr_db", "isolated_sqnr_db", "saturated_high"]
+    behind = session.quantize.layout().behind("second")
+    assert shown.stale == {**dict.fromkeys(behind, measured[:1]), "second": measured}
+    assert explorer.graph.stale == [*behind, "second"]
     explorer.histogram.settled += 1
     explorer.wait(30)
     assert session.quantize.log == ["second: clip=(-1.0, 1.5)"]
     rows = session.quantize.table.set_index("layer")
     assert rows.loc["second", "predicted_sqnr_db"] == live
-    shown = card_of(session.quantize).table
+    assert (shown.live, shown.stale, explorer.graph.stale) == ({}, {}, [])
     place = shown.columns.index("predicted_sqnr_db")
     assert {row[0]: row[place] for row in shown.rows}["second"] == live
     assert explorer.histogram.caption == "second: activation, range by hand"
@@ -147,7 +165,7 @@ def test_letting_go_tunes_and_later_stages_are_stale(session: ect.Flow) -> None:
     assert "1 change" in explorer.bar.log.value
     explorer.bar.undo_button.click()
     explorer.wait(30)
-    assert explorer.histogram.caption == "second: activation, range mse"
+    assert explorer.histogram.caption == "second: activation, range typical"
     assert explorer.bar.undo_button.disabled
     assert not explorer.bar.redo_button.disabled
 
@@ -165,6 +183,33 @@ def test_a_field_is_the_layers_own_setting(session: ect.Flow) -> None:
     explorer.wait(30)
     assert "second" not in session.quantize.states[-1].config.layers
     assert len(session.quantize.log) == 2
+
+
+def test_a_choice_during_a_refresh_is_what_is_shown(session: ect.Flow, monkeypatch: pytest.MonkeyPatch) -> None:
+    session.quantize.tune("first", method="minmax", weight_bits=5)
+    explorer = choose(session, "first")
+    reached, go_on, histogram = threading.Event(), threading.Event(), session.quantize.histogram
+
+    def slow(layer: str, of: str = "activation") -> object:
+        if layer == "first":
+            reached.set()
+            assert go_on.wait(30)
+        return histogram(layer, of)
+
+    monkeypatch.setattr(session.quantize, "histogram", slow)
+    refresh = threading.Thread(target=lambda: explorer.refresh(again=True))
+    refresh.start()
+    assert reached.wait(30)
+    choice = threading.Thread(target=lambda: setattr(explorer.selection, "layer", "second"))
+    choice.start()
+    choice.join(0.2)
+    go_on.set()
+    for thread in (refresh, choice):
+        thread.join(30)
+    explorer.wait(30)
+    assert explorer.histogram.caption.startswith("second")
+    assert [field.value for field in explorer.settings.fields.values()] == ["", "", "", "", False]
+    assert len(session.quantize.log) == 1  # nothing that was shown counts as a hand's
 
 
 def test_what_goes_wrong_is_shown_and_the_fields_come_back(session: ect.Flow) -> None:
@@ -197,11 +242,41 @@ def test_tuning_by_code_shows(session: ect.Flow) -> None:
     assert "tuned(&#x27;second&#x27;, clip=(-3.0, 3.0))" in explorer.bar.script.value
 
 
+def test_measuring_by_code_shows(session: ect.Flow) -> None:
+    """Table, graph and images speak of the images that were measured last; fields that were not applied stay."""
+    explorer, card = choose(session, "second"), card_of(session.quantize)
+    card.form.fields["method"].value = "minmax"
+    before = [list(row) for row in card.table.rows]
+    session.quantize.measure(IMAGES[4:6] * 3)
+    explorer.wait(30)
+    place = card.table.columns.index("cumulative_sqnr_db")
+    shown = [row[place] for row in card.table.rows if isinstance(row[place], float)]
+    assert shown == session.quantize.table["cumulative_sqnr_db"].dropna().tolist()
+    assert shown != [row[place] for row in before if isinstance(row[place], float)]
+    assert [value for value in explorer.graph.values if value is not None] == pytest.approx(shown)
+    assert explorer.images.shape[0] == 2
+    assert card.form.fields["method"].value == "minmax"
+
+    assert "impact_sqnr_db" not in card.table.columns
+    session.quantize.measure_impact()
+    assert "impact_sqnr_db" in card.table.columns
+    assert not session.quantize.stale
+
+
+def test_the_script_is_of_all_stages(session: ect.Flow) -> None:
+    bar = explorer_of(session).bar
+    session.interpret.run(IMAGES[:1])
+    bar.script_button.value = True
+    assert "flow.interpret.run(interpret_0)" in bar.script.value
+    session.interpret.run(IMAGES[:1], engine="definition")
+    assert "flow.interpret.run(interpret_0, engine=&#x27;definition&#x27;)" in bar.script.value
+
+
 def test_running_again_keeps_what_hands_have_set(session: ect.Flow) -> None:
     choose(session, "second")
     session.quantize.tune("second", clip=(-3, 3))
     card = card_of(session.quantize)
-    assert card.form._note.value.startswith("and layers={")
+    assert card.form.note.value.startswith("and layers={")
     card.form.fields["method"].value = "minmax"
     card.run_button.click()
     card.wait(30)

@@ -38,20 +38,38 @@ def test_settings_that_no_field_has_are_kept_and_named(flow: ect.Flow) -> None:
         "activation_bits": 8,
         "fuse": groups,
     }
-    assert form._note.value == "and fuse=[[&#x27;body.0&#x27;, &#x27;body.1&#x27;]]"
+    assert form.note.value == "and fuse=[[&#x27;body.0&#x27;, &#x27;body.1&#x27;]]"
     form.show((), {})
     assert "fuse" not in form.call()[1]
-    assert form._note.layout.display == "none"
+    assert form.note.layout.display == "none"
 
 
 def test_a_value_that_a_field_cannot_take_is_kept_too(flow: ect.Flow) -> None:
     form = form_of(flow.device)
     form.show(("rpc://host:9090", 3), {"images": 99})
     assert form.call()[1] == {"device": "rpc://host:9090", "runs": 3, "images": 99}
-    assert form._note.value == "and images=99"
+    assert form.note.value == "and images=99"
     form.show(("rpc://host:9090", 3), {})
     assert form.call()[1] == {"device": "rpc://host:9090", "runs": 3}
-    assert form._note.value == ""
+    assert form.note.value == ""
+
+
+def test_a_number_out_of_bounds_is_kept(flow: ect.Flow) -> None:
+    form = form_of(flow.device)
+    form.show(("cpu", 20_000), {})
+    assert form.call()[1] == {"device": "cpu", "runs": 20_000}
+    assert form.note.value == "and runs=20000"
+    form.show(("cpu", 20_000), {})
+    assert form.note.value == "and runs=20000"
+    form.fields["runs"].value = 30
+    assert form.call()[1] == {"device": "cpu", "runs": 30}
+
+
+def test_what_a_run_leaves_out_is_the_default(flow: ect.Flow) -> None:
+    form = form_of(flow.quantize)
+    form.show((), {"method": "minmax", "activation_bits": 7})
+    form.show((), {"activation_bits": 7})
+    assert form.call()[1] == {"method": "typical", "weights": "per_channel", "activation_bits": 7}
 
 
 def test_arguments_by_position_are_shown(flow: ect.Flow) -> None:
@@ -63,7 +81,7 @@ def test_arguments_by_position_are_shown(flow: ect.Flow) -> None:
     assert device.call()[1] == {"device": "interpreter", "runs": 5}
 
 
-def test_threads_are_for_the_cpu(flow: ect.Flow) -> None:
+def test_threads_are_for_devices_that_take_them(flow: ect.Flow) -> None:
     form = form_of(flow.device)
     assert [value for _, value in form.fields["threads"].options[1:]] == [*range(1, len(os.sched_getaffinity(0)) + 1)]
     form.fields["threads"].value = 1
@@ -71,6 +89,10 @@ def test_threads_are_for_the_cpu(flow: ect.Flow) -> None:
     form.fields["device"].value = "interpreter"
     assert form.fields["threads"].disabled
     assert form.call()[1] == {"device": "interpreter", "runs": 20}
+    form.fields["device"].value = "rpc://host:9090"
+    assert form.call()[1] == {"device": "rpc://host:9090", "threads": 1, "runs": 20}
+    form.fields["device"].value = "nonsense"
+    assert form.fields["threads"].disabled
 
 
 def test_images_are_the_first_of_the_calibration_set(flow: ect.Flow, images: np.ndarray) -> None:
@@ -89,6 +111,28 @@ def test_images_given_by_code_take_the_place_of_the_calibration_set(flow: ect.Fl
     np.testing.assert_array_equal(chosen, images[3:4])
     form.show((chosen,), more)  # the form's own run changes nothing
     assert form.fields["images"].max == 3
+
+
+def test_other_images_of_the_flow_are_taken_and_an_engine_is_kept(flow: ect.Flow, images: np.ndarray) -> None:
+    form = form_of(flow.interpret)
+    form.show((images[3:],), {"engine": "definition"})
+    assert form.call()[1] == {"engine": "definition"}
+    assert form.note.value == "and engine=&#x27;definition&#x27;"
+    form.show((), {})
+    flow.calibration = images[1:]
+    (chosen,), more = form.call()
+    assert (len(chosen), more) == (4, {})
+    np.testing.assert_array_equal(chosen, images[1:5])
+
+
+def test_without_images_there_is_no_field_until_a_run_brings_some(flow: ect.Flow, images: np.ndarray) -> None:
+    flow.calibration = None
+    form = form_of(flow.interpret)
+    assert (form.call(), form.fields["images"].layout.display) == (((), {}), "none")
+    form.show((images[:2],), {})
+    assert (form.fields["images"].layout.display, form.fields["images"].max) == ("", 2)
+    (chosen,), _ = form.call()
+    np.testing.assert_array_equal(chosen, images[:2])
 
 
 def test_one_array_of_all_calibration_images_may_be_absent(flow: ect.Flow) -> None:

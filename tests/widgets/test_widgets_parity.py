@@ -1,121 +1,186 @@
-"""Whatever a card does a script does: each action of `ACTIONS` by hand and by its call, with the same outcome."""
+"""Whatever a card does a script does: each of `ACTIONS` by hand in one session, by its call in another."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import inspect
+import re
+import shutil
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
 from typing import Any
 
-import numpy as np
+import pandas as pd
 import pytest
-import torch
-from plain_numpy import IMAGES, Small
+from card_walk import do_by_hand
+from parity_walk import Walk, session, take
+from plain_numpy import IMAGES
 
-import ectoolkit as ect
-from ectoolkit.widgets.cards import card_of
-from ectoolkit.widgets.explorer import ACTIONS, QuantizeExplorer
+from ectoolkit.data.preprocess import IMAGENET
+from ectoolkit.testing.faults import draw
+from ectoolkit.testing.faulty_device import planted
+from ectoolkit.widgets.actions import ACTIONS, STAGES, page
+from ectoolkit.widgets.parts import LayerTable, Part
 
-#: what the calls speak of
-NAMES: dict[str, Any] = {"layer": "second", "image": 1, "low": -1.25, "high": 2.5, "column": "isolated_sqnr_db"}
-#: the value of each field that is changed
-VALUES = {
-    "choose a method": "minmax",
-    "choose activation bits": 6,
-    "choose weight bits": 5,
-    "keep in float": True,
+ROOT = Path(__file__).parents[2]
+Names = dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def deploy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    flow = session()
+    flow.quantize.run()
+    flow.interpret.run(IMAGES[:4])
+    return flow.build.run(tmp_path_factory.mktemp("parity") / "deploy").deployment.path
+
+
+@pytest.fixture(scope="module")
+def faulty() -> Iterator[str]:
+    """A wrong bit in the weights of "first", on a device of its own."""
+    fault = draw(session().quantize.run().graph, "weight bit", 11, IMAGENET)
+    assert fault.layer == "first"
+    with planted(fault, shows_layers=True) as name:
+        yield name
+
+
+# --- what is chosen ---------------------------------------------------------------------------------------------------
+
+#: of each card what its fields say at first
+SETTINGS: dict[str, Names] = {
+    "model": {},
+    "quantize": {"method": "typical", "weights": "per_channel", "activation_bits": 8},
+    "interpret": {},
+    "importer": {"layout": "NHWC", "isa": "host"},
+    "build": {"out": None, "target": "cpu"},
+    "device": {"device": "cpu", "runs": 20},
 }
-
-
-def matrix(part: Any) -> np.ndarray:
-    return np.frombuffer(part.data, "<f4").reshape(part.shape)
-
-
-def floats(values: Any) -> np.ndarray:
-    return np.asarray(values, "<f4")
-
-
-def field(explorer: QuantizeExplorer, name: str, value: Any) -> None:
-    explorer.settings.fields[name].value = value
-
-
-#: action → what a hand does, and then what the explorer shows beside what the call gave
-Do = Callable[[QuantizeExplorer], object]
-BY_HAND: dict[str, Do] = {
-    "choose a layer": lambda e: setattr(e.graph, "layer", "second"),
-    "look at its weights": lambda e: setattr(e.settings.shows, "value", "weight"),
-    "look at its channels": lambda e: None,
-    "move a handle": lambda e: setattr(e.histogram, "ends", [-1.25, 2.5]),
-    "let a handle go": lambda e: (setattr(e.histogram, "ends", [-1.25, 2.5]), setattr(e.histogram, "settled", 1)),
-    "give the range back": lambda e: e.settings.free.click(),
-    "choose a method": lambda e: field(e, "method", "minmax"),
-    "choose activation bits": lambda e: field(e, "activation_bits", 6),
-    "choose weight bits": lambda e: field(e, "weight_bits", 5),
-    "keep in float": lambda e: field(e, "keep_float", True),
-    "undo": lambda e: e.bar.undo_button.click(),
-    "redo": lambda e: (e.bar.undo_button.click(), e.wait(30), e.bar.redo_button.click()),
-    "read the log": lambda e: None,
-    "as script": lambda e: setattr(e.bar.script_button, "value", True),
-    "colour the graph": lambda e: setattr(e.graph, "column", "isolated_sqnr_db"),
-    "look at images": lambda e: None,
-    "choose an image": lambda e: setattr(e.images, "image", 1),
+#: by card and place of the control, what is chosen with it
+VALUES: dict[str, dict[str, Any]] = {
+    "flow": {"view": 4},
+    "model": {"table": "head"},
+    "quantize": {
+        "form.fields['method']": "minmax",
+        "form.fields['weights']": "per_tensor",
+        "form.fields['activation_bits']": 7,
+        "form.fields['door']": "export",
+        "table": "first",
+        "detail.graph": {"layer": "second", "column": "isolated_sqnr_db"},
+        "detail.settings.shows": "weight",
+        "detail.channels": 3,
+        "detail.histogram": {"channel": 5, "ends": [-1.25, 2.5], "settled": 1},
+        "detail.settings.fields['method']": "minmax",
+        "detail.settings.fields['activation_bits']": 6,
+        "detail.settings.fields['weights']": "per_tensor",
+        "detail.settings.fields['weight_bits']": 5,
+        "detail.settings.fields['keep_float']": True,
+        "detail.bar.script_button": True,
+        "detail.images": {"layer": "first", "image": 1},
+    },
+    "interpret": {"form.fields['images']": 5, "table": "add"},
+    "importer": {"form.fields['layout']": "NCHW", "form.fields['isa']": "avx2", "table": "first"},
+    "build": {"form.fields['target']": "mera:InterpreterHw"},
+    "device": {
+        "form.fields['device']": "interpreter",
+        "form.fields['images']": 2,
+        "form.fields['threads']": 1,
+        "form.fields['runs']": 7,
+        "depths": (1, 2),
+        "chain": "cpu",
+        "answers.layer": "add",
+        "answers.against": "float",
+        "answers.map.channels": {"image": 2, "channel": 3},
+        "answers.photos": 1,
+    },
 }
+#: what the calls speak of, until something else is chosen
+NAMES: Names = {
+    "layer": "second", "image": -1, "channel": -1, "images": 4, "low": -1.25, "high": 2.5,
+    "column": "isolated_sqnr_db", "listener": lambda event: None,
+}  # fmt: skip
 
 
-def require_shown(action: str, explorer: QuantizeExplorer, given: Any) -> None:
-    """For actions that look: what is shown is what the call gave."""
-    if action in ("choose a layer", "look at its weights"):
-        np.testing.assert_array_equal(np.frombuffer(explorer.histogram.shares, "<f4"), floats(given.shares))
-    elif action == "look at its channels":
-        np.testing.assert_array_equal(matrix(explorer.channels)[1], floats(given["weight_sqnr_db"]))
-    elif action == "move a handle":
-        assert explorer.histogram.noise["sqnr_db"] == given.prediction.sqnr_db
-        assert explorer.histogram.noise["clipped_high"] == given.clipped_high
-    elif action == "colour the graph":
-        shown = [float(value) for value in explorer.graph.values if value is not None]
-        assert shown == [value for value in given if not np.isnan(value)]
-    elif action == "look at images":
-        np.testing.assert_array_equal(matrix(explorer.images), floats(given.drop(columns="layer")).T)
-    elif action == "choose an image":
-        np.testing.assert_array_equal(matrix(explorer.error_map), given)
-    elif action == "read the log":
-        assert all(step in explorer.bar.log.value for step in ("clip=(-2.0, 2.0)",))
-        assert given == ["second: clip=(-2.0, 2.0)"]
-    elif action == "as script":
-        assert "clip=(-2.0, 2.0)" in explorer.bar.script.value
-        assert explorer.bar.script.layout.display == ""
-        assert "clip=(-2.0, 2.0)" in given
+def walk_of(card: str, settings: Names | None = None, values: Names | None = None, **names: Any) -> Walk:
+    return Walk(card, SETTINGS.get(card, {}) | (settings or {}), VALUES[card] | (values or {}), **(NAMES | names))
 
 
-@pytest.fixture
-def sessions() -> tuple[ect.Flow, ect.Flow]:
-    def session() -> ect.Flow:
-        torch.manual_seed(0)
-        flow = ect.Flow(Small().eval(), calibration=IMAGES)
-        flow.quantize.run()
-        flow.quantize.tune("second", clip=(-2.0, 2.0))  # so that there is something to undo
-        return flow
-
-    return session(), session()
+def test_the_list_is_of_all_stages() -> None:
+    assert [stage.attribute for stage in session().stages] == list(STAGES)
+    assert {action.card for action in ACTIONS} == {"flow", *STAGES}
+    assert len({(action.card, action.control, action.hand) for action in ACTIONS}) == len(ACTIONS)
 
 
-def test_every_action_is_walked() -> None:
-    assert list(BY_HAND) == list(ACTIONS)
+def test_flow() -> None:
+    walk = walk_of("flow")
+    walk.begin("model", "quantize", "interpret", "quantize")  # the reference is stale
+    take(walk)
+    assert [str(stage.state) for stage in walk.mine.stages[:4]] == ["done", "done", "stale", "not run"]
 
 
-@pytest.mark.parametrize("action", ACTIONS)
-def test_by_hand_and_by_call(action: str, sessions: tuple[ect.Flow, ect.Flow]) -> None:
-    by_hand, by_call = sessions
-    explorer = card_of(by_hand.quantize).detail
-    assert isinstance(explorer, QuantizeExplorer)
-    if action != "choose a layer":
-        explorer.selection.layer = "second"
-    explorer.wait(30)
-    BY_HAND[action](explorer)
-    explorer.wait(30)
-    assert explorer.message.value == ""
-    if action == "redo":
-        by_call.quantize.undo()
-    given = eval(ACTIONS[action], {**NAMES, "value": VALUES.get(action), "flow": by_call})
-    require_shown(action, explorer, given)
-    assert by_hand.quantize.log == by_call.quantize.log
-    assert by_hand.quantize.states[-1].config == by_call.quantize.states[-1].config
-    assert by_hand.quantize.graph.sha256 == by_call.quantize.graph.sha256
+def test_model() -> None:
+    walk = walk_of("model")
+    walk.begin("quantize")
+    take(walk)
+
+
+def test_quantize() -> None:
+    walk = walk_of("quantize")
+    walk.begin()
+
+    def activations() -> None:
+        do_by_hand(walk.card.detail.settings.shows, "value", "activation")
+        walk.settle()
+
+    take(walk, before={"read its channels": activations})
+    changes = ["clip=(-1.25, 2.5)", "clip=None", "method='minmax'", "activation_bits=6", "weights='per_tensor'"]
+    assert walk.mine.quantize.log == [f"second: {change}" for change in [*changes, "weight_bits=5", "keep_float=True"]]
+
+
+@pytest.mark.parametrize("card", ["interpret", "importer"])
+def test_after_quantize(card: str) -> None:
+    walk = walk_of(card)
+    walk.begin("quantize")
+    take(walk)
+
+
+def test_build(tmp_path: Path) -> None:
+    walk = walk_of("build", values={"form.fields['out']": str(tmp_path / "deploy")})
+    walk.begin("quantize", "interpret")
+    take(walk, skipped=("run",))  # its button was pressed with each setting, and a build takes a second
+
+
+def test_device(deploy: Path, faulty: str, tmp_path: Path) -> None:
+    values = {
+        "form.fields['deployment']": str(shutil.copytree(deploy, tmp_path / "copy")),
+        "report": str(tmp_path / "hand.json"),
+    }
+    given = {"deployment": str(deploy)}
+    names = {"device": faulty, "runs": 20, "depths": (1,), "images": None, "report": str(tmp_path / "call.json")}
+    walk = walk_of("device", given, values, **names, **given)
+    walk.begin("quantize", "interpret")
+    do_by_hand(walk.card.form.fields["deployment"], "value", str(deploy))
+    ask_the_faulty = partial(do_by_hand, walk.card.form.fields["device"], "value", faulty)
+    take(walk, before={"preflight": ask_the_faulty})
+    walk.card.close()
+
+
+def test_the_page_is_of_this_list() -> None:
+    """Made anew by ``python -m ectoolkit.widgets.actions > docs/actions.md``."""
+    assert (ROOT / "docs" / "actions.md").read_text(encoding="utf-8") == page()
+
+
+def test_scripts_set_and_say_what_their_parts_declare() -> None:
+    for part in Part.__subclasses__():
+        source = (Path(inspect.getfile(part)).parent / f"{part.script}.js").read_text(encoding="utf-8")
+        chosen = re.findall(r"choose\(model, (\{[^}]*\}|traits)", source)
+        assert len(chosen) == source.count("choose(model") == len(re.findall(r"\bchoose\(", source)), part
+        set_ = {name for found in chosen for name in re.findall(r"(\w+):", found)}
+        assert set_ <= {*part.follows, *part.page_sets}, part
+        assert not {"model.set(", "save_changes"} & set(re.findall(r"model\.set\(|save_changes", source)), part
+        assert set(re.findall(r'model\.send\("(\w+)"\)', source)) == set(part.page_says), part
+        assert source.count("model.send(") == len(part.page_says), part
+
+
+def test_a_page_changes_nothing_else() -> None:
+    table = LayerTable(pd.DataFrame({"layer": ["a", "b"], "macs": [1, 2]}))
+    table.set_state({"layer": "b", "rows": [], "image": 3, "chooses": "image"})
+    assert (table.layer, len(table.rows), table.image, table.chooses) == ("b", 2, -1, "layer")

@@ -5,6 +5,7 @@ reads was seen to be equal.  Must never run on a device by itself: it is given f
 (`ectoolkit.workflow.verdicts`).
 """
 
+from ectoolkit.analysis.grades import Grade
 from ectoolkit.analysis.verdict.chain import Member, Verdict, judge
 from ectoolkit.analysis.verdict.ladder import Rung, Standing
 from ectoolkit.analysis.verdict.links import Link, Must
@@ -15,6 +16,7 @@ from ectoolkit.analysis.verdict.search import layer_by_cutting, locate_by_cuttin
 from ectoolkit.analysis.verdict.suspects import explain_input
 
 __all__ = [
+    "Grade",
     "InputFacts",
     "InputProof",
     "Link",

@@ -12,6 +12,7 @@ import numpy as np
 
 from ectoolkit.analysis.diffs import compare
 from ectoolkit.analysis.frames import frame
+from ectoolkit.analysis.verdict.certificate import Certificate
 from ectoolkit.analysis.verdict.ladder import Rung, ladder_html, rungs
 from ectoolkit.analysis.verdict.links import LEAST_SQNR_DB, Link, Must, link, link_name
 from ectoolkit.analysis.verdict.location import Location
@@ -24,7 +25,18 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-COLUMNS = ("link", "must", "ok", "sqnr_db", "top1_agreement", "mismatches", "elements", "max_abs_diff", "first_index")
+COLUMNS = (
+    "link",
+    "must",
+    "ok",
+    "grade",
+    "sqnr_db",
+    "top1_agreement",
+    "mismatches",
+    "elements",
+    "max_abs_diff",
+    "first_index",
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,7 +88,7 @@ class Verdict:
 
     def summary(self) -> str:
         """In words: each link, then what is broken, where, and what that usually means."""
-        lines = [f"input: {'✓ the same numbers at every stage' if self.proof else '✗ ' + self.input_trouble}"]
+        lines = [f"input: {'✓ the same numbers at every stage' if self.proof else '✗ ' + self.proof.trouble}"]
         lines += [str(found) for found in self.links]
         if self.broken is not None:
             if self.location is not None:
@@ -84,20 +96,16 @@ class Verdict:
             lines += [self.note] if self.note else []
             lines.append(f"This usually means: {self.broken.meaning}")
         elif self.proof:
-            lines.append(f"Every link holds on {self.images} image(s)")
+            lines.append(self.headline)
         return "\n".join(lines)
 
     @property
-    def input_trouble(self) -> str:
-        """Which stage takes other numbers, and how they differ; empty where all take the same."""
-        odd = self.proof.first_odd
-        if odd is None:
-            return ""
-        first = next(facts for facts in self.proof.facts if facts.input == odd.input)
-        return (
-            f"{odd.stage} takes other numbers as {odd.input} than {first.stage}: {odd.dtype} from {odd.minimum:.4g} to "
-            f"{odd.maximum:.4g}, expected {first.dtype} from {first.minimum:.4g} to {first.maximum:.4g}"
-        )
+    def headline(self) -> str:
+        """In one line, without a sign."""
+        if self.broken is not None or not self.proof:
+            return f"broken at {'input' if self.broken is None else self.broken.name}"
+        doubts = [f"{found.name} is {found.grade}" for found in self.links if found.doubtful]
+        return f"Every link holds on {self.images} image(s)" + (f", but {' and '.join(doubts)}" if doubts else "")
 
     def __repr__(self) -> str:
         state = "holds" if self else f"broken: {self.broken.name if self.broken else 'input'}"
@@ -106,15 +114,16 @@ class Verdict:
     @property
     def rungs(self) -> tuple[Rung, ...]:
         """The ladder from the input up, with those links that were not reached."""
-        return rungs(self)
+        return rungs(self.proof, self.links, self.skipped)
 
     def _repr_html_(self) -> str:
-        return ladder_html(self)
+        return ladder_html(self.rungs, self.location, self.note)
 
     def to_frame(self) -> pd.DataFrame:
         """One row a link.
 
-        Columns: ``link``; ``must`` be ``"close"`` or ``"equal"``; ``ok``; ``sqnr_db`` decibels (inf where equal);
+        Columns: ``link``; ``must`` be ``"close"`` or ``"equal"``; ``ok``; ``grade`` of a close link: ``"close"``,
+        ``"far"`` or ``"collapsed"``, empty of others; ``sqnr_db`` decibels (inf where equal);
         ``top1_agreement`` share of images; ``mismatches`` of ``elements``; ``max_abs_diff`` in real units;
         ``first_index`` of the first difference as text.
         """
@@ -126,9 +135,8 @@ class Verdict:
         Raises:
             InputError: the name ends in neither ``.html`` nor ``.json``.
         """
-        from ectoolkit.analysis.verdict.certificate import save
-
-        return save(self, path)
+        found = (bool(self), self.summary(), self.images, self.to_frame(), self.proof, self.location, self.facts)
+        return Certificate(*found).save(path)
 
 
 def _row(found: Link) -> dict[str, object]:
@@ -137,6 +145,7 @@ def _row(found: Link) -> dict[str, object]:
         "link": found.name,
         "must": str(found.must),
         "ok": found.ok,
+        "grade": str(found.grade or ""),
         "sqnr_db": found.sqnr_db,
         "top1_agreement": found.top1_agreement,
         "mismatches": sum(tensor.mismatches for tensor in found.diff.tensors),

@@ -12,10 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from ectoolkit.analysis.diffs import Diff
+from ectoolkit.analysis.grades import CLOSE_AGREEMENT, CLOSE_SQNR_DB, LEAST_SQNR_DB, Grade, grade
 from ectoolkit.core import metrics
-
-#: below, a third of the result and more is noise
-LEAST_SQNR_DB = 3.0
 
 
 class Must(enum.StrEnum):
@@ -54,6 +52,8 @@ class Link:
         diff: element by element.
         sqnr_db: of the target against the source, decibels.
         top1_agreement: share of images with the same top class; NaN where the outputs are no scores.
+        images: how many there were.
+        grade: how near they are, of ends that must be close; a link that holds may be far; None of others.
     """
 
     source: str
@@ -63,6 +63,13 @@ class Link:
     diff: Diff
     sqnr_db: float
     top1_agreement: float
+    images: int = 0
+    grade: Grade | None = None
+
+    @property
+    def doubtful(self) -> bool:
+        """True where it holds, and yet its ends are not close."""
+        return self.ok and self.grade not in (None, Grade.CLOSE)
 
     @property
     def name(self) -> str:
@@ -82,14 +89,20 @@ class Link:
     def result(self) -> str:
         """What was found, in words."""
         if self.must is Must.CLOSE:
-            agrees = "" if np.isnan(self.top1_agreement) else f", top-1 agrees for {self.top1_agreement:.0%}"
-            return f"{self.sqnr_db:.1f} dB{agrees}"
+            scores = not np.isnan(self.top1_agreement)
+            same = f"{round(self.top1_agreement * self.images)} of {self.images}" if scores else ""
+            text = f"{self.sqnr_db:.1f} dB" + (f", top-1 agrees on {same}" if scores else "")
+            if self.grade is Grade.CLOSE:
+                return text
+            of_images = f" with top-1 on {CLOSE_AGREEMENT:.0%}" if scores else ""
+            return f"{text}: {self.grade}, for close is {CLOSE_SQNR_DB:g} dB or more{of_images}"
         if self.ok:
             return f"{sum(tensor.elements for tensor in self.diff.tensors)} elements equal"
         return self.diff.summary().splitlines()[-1]
 
     def __str__(self) -> str:
-        return f"{'✓' if self.ok else '✗'} {self.name}: must be {self.must}; {self.result}"
+        sign = "!" if self.doubtful else "✓" if self.ok else "✗"
+        return f"{sign} {self.name}: must be {self.must}; {self.result}"
 
 
 def link_name(source: str, target: str) -> str:
@@ -120,5 +133,8 @@ def link(
     sqnr_db = metrics.sqnr_db(*flat)
     scores = len(expected) == 1 and expected[0].ndim == 2 and expected[0].shape[1] > 1
     agreement = metrics.agreement(expected[0], found[0]) if scores else float("nan")
-    ok = bool(diff) if must is Must.EQUAL else sqnr_db >= least_sqnr_db
-    return Link(source, target, must, ok, diff, sqnr_db, agreement)
+    images = len(expected[0])
+    if must is Must.EQUAL:
+        return Link(source, target, must, bool(diff), diff, sqnr_db, agreement, images)
+    found_grade = grade(sqnr_db, agreement, images, least_sqnr_db)
+    return Link(source, target, must, sqnr_db >= least_sqnr_db, diff, sqnr_db, agreement, images, found_grade)

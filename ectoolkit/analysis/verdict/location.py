@@ -57,6 +57,18 @@ class Location:
         """Position of the image with the first difference."""
         return self.images[self.index[0]] if self.images else self.index[0]
 
+    @property
+    def channel(self) -> int:
+        """Of the first difference; -1 where the layer has one number an image."""
+        return self.index[1] if len(self.index) > 1 else -1
+
+    @property
+    def element(self) -> int:
+        """Of the first difference, the flat index within its own image; -1 where the layer was not kept."""
+        if self.found is None or len(self.index) < 2:
+            return -1
+        return int(np.ravel_multi_index(self.index[1:], self.found.shape[1:]))
+
     def __str__(self) -> str:
         text = (
             f"{self.layer} ({self.op}) is the first layer that differs: {self.mismatches} of {self.elements} elements, "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -235,8 +236,13 @@ class _Emitter:
 
 @functools.lru_cache(maxsize=1024)
 def _made(template: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
-    """A kernel; TVMScript takes tens of milliseconds to parse one, and networks have many alike."""
-    return template(*arguments)
+    """A kernel; TVMScript takes tens of milliseconds to parse one, and networks have many alike.
+
+    For each it looks up the source of every frame of the stack, twice; a notebook's cell has fifty below it.  In a
+    thread of its own a kernel has a handful.
+    """
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(template, *arguments).result()
 
 
 def _identifier(name: str) -> str:

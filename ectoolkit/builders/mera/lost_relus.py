@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 
 import numpy as np
 
+from ectoolkit._notices import warn
 from ectoolkit.core.graph import Graph
 from ectoolkit.core.metrics import sqnr_db
 from ectoolkit.core.verifier import op_of
@@ -40,7 +40,7 @@ def warn_of_cost(graph: Graph, inputs: Mapping[str, np.ndarray], outputs: list[n
         told = ", ".join(f"{name} ({cost:.1f} dB)" for name, cost in costs.items())
         more = len(_layers(graph)) - len(costs)
         told += f" and {more} more, which were not measured" if more else ""
-        warnings.warn(
+        warn(
             f"{graph.name}: EdgeCortix's compiler drops the ReLU of convolutions that only an add uses, and the "
             "reference does the same. How far that leaves the outputs from those with it, on the reference input: "
             f"{told}. To keep it, use its result a second time, or swap the add's operands",

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
 import msgspec
 import numpy as np
 
-from ectoolkit._optional import require_installed
-from ectoolkit.core.deployment import MANIFEST, Deployment
+from ectoolkit.core.deployment import Deployment
 from ectoolkit.devices.base import Device, DeviceInfo
 from ectoolkit.devices.profile import Profile
 from ectoolkit.devices.rpc import handshake as hs
@@ -20,13 +19,11 @@ from ectoolkit.devices.rpc import messages as m
 from ectoolkit.devices.rpc.address import parse_address
 from ectoolkit.devices.rpc.link import Link
 from ectoolkit.devices.rpc.tracker import find_server
-from ectoolkit.errors import DeviceError, MissingDependencyError, RemoteError, RemoteRefusedError, RemoteTransferError
+from ectoolkit.errors import DeviceError, RemoteError, RemoteRefusedError, RemoteTransferError
 
 #: in `RunResult.metrics` and `Load.own`: milliseconds of the last run, on the server's clock
 OWN_TIME = "server_ms"
 _WHAT = "compiled library on another machine's CPU"
-#: for what takes no time to speak of
-_SHORT_S = 30.0
 
 
 class RpcDevice(Device):
@@ -66,11 +63,13 @@ class RpcDevice(Device):
         self._key, self._key_file = key, key_file
         self._threads, self._timeout_s, self._waiting_s = threads, timeout_s, waiting_s
         self._link: Link | None = None
+        #: the session that has what is loaded
+        self._holder: Link | None = None
         self._facts: m.Facts | None = None
 
     @classmethod
     def discover(cls) -> list[DeviceInfo]:
-        reason = _no_tvm() or (
+        reason = (
             "servers are not looked for: name one as rpc://HOST:PORT. Start it on the other machine with `ectoolkit "
             "device serve`, and give its key in ECTOOLKIT_RPC_KEY or with open_device(..., key=...)"
         )
@@ -78,12 +77,11 @@ class RpcDevice(Device):
 
     def info(self) -> DeviceInfo:
         """Facts, without touching the network; what the far side said of itself where it was open."""
-        reason = _no_tvm()
         if self._facts is None:
-            return DeviceInfo(self.name, _WHAT, not reason, reason)
+            return DeviceInfo(self.name, _WHAT, True)
         far = self._facts
         what = f"compiled library on {far.host}, {far.machine}, {far.cpus} CPUs, TVM {far.tvm}"
-        return DeviceInfo(self.name, what, not reason, reason)
+        return DeviceInfo(self.name, what, True)
 
     def cancel(self) -> None:
         """Let the call that waits, in another thread, end now, with `Cancelled`."""
@@ -115,17 +113,12 @@ class RpcDevice(Device):
                 f"key=...), or the variable {hs.KEY_VARIABLE} or {hs.KEY_FILE_VARIABLE}"
             )
         server = find_server(self.address, self._waiting_s) if self.address.name else self.address
-        link = Link(self.name, server, key)
-        try:
-            self._facts = link.ask(m.Describe(), "say what it is", _SHORT_S)
-        except BaseException:
-            link.close()
-            raise
-        self._link = link
+        self._link = link = Link(self.name, server, key)
+        self._facts = link.facts
         return link
 
     def _close(self) -> None:
-        link, self._link = self._link, None
+        link, self._link, self._holder = self._link, None, None
         if link is not None:
             link.close()
 
@@ -136,16 +129,16 @@ class RpcDevice(Device):
             )
 
     def _load(self, deployment: Deployment) -> Callable[[list[np.ndarray]], list[np.ndarray]]:
-        loaded = self._send(deployment)
+        self._send(deployment)
         shapes = [tensor.shape for tensor in deployment.manifest.outputs]
+        sizes = [4 * math.prod(shape) for shape in shapes]
         doing = f"run {deployment.manifest.name}"
 
         def run(arrays: list[np.ndarray]) -> list[np.ndarray]:
-            nonlocal loaded
-            if self._connected() is not loaded:
-                loaded = self._send(deployment)
-            ran = self._ask(loaded, deployment, m.Run([_bytes(array) for array in arrays]), doing)
-            found, sizes = [len(data) for data in ran.arrays], [4 * math.prod(shape) for shape in shapes]
+            link = self._ready(deployment)
+            request = m.Run([m.view_of(array) for array in arrays])
+            ran = self._ask(link, deployment, request, doing, most_bytes=sum(sizes))
+            found = [len(data) for data in ran.arrays]
             if found != sizes:
                 raise RemoteError(f"{self.name} answered outputs of {found} bytes, expected {sizes}; do not trust it")
             self._metrics = {OWN_TIME: ran.seconds * 1e3}
@@ -153,16 +146,21 @@ class RpcDevice(Device):
 
         return run
 
-    def _send(self, deployment: Deployment) -> Link:
-        """Upload a deploy directory, let it be checked there, and load it."""
+    def _ready(self, deployment: Deployment) -> Link:
+        """A session that has the deployment loaded."""
         link = self._connected()
-        manifest = (deployment.path / MANIFEST).read_bytes()
-        self._ask(link, deployment, m.Begin(manifest), "take a manifest")
+        return link if link is self._holder else self._send(deployment)
+
+    def _send(self, deployment: Deployment) -> Link:
+        """Upload a deploy directory, let it be checked there, and load it; what was loaded there is gone.
+
+        After a session was lost that may be long after the directory was opened: sent is what was opened, or nothing.
+        """
+        link, self._holder = self._connected(), None
+        self._ask(link, deployment, m.Begin(deployment.manifest.to_json()), "take a manifest")
         for name in deployment.manifest.files:
-            with (deployment.path / name).open("rb") as file:
-                # an empty file is a piece too
-                for data in _pieces(file.read):
-                    self._ask(link, deployment, m.Put(name, data), f"take {name}")
+            for data in _pieces(memoryview(deployment.read_file(name))):
+                self._ask(link, deployment, m.Put(name, data), f"take {name}")
         try:
             self._ask(link, deployment, m.Load(self._threads), f"load {deployment.manifest.name}")
         except RemoteTransferError as error:
@@ -170,11 +168,12 @@ class RpcDevice(Device):
                 f"{deployment.path} did not arrive whole. {error}; the copy here is intact, so something on the way "
                 "changed it. Try again; where it happens again, use a tunnel: ssh -L PORT:127.0.0.1:PORT HOST"
             ) from error
+        self._holder = link
         return link
 
-    def _ask(self, link: Link, deployment: Deployment, request: m.Message, doing: str) -> Any:
+    def _ask(self, link: Link, deployment: Deployment, request: m.Message, doing: str, **limits: int) -> Any:
         try:
-            return link.ask(request, doing, self._timeout_s)
+            return link.ask(request, doing, self._timeout_s, **limits)
         except DeviceError as error:
             text = str(error).replace(m.HERE, str(deployment.path))
             raise (error if text == str(error) else type(error)(text)) from error.__cause__
@@ -182,34 +181,14 @@ class RpcDevice(Device):
     def profile(self, deployment: Deployment, *, runs: int = 20) -> Profile:
         """See `Device.profile`; all of it is measured there."""
         with self._one_at_a_time:
+            self.load(deployment)
             link = self._ready(deployment)
             doing = f"time the layers of {deployment.manifest.name}"
             found = self._ask(link, deployment, m.Layers(runs), doing)
             return replace(msgspec.msgpack.decode(found.profile, type=Profile), device=self.name)
 
-    def _ready(self, deployment: Deployment) -> Link:
-        """A session that has the deployment loaded."""
-        self.load(deployment)
-        link = self._link
-        if link is None or not link.alive:
-            self._loaded = None
-            self.load(deployment)
-        assert self._link is not None
-        return self._link
 
-
-def _no_tvm() -> str:
-    try:
-        require_installed("tvm", feature="The rpc device")
-    except MissingDependencyError as error:
-        return str(error)
-    return ""
-
-
-def _bytes(array: np.ndarray) -> bytes:
-    return np.ascontiguousarray(array, "<f4").tobytes()
-
-
-def _pieces(read: Callable[[int], bytes]) -> list[bytes]:
-    first = read(m.CHUNK_BYTES)
-    return [first, *iter(lambda: read(m.CHUNK_BYTES), b"")]
+def _pieces(data: memoryview) -> Iterator[memoryview]:
+    """Of a file, the first one though it be empty."""
+    for start in range(0, max(len(data), 1), m.CHUNK_BYTES):
+        yield data[start : start + m.CHUNK_BYTES]

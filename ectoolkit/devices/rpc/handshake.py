@@ -1,5 +1,4 @@
-"""Who may connect.  TVM sends its key as plain text and answers with its own: whoever listens, or poses as the server,
-has it.  Here both sides prove that they know the key, and TVM is given a ticket that is good once.
+"""Who may connect: both sides prove that they know the key, and it is never sent.
 
 | | client | server |
 |---|---|---|
@@ -7,13 +6,15 @@ has it.  Here both sides prove that they know the key, and TVM is given a ticket
 | 2 | | 32 random bytes |
 | 3 | proof of both | |
 | 4 | | `WELCOME` and its own proof, or a reason why not |
-| 5 | opens TVM's connection with the ticket, which both derive | |
-| 6 | | a `BEAT` each second; `ENDED` and the status when the session's process is gone |
+| 5 | on a second connection: `DATA_GREETING` and the ticket, which both derive and which is good once | |
+| 6 | | there `OPENED`, by the session's process, once it is held; or `NO_TICKET` |
+| 7 | on the first: nothing more | a `BEAT` each second; `ENDED` and the status when the session's process is gone |
 
-A client whose `GREETING` is of another protocol gets the server's own in step 2, filled up with zeros, and no more.
+The second connection then carries `messages`, as `channel` says.  A client whose `GREETING` is of another protocol gets
+the server's own in step 2, filled up with zeros, and no more.
 
-The connection stays open as long as the session; where the client closes it, the session's process is ended.  What
-goes over either connection is not encrypted.
+The first connection stays open as long as the session; where the client closes it, the session's process is ended.
+What goes over either connection is not encrypted.
 """
 
 from __future__ import annotations
@@ -28,15 +29,14 @@ from pathlib import Path
 
 from ectoolkit.errors import InputError
 
-#: raised where messages or this table change
-PROTOCOL = 2
+#: raised where messages, their frame or this table change; 1 and 2 were carried by TVM's RPC
+PROTOCOL = 3
 ANY_GREETING = b"ECT"
 GREETING = ANY_GREETING + str(PROTOCOL).encode()
-#: how TVM's own clients begin
-TVM_MAGIC = struct.pack("<i", 0xFF271)
-TVM_WELCOME, TVM_MISMATCH = TVM_MAGIC, struct.pack("<i", 0xFF271 + 2)
-NONCE_BYTES = PROOF_BYTES = 32
+DATA_GREETING = b"ECD" + str(PROTOCOL).encode()
+NONCE_BYTES = PROOF_BYTES = TICKET_BYTES = 32
 WELCOME, WRONG_KEY, FULL, BEAT, ENDED = b"W", b"K", b"F", b".", b"X"
+OPENED, NO_TICKET = b"O", b"N"
 #: behind `ENDED`: how the process ended, negative for a signal
 STATUS = struct.Struct("<i")
 BEAT_S = 1.0
@@ -66,9 +66,9 @@ def is_greeting(answer: bytes) -> bool:
     return answer.startswith(ANY_GREETING) and answer.endswith(bytes(NONCE_BYTES - len(GREETING)))
 
 
-def ticket(key: str, mine: bytes, theirs: bytes) -> str:
-    """What lets TVM's connection in, once."""
-    return proof(key, b"ticket", mine, theirs).hex()
+def ticket(key: str, mine: bytes, theirs: bytes) -> bytes:
+    """What lets the second connection in, once."""
+    return proof(key, b"ticket", mine, theirs)
 
 
 def new_key() -> str:

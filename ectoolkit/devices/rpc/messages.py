@@ -1,13 +1,15 @@
-"""What a session is asked and answers: MessagePack with types, checked on arrival, no pickle."""
+"""What a session is asked and answers: MessagePack with types, checked on arrival, no pickle.
+
+Large data are views: of what is sent no copy is made before it is encoded, of what came none when it is decoded.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
 import msgspec
+import numpy as np
 
-#: the one function that a session has, by its name in TVM's registry
-FUNCTION = "ectoolkit.session"
 #: of a piece of a file
 CHUNK_BYTES = 4 << 20
 
@@ -30,7 +32,7 @@ class Put(Message):
     """A piece of a file, the next one."""
 
     name: str
-    data: bytes
+    data: memoryview
 
 
 class Load(Message):
@@ -42,7 +44,7 @@ class Load(Message):
 class Run(Message):
     """Run once: float32 arrays in the deployment's layouts."""
 
-    arrays: list[bytes]
+    arrays: list[memoryview]
 
 
 class Layers(Message):
@@ -73,7 +75,7 @@ class Done(Message):
 class Ran(Message):
     """Results of one run, and the seconds it took there."""
 
-    arrays: list[bytes]
+    arrays: list[memoryview]
     seconds: float
 
 
@@ -104,17 +106,22 @@ _requests = msgspec.msgpack.Decoder(Request)
 _replies = msgspec.msgpack.Decoder(Reply)
 
 
+def view_of(array: np.ndarray) -> memoryview:
+    """The bytes of a float32 array, in C order, least byte first."""
+    return np.ascontiguousarray(array, "<f4").reshape(-1).view(np.uint8).data
+
+
 def encode(message: Message) -> bytes:
     """To bytes."""
     return _encoder.encode(message)
 
 
-def decode_request(data: bytes) -> Any:
+def decode_request(data: bytes | memoryview) -> Any:
     """A request; msgspec's error where it is none."""
     return _requests.decode(data)
 
 
-def decode_reply(data: bytes, request: type) -> Any:
+def decode_reply(data: bytes | memoryview, request: type) -> Any:
     """The reply to a kind of request, or a `Failure`; msgspec's error or ValueError where it is neither."""
     reply = _replies.decode(data)
     if not isinstance(reply, (_ANSWERS[request], Failure)):

@@ -1,20 +1,20 @@
 """Listens, lets in who knows the key, and gives each client a process of its own.
 
 One thread, which never blocks on a client: a process that has several could not be forked safely, and forking is what
-makes a session start in milliseconds where a fresh Python with TVM takes seconds.  Of TVM's protocol this process reads
-the first message, for the ticket in it; the rest is read by a session, of a client that has proven that it knows the
+makes a session start in milliseconds where a fresh Python with TVM takes seconds.  Of what a client sends this process
+reads no more than `handshake` has; the messages are read by a session, of a client that has proven that it knows the
 key.
 """
 
 from __future__ import annotations
 
+import errno
 import hmac
 import os
 import selectors
 import shutil
 import signal
 import socket
-import struct
 import sys
 import tempfile
 import time
@@ -31,11 +31,12 @@ from ectoolkit.devices.rpc.orphans import adopt_orphans, children, end_orphans
 from ectoolkit.devices.rpc.tracker import Registration
 from ectoolkit.errors import DeviceError
 
-_LENGTH = struct.Struct("<i")
-#: of a key in TVM's handshake: a ticket, TVM's word before it, options behind it
-_MOST_KEY_BYTES = 256
 _MOST_WAITING = 64
 _TICK_S = 0.25
+#: the system has no descriptor or memory for one more connection, which stays where it is
+_NO_ROOM = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+#: until it is tried again: the listener is ready all the while, and would take the whole CPU
+_PAUSE_S = 1.0
 
 
 @dataclass
@@ -99,14 +100,18 @@ class Server:
         try:
             self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._listener = socket.create_server((host, port), family=_family(host), backlog=_MOST_WAITING)
-        except OSError as error:
+        except (OSError, UnicodeError) as error:
             raise DeviceError(f"no server can listen at {host}:{port} with folder {self._folder}: {error}") from error
         self._listener.setblocking(False)
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._listener, selectors.EVENT_READ)
         self._peers: dict[int, Peer] = {}
         self._stopping = False
+        #: when connections are taken again, 0 where they are; whether it was said that they are not
+        self._paused_until, self._pause_told = 0.0, False
         self._spared: set[int] = set()
+        #: folders of sessions that are gone
+        self._left: list[Path] = []
         self._registration = registration
         if registration is not None:
             registration.port = self.port
@@ -136,6 +141,8 @@ class Server:
                         self._read(self._peers[chosen.fd])
                 self._reap()
                 self._tend(time.monotonic())
+                self._resume(time.monotonic())
+                self._clean()
                 if self._registration is not None:
                     self._registration.tend(self._free())
         finally:
@@ -154,15 +161,36 @@ class Server:
     # --- connections ------------------------------------------------------------------------------------------------
 
     def _accept(self) -> None:
-        with suppress(OSError):
+        try:
             connection, _ = self._listener.accept()
-            if sum(peer.deadline is not None for peer in self._peers.values()) >= _MOST_WAITING:
-                connection.close()
-                return
-            connection.setblocking(False)
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            self._peers[connection.fileno()] = Peer(connection, time.monotonic() + hs.STEP_S)
-            self._selector.register(connection, selectors.EVENT_READ)
+        except OSError as error:
+            if error.errno in _NO_ROOM:
+                self._pause(error)
+            return  # or the client is gone already
+        self._pause_told = False
+        if sum(peer.deadline is not None for peer in self._peers.values()) >= _MOST_WAITING:
+            connection.close()
+            return
+        connection.setblocking(False)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._peers[connection.fileno()] = Peer(connection, time.monotonic() + hs.STEP_S)
+        self._selector.register(connection, selectors.EVENT_READ)
+
+    def _pause(self, error: OSError) -> None:
+        """Take no connections for a while."""
+        if not self._pause_told:
+            self._pause_told = True
+            self._say(
+                f"warning: no connection can be taken ({error.strerror}); trying again each {_PAUSE_S:g} s. Close "
+                "sessions, or start the server with a larger `ulimit -n`"
+            )
+        self._selector.unregister(self._listener)
+        self._paused_until = time.monotonic() + _PAUSE_S
+
+    def _resume(self, now: float) -> None:
+        if self._paused_until and now >= self._paused_until:
+            self._paused_until = 0.0
+            self._selector.register(self._listener, selectors.EVENT_READ)
 
     def _read(self, peer: Peer) -> None:
         try:
@@ -177,7 +205,7 @@ class Server:
             return
         peer.data += data
         try:
-            if peer.data.startswith(hs.TVM_MAGIC):
+            if peer.data.startswith(hs.DATA_GREETING):
                 self._read_ticket(peer)
             elif peer.data.startswith(hs.GREETING):
                 self._read_proof(peer)
@@ -209,7 +237,7 @@ class Server:
         else:
             now = time.monotonic()
             peer.deadline, peer.next_beat = None, now + hs.BEAT_S
-            peer.ticket, peer.ticket_until = hs.ticket(self._key, *peer.nonces).encode(), now + hs.SILENCE_S
+            peer.ticket, peer.ticket_until = hs.ticket(self._key, *peer.nonces), now + hs.SILENCE_S
             # beats that nobody takes: the machine is gone, and its session is ended
             peer.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(hs.SILENCE_S * 1000))
             peer.connection.send(hs.WELCOME + hs.proof(self._key, b"server", *peer.nonces))
@@ -220,29 +248,22 @@ class Server:
         self._drop(peer)
 
     def _read_ticket(self, peer: Peer) -> None:
-        """TVM's own handshake, of which the key is the ticket."""
-        head = len(hs.TVM_MAGIC) + _LENGTH.size
-        if len(peer.data) < head:
+        """Step 5 of `handshake`."""
+        given = bytes(peer.data[len(hs.DATA_GREETING) :])
+        if len(given) < hs.TICKET_BYTES:
             return
-        (size,) = _LENGTH.unpack(peer.data[len(hs.TVM_MAGIC) : head])
-        if not 0 <= size <= _MOST_KEY_BYTES:
-            self._drop(peer)
-            return
-        if len(peer.data) < head + size:
-            return
-        words = bytes(peer.data[head : head + size]).split()
-        given = words[0].removeprefix(b"client:") if words else b""
         owner = next((p for p in self._peers.values() if p.ticket and hmac.compare_digest(p.ticket, given)), None)
-        # TVM's client sends nothing more before it has the answer
-        if owner is None or len(peer.data) > head + size:
-            self._say(f"refused: {_name(peer)} has no ticket")
-            peer.connection.send(hs.TVM_MISMATCH)
-            self._drop(peer)
+        # behind a ticket nothing comes before it was answered: the whole is compared
+        if owner is None:
+            self._refuse(peer, hs.NO_TICKET, "has no ticket")
             return
         owner.ticket = b""
-        name = b"server:ectoolkit"
-        peer.connection.send(hs.TVM_WELCOME + _LENGTH.pack(len(name)) + name)
-        self._start(peer, owner)
+        try:
+            self._start(peer, owner)
+        except OSError as error:
+            self._say(f"warning: no session for {_name(owner)}: {error}")
+            self._drop(owner)
+            self._drop(peer)
 
     def _drop(self, peer: Peer) -> None:
         """Close a connection, and end its session."""
@@ -257,9 +278,29 @@ class Server:
                 os.waitpid(peer.pid, 0)
             self._say(f"closed: the session of process {peer.pid}")
         if peer.folder is not None:
+            self._left.append(peer.folder)
+            self._clean()
+
+    def _clean(self) -> None:
+        """End and remove what dropped sessions left; with the next tick where there is no descriptor for it now."""
+        while self._left:
+            errors = self._remove(self._left[0])
+            if any(error.errno in _NO_ROOM for error in errors):
+                return
+            folder = self._left.pop(0)
+            if errors:
+                self._say(f"warning: {folder} cannot be removed: {errors[0]}")
+
+    def _remove(self, folder: Path) -> list[OSError]:
+        """What was in the way; nothing, if all went well."""
+        errors: list[OSError] = []
+        try:
             if not end_orphans(self._spared | {other.pid for other in self._peers.values()}):
                 self._say("warning: a session's processes multiply faster than they can be ended; look at `ps -ef`")
-            shutil.rmtree(peer.folder, ignore_errors=True)
+            shutil.rmtree(folder, onerror=lambda *failed: errors.append(failed[2][1]))
+        except OSError as error:
+            errors.append(error)
+        return errors
 
     # --- sessions ---------------------------------------------------------------------------------------------------
 

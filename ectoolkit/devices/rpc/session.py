@@ -1,7 +1,6 @@
 """The far side of one client: takes a deploy directory, checks every byte, runs it on the cpu device.
 
-It is a process of its own, whose folder is removed when it ends.  TVM's registry is emptied of all but what a library
-needs to run, so that no function of TVM's that writes files or loads code can be asked for by name.
+It is a process of its own, whose folder is removed when it ends.  It can be asked for `messages` alone.
 """
 
 from __future__ import annotations
@@ -21,10 +20,12 @@ import msgspec
 import numpy as np
 
 from ectoolkit._optional import require
-from ectoolkit.core.deployment import MANIFEST, Deployment, Manifest, load_deployment, read_manifest
-from ectoolkit.core.trust import trust
+from ectoolkit.core.deployment import Deployment, load_deployment
+from ectoolkit.core.manifest import MANIFEST, Manifest, read_manifest
 from ectoolkit.devices.cpu import CpuDevice
+from ectoolkit.devices.rpc import handshake as hs
 from ectoolkit.devices.rpc import messages as m
+from ectoolkit.devices.rpc.channel import OVERHEAD_BYTES, Channel
 from ectoolkit.devices.rpc.confine import confine, end_with_parent
 from ectoolkit.errors import (
     DeployFormatError,
@@ -34,12 +35,6 @@ from ectoolkit.errors import (
     RemoteTransferError,
 )
 
-#: by their beginning: functions of TVM that a library looks up by name when it is loaded and runs, and the session
-#: that TVM's own protocol opens first
-_NEEDED = ("vm.builtin.", "ffi.Module.load_from_bytes.", "ffi.Module.load_from_file.so", "device_api.cpu", "runtime.")
-_ALSO_NEEDED = ("rpc.LocalSession", "__tvm_set_device")
-#: beginning like those above, but not needed, and able to read, write or run what is not the library's
-_NOT_NEEDED = ("vm.builtin.call_py_func", "vm.builtin.register_py_func", "vm.builtin.tensor_cache.", "runtime.disco.")
 #: beside a deployment's files, TVM's are copied once to be loaded
 _COPIES = 2
 
@@ -68,17 +63,17 @@ class Session:
             m.Layers: self._layers,
         }
 
-    def answer(self, data: bytes) -> bytes:
-        """A request to its reply; never raises, for TVM would send Python's traceback."""
+    def answer(self, data: bytes | memoryview) -> m.Message:
+        """A request's reply; never raises."""
         try:
             request = m.decode_request(data)
-            return m.encode(self._actions[type(request)](request))
+            return self._actions[type(request)](request)
         except Exception as error:  # whatever it is, the other side must hear of it
             known = isinstance(error, EctoolkitError)
-            text = str(error) if known else f"{type(error).__name__}: {error}"
-            return m.encode(
-                m.Failure(type(error).__name__ if known else "RemoteError", text.replace(str(self._deploy), m.HERE))
-            )
+            text = (str(error) if known else f"{type(error).__name__}: {error}").replace(str(self._deploy), m.HERE)
+            # a name of a file may be no text
+            text = text.encode(errors="backslashreplace").decode()
+            return m.Failure(type(error).__name__ if known else "RemoteError", text)
 
     def _describe(self, request: m.Describe) -> m.Message:
         return m.Facts(
@@ -123,7 +118,7 @@ class Session:
         self._write(request.name, request.data, record.size_bytes)
         return m.Done()
 
-    def _write(self, name: str, data: bytes, most: int | None = None) -> None:
+    def _write(self, name: str, data: bytes | memoryview, most: int | None = None) -> None:
         """Append to a file of the directory, following no link."""
         folder = os.open(self._deploy, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
         try:
@@ -143,7 +138,7 @@ class Session:
         except DeployFormatError as error:
             raise RemoteTransferError(str(error)) from error
         # who knows the key may run code here, and what was sent is what they have
-        trust(deployment, remember=False)
+        deployment.let_run(remember=False)
         cpus = len(os.sched_getaffinity(0))
         device = CpuDevice(None if request.threads is None else min(request.threads, cpus)).__enter__()
         device.load(deployment)
@@ -164,21 +159,11 @@ class Session:
         start = time.perf_counter()
         outputs = device.run_arrays(arrays)
         seconds = time.perf_counter() - start
-        return m.Ran([output.tobytes() for output in outputs], seconds)
+        return m.Ran([m.view_of(output) for output in outputs], seconds)
 
     def _layers(self, request: m.Layers) -> m.Message:
         device, deployment = self._loaded()
         return m.Profiled(msgspec.msgpack.encode(device.profile(deployment, runs=request.runs)))
-
-
-def _only_what_is_needed(tvm_ffi: Any) -> None:
-    """Take every other function out of TVM's registry; Python's own handles of them stay good."""
-    names = tvm_ffi.registry.list_global_func_names()
-    remove = tvm_ffi.get_global_func("ffi.FunctionRemoveGlobal")
-    for name in names:
-        needed = name in _ALSO_NEEDED or name.startswith(_NEEDED)
-        if not needed or name.startswith(_NOT_NEEDED):
-            remove(name)
 
 
 def serve(connection: socket.socket, folder: Path, limit_bytes: int) -> None:
@@ -186,21 +171,35 @@ def serve(connection: socket.socket, folder: Path, limit_bytes: int) -> None:
 
     Raises:
         DeviceError: the kernel has Landlock, and yet does not hold the session.
+        OSError: the connection broke.
     """
     end_with_parent()
-    for number in (signal.SIGINT, signal.SIGTERM):  # the server's own handlers
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # the server's own handlers
         signal.signal(number, signal.SIG_DFL)
     os.chdir(folder)
     tempfile.tempdir = str(folder)  # where the cpu device copies a library to
     nothing = os.open(os.devnull, os.O_RDWR)  # while it may be
     held = confine(folder, _COPIES * limit_bytes)
-    tvm_ffi = require("tvm_ffi", feature="The session")
-    loop = require("tvm.rpc._ffi_api", feature="The session").ServerLoop
     session = Session(folder, limit_bytes, held)
-    _only_what_is_needed(tvm_ffi)
-    tvm_ffi.register_global_func(m.FUNCTION, session.answer, override=True)
     # from here on native code may come, which has no part in the server's terminal or its input
     for stream in range(3):
         os.dup2(nothing, stream)
     os.close(nothing)
-    loop(connection.fileno())
+    connection.sendall(hs.OPENED)
+    converse(Channel(connection), session.answer, limit_bytes)
+
+
+def converse(channel: Channel, answer: Callable[[memoryview], m.Message], limit_bytes: int) -> None:
+    """Answer until the client closes, or sends a request that is larger than a deploy directory may be."""
+    most = limit_bytes + OVERHEAD_BYTES
+    while (size := channel.coming()) is not None:
+        if size <= most:
+            reply = answer(channel.receive(size))
+        else:
+            reply = m.Failure(
+                "RemoteRefusedError",
+                f"a request has {size} bytes, and the server takes {most}. Start it with a larger --limit-mb",
+            )
+        channel.send(m.encode(reply))
+        if size > most:
+            return  # it is not read, so there is no way to the next

@@ -10,7 +10,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ectoolkit.devices.xrt.board import Board, Buffer
+    from ectoolkit.devices.xrt.board import Board
+    from ectoolkit.devices.xrt.buffer import Buffer
     from ectoolkit.devices.xrt.device import XrtDevice
     from ectoolkit.devices.xrt.discovery import BoardFacts, absence, find_boards, has_board
     from ectoolkit.devices.xrt.health import Health, read_health
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "Board": "board",
     "BoardFacts": "discovery",
-    "Buffer": "board",
+    "Buffer": "buffer",
     "Health": "health",
     "Xclbin": "xclbin",
     "XrtDevice": "device",

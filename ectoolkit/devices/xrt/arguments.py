@@ -8,29 +8,29 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ectoolkit.devices.xrt import messages as m
-from ectoolkit.devices.xrt.xclbin import Argument, Kernel, Xclbin
+from ectoolkit.devices.xrt.buffer import Buffer
+from ectoolkit.devices.xrt.xclbin import Argument, Kernel
 from ectoolkit.errors import KernelArgumentError
 
 if TYPE_CHECKING:
-    from ectoolkit.devices.xrt.board import Buffer
+    from ectoolkit.devices.xrt.board import Board
 
 
-def check_arguments(xclbin: Xclbin, kernel: Kernel, given: Sequence[Buffer | int | float]) -> list[m.Argument]:
+def check_arguments(board: Board, kernel: Kernel, given: Sequence[Buffer | int | float]) -> list[m.Argument]:
     """The arguments as they are sent.
 
     Raises:
-        KernelArgumentError: their number, a kind, a bank or a number's range does not fit.
+        KernelArgumentError: their number, a kind, a bank or a number's range does not fit, or a buffer is another
+            board's.
     """
     wanted = kernel.arguments
     if len(given) != len(wanted):
         names = ", ".join(argument.name for argument in wanted)
         raise KernelArgumentError(f"kernel {kernel.name} takes {len(wanted)} arguments ({names}), got {len(given)}")
-    return [_check(xclbin, kernel, argument, value) for argument, value in zip(wanted, given, strict=True)]
+    return [_check(board, kernel, argument, value) for argument, value in zip(wanted, given, strict=True)]
 
 
-def _check(xclbin: Xclbin, kernel: Kernel, argument: Argument, value: Buffer | int | float) -> m.Argument:
-    from ectoolkit.devices.xrt.board import Buffer
-
+def _check(board: Board, kernel: Kernel, argument: Argument, value: Buffer | int | float) -> m.Argument:
     which = f"argument {argument.index} ({argument.name}) of kernel {kernel.name}"
     if argument.kind == "buffer":
         if not isinstance(value, Buffer):
@@ -40,11 +40,15 @@ def _check(xclbin: Xclbin, kernel: Kernel, argument: Argument, value: Buffer | i
             )
         if not value.alive:
             raise KernelArgumentError(f"{which}: the buffer was freed, or is of a board that was closed")
-        if argument.banks and value.bank not in argument.banks:
-            allowed = ", ".join(xclbin.memories[bank].name for bank in argument.banks)
+        if value.board is not board:
             raise KernelArgumentError(
-                f"{which} must lie in {allowed}, got a buffer in {xclbin.memories[value.bank].name}"
+                f"{which}: the buffer is another Board's ({value.board.name}). Make one with this one's "
+                f"buffer({kernel.name!r}, {argument.name!r}, size_bytes)"
             )
+        memories = board.xclbin.memories
+        if argument.banks and value.bank not in argument.banks:
+            allowed = ", ".join(memories[bank].name for bank in argument.banks)
+            raise KernelArgumentError(f"{which} must lie in {allowed}, got a buffer in {memories[value.bank].name}")
         return m.BufferArgument(value.handle)
     if argument.kind == "stream":
         raise KernelArgumentError(f"{which} is a stream; kernels with streams to the host are not supported")

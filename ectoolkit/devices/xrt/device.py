@@ -15,8 +15,9 @@ from ectoolkit.core.deployment import Deployment, from_layout, to_layout
 from ectoolkit.devices.base import Device, DeviceInfo
 from ectoolkit.devices.parameters import graph_of
 from ectoolkit.devices.sensors import Reading
-from ectoolkit.devices.xrt.board import Board, Buffer
-from ectoolkit.devices.xrt.discovery import BoardFacts, absence, find_board, find_boards
+from ectoolkit.devices.xrt.board import Board
+from ectoolkit.devices.xrt.buffer import Buffer
+from ectoolkit.devices.xrt.discovery import BoardFacts, absence, find_board, find_boards, usable_board
 from ectoolkit.devices.xrt.health import read_health, read_sensors
 from ectoolkit.devices.xrt.host import current_host
 from ectoolkit.devices.xrt.programs import encode_program
@@ -92,6 +93,7 @@ class XrtDevice(Device):
         }
 
     def _open(self) -> None:
+        usable_board(self.board.address)  # without a board nobody needs a design for it
         xclbin = self._xclbin or current_host().xclbin
         if not xclbin:
             raise DeviceError(
@@ -117,12 +119,10 @@ class XrtDevice(Device):
         data = np.frombuffer(encode_program(graph_of(deployment)), np.uint8)
         manifest = deployment.manifest
         in_bytes, out_bytes = (sum(t.size_bytes for t in tensors) for tensors in (manifest.inputs, manifest.outputs))
-        for old in self._buffers:
-            old.free()
-        self._buffers = [
-            self.board.buffer(KERNEL, name, size)
-            for name, size in (("program", data.size), ("x", in_bytes), ("y", out_bytes))
-        ]
+        while self._buffers:
+            self._buffers.pop().free()
+        for name, size in (("program", data.size), ("x", in_bytes), ("y", out_bytes)):
+            self._buffers.append(self.board.buffer(KERNEL, name, size))  # kept, should the next have no room
         program, x, y = self._buffers
         program.write(data)
         program.to_device()

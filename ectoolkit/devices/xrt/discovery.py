@@ -13,7 +13,7 @@ from pathlib import Path
 from ectoolkit.devices.xrt.host import Host, current_host
 from ectoolkit.devices.xrt.libraries import LIBRARY, REMEDY, find_library, has_pyxrt, library_version
 from ectoolkit.devices.xrt.sysfs import read_text, subdevice
-from ectoolkit.errors import DeviceNotFoundError
+from ectoolkit.errors import DeviceNotFoundError, DeviceStateError
 
 _DEVICES = "/sys/bus/pci/devices"
 _XILINX = "0x10ee"
@@ -97,6 +97,19 @@ def find_board(address: str, host: Host | None = None) -> BoardFacts:
     raise DeviceNotFoundError(f"there is no board 'xrt:{address}': {f'there is {there}' if there else absence(host)}")
 
 
+def usable_board(address: str, host: Host | None = None) -> BoardFacts:
+    """As `find_board`, of a board that can be used.
+
+    Raises:
+        DeviceNotFoundError: there is none.
+        DeviceStateError: it cannot be used; says why, and what to do.
+    """
+    board = find_board(address, host)
+    if board.obstacle is not None:
+        raise DeviceStateError(f"xrt:{address} cannot be used: {board.obstacle}")
+    return board
+
+
 def absence(host: Host | None = None) -> Obstacle:
     """Why there is no board."""
     host = host or current_host()
@@ -106,11 +119,12 @@ def absence(host: Host | None = None) -> Obstacle:
             f"there is a Xilinx card at PCIe {', '.join(cards)}, but no function for programs (10ee:5021 for a U50)",
             "Flash the card's shell: sudo xbmgmt program --base, then reboot",
         )
-    return Obstacle(
-        "no Xilinx card on PCIe (vendor 10ee)",
-        "Is it seated and powered? In a virtual machine, is it passed through? To try without one: ectoolkit device "
-        "virtual",
-    )
+    card = "no Xilinx card on PCIe (vendor 10ee)"
+    look = "Is it seated and powered? In a virtual machine, is it passed through? To try without one: ectoolkit device "
+    missing = _missing_library()
+    if missing is not None:  # without it not even a virtual board can be tried
+        return Obstacle(f"{missing.problem}; and there is {card}", f"{missing.remedy}. Of the card: {look}virtual")
+    return Obstacle(card, f"{look}virtual")
 
 
 def has_board(host: Host | None = None) -> bool:
@@ -138,8 +152,11 @@ def _board(host: Host, index: int, folder: Path) -> BoardFacts:
 
 
 def _obstacle(folder: Path, driver: str, node: Path | None) -> Obstacle | None:
-    """The first thing in the way, from the card up."""
+    """The first thing in the way: XRT, whose package brings the driver too; then from the card up."""
     bdf = folder.name
+    missing = _missing_library()
+    if missing is not None:
+        return missing
     if driver != "xocl":
         found = f"the driver {driver} is bound" if driver else "no driver is bound"
         return Obstacle(
@@ -161,6 +178,10 @@ def _obstacle(folder: Path, driver: str, node: Path | None) -> Obstacle | None:
         return Obstacle(
             f"this user may not open {node}", "Join its group: sudo usermod -aG render $USER, then log in again"
         )
+    return None
+
+
+def _missing_library() -> Obstacle | None:
     if find_library() is None and not has_pyxrt():
         return Obstacle(f"XRT is not installed: neither {LIBRARY} nor pyxrt is found", REMEDY)
     return None

@@ -123,5 +123,6 @@ def _memory_in_use(function: Path) -> Reading:
     except (OSError, ValueError) as error:
         return Reading("memory in use", None, "MiB", f"memstat_raw: {error}")
     if not rows:
-        return Reading("memory in use", None, "MiB", "memstat_raw is empty: no xclbin is loaded")
+        why = "" if read_text(function / "xclbinuuid") else ": no xclbin is loaded"
+        return Reading("memory in use", None, "MiB", f"memstat_raw is empty{why}")
     return Reading("memory in use", used / 2**20, "MiB")

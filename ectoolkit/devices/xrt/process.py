@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import select
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -18,6 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from ectoolkit.devices.exit_status import described_status
 from ectoolkit.devices.xrt import messages as m
 from ectoolkit.devices.xrt.libraries import LIBRARY, find_library, xrt_folder
 from ectoolkit.errors import BoardLostError, Cancelled, DeviceStateError, DeviceTimeoutError
@@ -39,7 +39,7 @@ class XrtProcess:
         self._log = self._folder / "xrt.log"
         self._output = self._folder / "output"
         self._lock = threading.Lock()
-        self._cancelled = threading.Event()
+        self._cancelled, self._closing = threading.Event(), threading.Event()
         mine, theirs = socket.socketpair()
         self._connection = mine
         try:
@@ -105,7 +105,7 @@ class XrtProcess:
             DeviceStateError: it was ended before.
         """
         with self._lock:
-            if not self.alive:
+            if self._closing.is_set() or not self.alive:
                 raise DeviceStateError(f"the board is closed, it cannot {doing}; open it again")
             self._cancelled.clear()
             # of a single send or receive: a stopped child would hold up a large buffer for ever
@@ -129,7 +129,7 @@ class XrtProcess:
         ready = select.poll()  # select() knows no descriptor above 1023
         ready.register(self._connection, select.POLLIN)
         while not ready.poll(_LOOK_MS):
-            if self._cancelled.is_set():
+            if self._cancelled.is_set() or self._closing.is_set():
                 raise Cancelled(f"cancelled while the board was to {doing}; the board is closed, open it again")
             if time.monotonic() > end:
                 raise _too_late(doing, timeout_s)
@@ -141,7 +141,7 @@ class XrtProcess:
             status = 0
         log, output = self._text(self._log), self._text(self._output)
         self._end(at_once=True)
-        how = f"was ended by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
+        how = described_status(status)
         last = output.strip().splitlines()[-1:] or ["nothing"]
         return BoardLostError(
             f"the process that talks to XRT {how} while it was to {doing}; this notebook is unharmed. The last it "
@@ -160,7 +160,7 @@ class XrtProcess:
 
     def close(self) -> None:
         """End the child, after any call that waits was cancelled; twice is harmless."""
-        self._cancelled.set()
+        self._closing.set()  # for good: a call that just begins forgets an older cancel
         with self._lock:
             self._end()
 

@@ -10,6 +10,7 @@ from numbers import Integral
 from pathlib import Path
 from typing import Any
 
+from ectoolkit._notices import warn
 from ectoolkit._optional import require
 from ectoolkit.core.graph import Graph
 from ectoolkit.core.graph_builder import GraphBuilder
@@ -67,7 +68,7 @@ def import_torchscript(
     outputs = [importer.value_of(output) for output in calls.outputs]
     graph = importer.builder.finish(outputs, {"frontend": "torchscript", "model_sha256": digest})
     if importer.coarse:
-        warnings.warn(_coarse(graph, importer.coarse), PrecisionWarning, stacklevel=2)
+        warn(_coarse(graph, importer.coarse), PrecisionWarning, stacklevel=2)
     return FuseResidualAdd(swap=keep_relus)(graph)
 
 

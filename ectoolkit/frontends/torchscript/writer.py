@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import io
 import os
-import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ectoolkit._notices import hearing, warn
 from ectoolkit._optional import require
 from ectoolkit.core.atomic import replacing_file
 from ectoolkit.core.graph import Graph, Node
@@ -100,8 +100,7 @@ def _write(torch: Any, graph: Graph, target: str = "") -> tuple[Any, list[str]]:
     tables = {paths[name]: table for name, table in exporter.tables.items()}
     # tracing keeps no attributes of a module, so this one comes after it
     script._c._register_attribute(ATTRIBUTE, torch._C.StringType.get(), mark_text(graph.sha256, tables))
-    with warnings.catch_warnings():  # of what the graph already is
-        warnings.simplefilter("ignore", PrecisionWarning)
+    with hearing():  # of what the graph already is
         read = import_torchscript(script, [tuple(example.shape) for example in examples])
     _require_same(written, read)
     found = [str(concern) for concern in concerns(written) if not target or concern.holds_for(target)]
@@ -171,4 +170,4 @@ def _rounding(graph: Graph, rounded: Mapping[str, int]) -> list[str]:
 
 def _warn(cautions: Sequence[str]) -> None:
     for caution in cautions:
-        warnings.warn(caution, PrecisionWarning, stacklevel=3)
+        warn(caution, PrecisionWarning, stacklevel=3)

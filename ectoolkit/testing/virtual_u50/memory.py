@@ -60,6 +60,14 @@ class DeviceMemory:
         """Of all buffers."""
         return sum(size for _, size in self._taken)
 
+    def usage(self) -> list[tuple[int, int]]:
+        """Bytes in use and number of buffers, bank by bank."""
+        found = [(0, 0)] * BANKS
+        for address, size in self._taken:
+            used, count = found[address // BANK_BYTES]
+            found[address // BANK_BYTES] = (used + size, count + 1)
+        return found
+
     def view(self, address: int, count: int, dtype: str) -> np.ndarray:
         """`count` elements at an address, as a kernel sees them: nothing is copied.
 

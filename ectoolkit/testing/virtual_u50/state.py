@@ -14,7 +14,7 @@ from ectoolkit.testing.virtual_u50.facts import PLATFORM
 from ectoolkit.testing.virtual_u50.faults import CREATE_ERRORS, LOAD_ERRORS, OPEN_ERRORS, Fault
 from ectoolkit.testing.virtual_u50.kernels import KERNELS
 from ectoolkit.testing.virtual_u50.memory import DeviceMemory
-from ectoolkit.testing.virtual_u50.tree import write_units
+from ectoolkit.testing.virtual_u50.tree import write_memory, write_units
 
 #: what xocl calls the board as a whole, in a context
 _VIRTUAL_UNIT = 0xFFFFFFFF
@@ -87,6 +87,13 @@ class BoardState:
             self.clients.pop(client.number, None)
             for address in client.addresses:
                 self.memory.free(address)
+            if client.addresses:
+                self._tell_memory()
+
+    def _tell_memory(self) -> None:
+        """As the driver does: of a loaded xclbin's banks."""
+        if self.loaded is not None:
+            write_memory(self.root, self.memory.usage())
 
     def load(self, client: Client, data: bytes) -> None:
         """Load an xclbin."""
@@ -106,6 +113,7 @@ class BoardState:
                 for index, name in enumerate(KERNELS)
             ]
             write_units(self.root, rows, str(uid))
+            self._tell_memory()
 
     def create(self, client: Client, size_bytes: int, flags: int) -> int:
         """Allocate a buffer; returns its address."""
@@ -113,6 +121,7 @@ class BoardState:
             self._refuse(CREATE_ERRORS)
             address = self.memory.allocate(flags & _BANK_MASK, size_bytes)
             client.addresses.add(address)
+            self._tell_memory()
             return address
 
     def free(self, client: Client, address: int) -> None:
@@ -122,6 +131,7 @@ class BoardState:
                 raise OSError(errno.ENOENT, f"no buffer at {address:#x}")
             client.addresses.remove(address)
             self.memory.free(address)
+            self._tell_memory()
 
     def context(self, client: Client, operation: int, unit: int, flags: int, uid: bytes) -> None:
         """Open (0) or close (1) a context on a compute unit."""

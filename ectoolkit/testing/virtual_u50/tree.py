@@ -73,6 +73,12 @@ def write_units(root: Path, rows: list[str], uid: str) -> None:
     _write(user / "icap.u.0", {"xclbinuuid": uid})
 
 
+def write_memory(root: Path, usage: list[tuple[int, int]]) -> None:
+    """Say what the loaded xclbin's banks hold: bytes and number of buffers of each."""
+    rows = [f"{used} {count}" for used, count in usage]
+    _write(root / _PCI / BDF, {"memstat_raw": "\n".join(rows)})
+
+
 def _sensors() -> dict[str, str]:
     return {
         "xmc_fpga_temp": str(CORE_CELSIUS),

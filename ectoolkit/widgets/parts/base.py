@@ -30,6 +30,9 @@ class Part(anywidget.AnyWidget):
     ``follows`` names the traits of `Selection` that the subclass declares too, synchronized; given a selection, both
     have one value.
 
+    ``page_sets`` names further traits that the page changes, ``page_says`` the messages that it sends.  A change of any
+    other trait is refused, so that nothing can be done in a page but what `ectoolkit.widgets.actions` lists.
+
     Numbers by the hundred travel as bytes: a trait ``data = traitlets.Bytes()`` holds what `packed` gives, and a trait
     ``dtype`` says of what; the page reads it with ``array(model, "data", model.get("dtype"))``.
 
@@ -40,6 +43,8 @@ class Part(anywidget.AnyWidget):
 
     script: ClassVar[str] = ""
     follows: ClassVar[tuple[str, ...]] = ()
+    page_sets: ClassVar[tuple[str, ...]] = ()
+    page_says: ClassVar[tuple[str, ...]] = ()
     _links: tuple[traitlets.link, ...] = ()
 
     def __init_subclass__(cls, **more: Any) -> None:
@@ -62,6 +67,15 @@ class Part(anywidget.AnyWidget):
     def _followed(self) -> tuple[str, ...]:
         """Of `follows`, what this one needs: each is a message to the page for every choice."""
         return self.follows
+
+    def reachable(self) -> tuple[str, ...]:
+        """The traits that the page may change now."""
+        return (*self._followed(), *self.page_sets)
+
+    def set_state(self, sync_data: dict[str, Any]) -> None:
+        """Take from the page what it may change."""
+        allowed = self.reachable()
+        super().set_state({name: value for name, value in sync_data.items() if name in allowed})
 
     def close(self) -> None:
         """Let go of the selection and of the page."""

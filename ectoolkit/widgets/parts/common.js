@@ -49,16 +49,16 @@ function keepKeys(box) {
 
 // Draw now, and once after all of these traits that change together have arrived; returns what ends it.
 function watch(model, names, draw) {
-  let queued = false;
+  let queued = false, over = false;
   const later = () => {
     if (queued) return;
     queued = true;
-    queueMicrotask(() => { queued = false; draw(); });
+    queueMicrotask(() => { queued = false; if (!over) draw(); });
   };
   const changes = names.map((name) => `change:${name}`);
   changes.forEach((change) => model.on(change, later));
   draw();
-  return () => changes.forEach((change) => model.off(change, later));
+  return () => { over = true; changes.forEach((change) => model.off(change, later)); };
 }
 
 // Set traits, here and in Python.
@@ -90,6 +90,14 @@ function numberText(value) {
   return Math.abs(number) < 1e-3 ? number.toExponential(2) : String(Number(number.toPrecision(4)));
 }
 
+// Numbers of one unit, all with as many decimals, so that their points stand below each other; decibels have two.
+function columnText(values, unit) {
+  const known = values.map(Number).filter(Number.isFinite), largest = known.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
+  if (!["dB", "ms", "µs", "W", "°C"].includes(unit) || known.every(Number.isInteger)) return numberText;
+  const decimals = unit === "dB" || largest >= 100 ? 2 : 3;
+  return (value) => value !== null && Number.isFinite(Number(value)) ? Number(value).toFixed(decimals) : numberText(value);
+}
+
 // Call at most once in so many milliseconds, the last time always with the latest arguments, unless `cancel` of what is
 // returned comes before.
 function throttle(call, milliseconds) {
@@ -110,6 +118,17 @@ function shadeOf(value, [low, high, better]) {
   return { strength: better === "high" ? 1 - share : share, warn: better !== "" };
 }
 
+// What pale and strong stand for: the two values with the shades between them; null where nothing is shaded.
+function scaleOfShades([low, high, better], unit) {
+  if (low === undefined) return null;
+  const [pale, strong] = better === "high" ? [high, low] : [low, high], text = columnText([low, high], unit);
+  const named = (value) => `${text(value)}${unit ? ` ${unit}` : ""}`;
+  const box = make("span", { class: "ect-scale" });
+  box.append(make("span", {}, named(pale)), make("span", { class: `ect-ramp ect-ramp-${better ? "warn" : "size"}`, "aria-hidden": "true" }));
+  box.append(make("span", {}, `${named(strong)}${better ? " (worse)" : ""}`));
+  return box;
+}
+
 const widths = new WeakMap();
 
 // An element's width; the last one where it is out of the page at the moment, as JupyterLab does with cells that are
@@ -121,25 +140,28 @@ function widthOf(element, otherwise) {
 
 // Draw again whenever the element gets another width; returns what ends it.
 function whenResized(element, draw) {
-  let width = 0;
+  let width = 0, waiting = 0;
   const observer = new ResizeObserver(() => {
     if (!element.clientWidth || element.clientWidth === width) return;
     width = element.clientWidth;
-    requestAnimationFrame(draw);
+    cancelAnimationFrame(waiting);
+    waiting = requestAnimationFrame(draw);
   });
   observer.observe(element);
-  return () => observer.disconnect();
+  return () => { observer.disconnect(); cancelAnimationFrame(waiting); };
 }
 
 // Draw again whenever the page takes another theme, for what a style sheet does not colour; returns what ends it.
 function whenThemed(draw) {
-  const observer = new MutationObserver(() => requestAnimationFrame(draw));
+  let waiting = 0;
+  const observer = new MutationObserver(() => { cancelAnimationFrame(waiting); waiting = requestAnimationFrame(draw); });
   observer.observe(document.body, { attributes: true, attributeFilter: ["data-jp-theme-name", "class", "data-vscode-theme-id"] });
-  return () => observer.disconnect();
+  return () => { observer.disconnect(); cancelAnimationFrame(waiting); };
 }
 
 // Round numbers inside a range, about so many.
 function ticks(low, high, about) {
+  if (!(high > low)) return [];
   const rough = (high - low) / about, power = 10 ** Math.floor(Math.log10(rough));
   const step = [1, 2, 5, 10].map((factor) => factor * power).find((one) => one >= rough);
   const found = [];

@@ -10,9 +10,12 @@ function render({ model, el }) {
   const otherRadio = make("input", { type: "radio", name, "aria-label": "another device" });
   const field = make("input", { type: "text", placeholder: "another: rpc://host:9090", "aria-label": "name of another device" });
   const otherLine = make("div", { class: "ect-device-line" });
+  // those that are not ready, out of the way until somebody wants one or its reason
+  const rest = make("details", { class: "ect-rest" }), restTitle = make("summary"), restList = make("div");
+  rest.append(restTitle, restList);
   otherLine.append(otherRadio, field);
   other.append(otherLine);
-  group.append(list, other);
+  group.append(list, rest, other);
   box.append(group);
   const take = () => { if (field.value.trim()) choose(model, { value: field.value.trim() }); };
   field.addEventListener("change", take);
@@ -29,7 +32,7 @@ function render({ model, el }) {
     const state = make("span", { class: "ect-device-state" }), readings = make("span", { class: "ect-readings" });
     line.append(radio, make("b", {}, device.name), state, make("span", { class: "ect-description" }), readings);
     const why = make("details", { class: "ect-why" });
-    why.append(make("summary", {}, `why is ${device.name} not ready?`), make("div"));
+    why.append(make("summary", { "aria-label": `why is ${device.name} not ready?` }, "why?"), make("div"));
     const notice = make("div", { class: "ect-note" });
     row.append(line, why, notice);
     return { row, radio, state, readings, why, notice, description: line.querySelector(".ect-description") };
@@ -53,15 +56,25 @@ function render({ model, el }) {
       renew(parts, device);
       known.set(device.name, parts);
     }
-    const same = known.size === rows.size && [...known.keys()].every((key) => rows.has(key));
     rows = known;
-    if (!same) list.replaceChildren(...[...rows.values()].map((parts) => parts.row));
+    place(list, devices.filter((device) => device.ready));
+    place(restList, devices.filter((device) => !device.ready));
+    const absent = devices.filter((device) => !device.ready).map((device) => device.name);
+    rest.hidden = !absent.length;
+    restTitle.textContent = `${absent.length} not ready: ${absent.join(", ")}`;
     mark();
+  }
+
+  // Rows that stand there already stay, and with them the focus.
+  function place(where, devices) {
+    const wanted = devices.map((device) => rows.get(device.name).row);
+    if (wanted.length !== where.children.length || wanted.some((row, at) => where.children[at] !== row)) where.replaceChildren(...wanted);
   }
 
   function mark() {
     const value = model.get("value");
     for (const [key, parts] of rows) parts.radio.checked = key === value;
+    if (restList.querySelector("input:checked")) rest.open = true;
     otherRadio.checked = value !== "" && !rows.has(value);
     if (otherRadio.checked && field.value !== value) field.value = value;
   }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, ClassVar
 
 import traitlets
 
@@ -24,6 +24,8 @@ class DeviceList(Part):
     """
 
     script = "devices"
+    page_sets: ClassVar[tuple[str, ...]] = ("value",)
+    page_says: ClassVar[tuple[str, ...]] = ("seen",)
     devices = traitlets.List(traitlets.Dict()).tag(sync=True)
     value = traitlets.Unicode("").tag(sync=True)
     description = traitlets.Unicode("device").tag(sync=True)
@@ -34,7 +36,7 @@ class DeviceList(Part):
         self.on_msg(self._hear)
 
     def _hear(self, _: Any, content: Any, buffers: Any) -> None:
-        if content == "seen":
+        if content in self.page_says:
             self.on_seen()
 
     def show(self, health: Iterable[DeviceHealth]) -> None:

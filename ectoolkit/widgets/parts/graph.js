@@ -1,20 +1,25 @@
 // Layers as boxes, edges as lines; zoomed and moved by changing what part of the plane is seen.
-const CELL = [74, 44], BOX = [64, 26];  // pixels at full size
-const LOWEST = 110, HIGHEST = 340;
+const CELL = [86, 46], BOX = [76, 28];  // pixels at full size
+const LOWEST = 110, HIGHEST = 430;
+const LEGIBLE = 0.72;  // of full size: what is smaller at first shows a part, which moves with what is chosen
+const LETTERS = 11;  // that a box has room for
 
 function render({ model, el }) {
   const box = root(el, "ect-graph");
   const bar = make("div", { class: "ect-graph-bar" }), says = make("span", { role: "status", class: "ect-graph-says" });
   const label = make("label", {}, "colour by "), columns = make("select", {});
   label.append(columns);
-  const buttons = [["+", "zoom in", 1.3], ["−", "zoom out", 1 / 1.3], ["all", "show all", 0]].map(([text, name, factor]) => {
+  const acts = [["+", "zoom in", () => zoom(1.3)], ["−", "zoom out", () => zoom(1 / 1.3)], ["all", "show all", () => showAll()]];
+  const buttons = acts.map(([text, name, act]) => {
     const button = make("button", { type: "button", class: "ect-button", "aria-label": name, title: name }, text);
-    button.addEventListener("click", () => (factor ? zoom(factor) : showAll()));
+    button.addEventListener("click", act);
     return button;
   });
-  bar.append(label, ...buttons, says);
+  const key = make("span", { class: "ect-graph-key" }), tools = make("span", { class: "ect-graph-tools" });
+  tools.append(...buttons);
+  bar.append(make("span", { class: "ect-title" }, "graph"), label, key, tools);
   const picture = svg("svg", { class: "ect-graph-plane", role: "listbox", tabindex: "0", "aria-label": "layers" });
-  box.append(bar, picture);
+  box.append(bar, picture, says);
   let known = "", nodes = [], lines = [], view = null, joined = [], moved = false;  // moved: somebody chose what to see
   const id = `ect-${Math.random().toString(36).slice(2)}`;
 
@@ -38,7 +43,7 @@ function render({ model, el }) {
     }
     nodes = names.map((name, index) => node(name, ops[index], middle(places, index), index));
     picture.replaceChildren(arrow(), ...lines, ...nodes);
-    if (view && moved && known === names.join()) look(view); else showAll();  // other colours must not move the plane
+    if (view && moved && known === names.join()) look(view); else showFirst();  // other colours must not move the plane
     known = names.join();
     colour();
     mark(false);
@@ -71,13 +76,13 @@ function render({ model, el }) {
 
   function node(name, op, [x, y], index) {
     const group = svg("g", { class: "ect-node", role: "option", id: `${id}-${index}`, "data-layer": name });
-    const short = op.length > 10 ? `${op.slice(0, 9)}…` : op;
+    const label = shortName(name);
     // in places of the plane: a transform each would make each box a layer of its own to the browser
     const area = { x: x - BOX[0] / 2, y: y - BOX[1] / 2, width: BOX[0], height: BOX[1], rx: 4 };
     group.append(
       svg("rect", { class: "ect-ground", ...area }),
       svg("rect", { class: "ect-fill", ...area }),
-      svg("text", { x, y: y - 2, "text-anchor": "middle" }, short),
+      svg("text", { x, y: y - 2, "text-anchor": "middle" }, label),
       svg("text", { class: "ect-value", x, y: y + 9, "text-anchor": "middle" }),
       svg("title", {}, name),
     );
@@ -85,29 +90,47 @@ function render({ model, el }) {
     return group;
   }
 
+  // The end of a name tells layers apart; whole words of it where they fit.
+  function shortName(name) {
+    if (name.length <= LETTERS) return name;
+    const end = name.slice(1 - LETTERS), dot = end.search(/[./]/);
+    return `…${dot >= 0 && end.length - dot > 5 ? end.slice(dot + 1) : end}`;
+  }
+
   function colour() {
     const values = model.get("values"), shade = model.get("shade"), unit = model.get("unit"), names = model.get("names");
-    const title = `${model.get("label")}${unit ? ` ${unit}` : ""}`;
+    const label = model.get("label");
     columns.replaceChildren(...model.get("choices").map(([name, text]) => {
       const option = make("option", { value: name }, text);
       option.selected = name === model.get("column");
       return option;
     }));
+    key.replaceChildren(scaleOfShades(shade, unit) ?? "");
     nodes.forEach((group, index) => {
       const value = values[index] ?? null, found = shadeOf(value, shade), fill = group.querySelector(".ect-fill");
       fill.setAttribute("class", `ect-fill ${found ? (found.warn ? "ect-fill-warn" : "ect-fill-size") : ""}`);
       fill.style.setProperty("--ect-shade", found ? `${Math.round(found.strength * 100)}%` : "0%");
       const text = value === null ? "" : short(value);
       group.querySelector(".ect-value").textContent = text;
-      const words = `${names[index]}, ${model.get("ops")[index]}${text ? `, ${title} ${numberText(value)}` : ""}`;
+      const number = value === null ? "" : columnText([value], unit)(value);
+      const words = `${names[index]}, ${model.get("ops")[index]}${text ? `, ${label} ${number}${unit ? ` ${unit}` : ""}` : ""}`;
       group.setAttribute("aria-label", words);
       group.querySelector("title").textContent = words;
     });
     say();
+    age();
+  }
+
+  // What was measured before a change that is at work: dashed, and said.
+  function age() {
+    const stale = new Set(model.get("stale")), names = model.get("names");
+    nodes.forEach((group, index) => group.classList.toggle("ect-outdated", stale.has(names[index])));
+    box.classList.toggle("ect-waits", stale.size > 0);
   }
 
   function short(value) {
     const number = Number(value), size = Math.abs(number);
+    if (model.get("unit") === "dB" && Number.isFinite(number)) return number.toFixed(1);
     if (!Number.isFinite(number) || size < 1e4) return Number.isFinite(number) ? String(Number(number.toPrecision(3))) : numberText(value);
     const power = Math.min(4, Math.floor(Math.log10(size) / 3));
     return `${Number((number / 1000 ** power).toPrecision(3))}${["", "k", "M", "G", "T"][power]}`;
@@ -136,7 +159,8 @@ function render({ model, el }) {
 
   function say() {
     const index = chosen();
-    says.textContent = index < 0 ? `${model.get("names").length} layers` : nodes[index]?.getAttribute("aria-label") ?? "";
+    const old = model.get("stale").includes(model.get("layer")) ? " · ↻ stale until measured again" : "";
+    says.textContent = (index < 0 ? `${nodes.length} layer${nodes.length === 1 ? "" : "s"}` : nodes[index]?.getAttribute("aria-label") ?? "") + old;
   }
 
   picture.addEventListener("keydown", (event) => {
@@ -167,11 +191,12 @@ function render({ model, el }) {
   function look(next) {
     view = next;
     picture.setAttribute("viewBox", `${view.x} ${view.y} ${view.width} ${view.height}`);
+    picture.classList.toggle("ect-far", widthOf(picture, 400) / view.width < 0.45);  // texts that nobody can read
   }
 
   function frame() {
     const { width, height } = whole(), room = widthOf(picture, 400);
-    const wanted = height * Math.min(1, room / (width + 10)) + 20;
+    const wanted = height * Math.min(1, Math.max(LEGIBLE, room / (width + 10))) + 20;
     return { width: room, height: Math.min(HIGHEST, Math.max(LOWEST, wanted)) };
   }
 
@@ -182,6 +207,17 @@ function render({ model, el }) {
     moved = false;
     picture.style.height = `${room.height}px`;
     look({ x: (width - seen.width) / 2, y: (height - seen.height) / 2, ...seen });
+  }
+
+  // All where that can be read, else the beginning, or what is chosen.
+  function showFirst() {
+    showAll();
+    const room = frame(), scale = room.width / view.width;
+    if (scale >= LEGIBLE) return;
+    const [width, height] = [room.width / LEGIBLE, room.height / LEGIBLE], index = chosen();
+    const all = whole();
+    look({ x: Math.min(0, (all.width - width) / 2), y: Math.min(0, (all.height - height) / 2), width, height });
+    if (index >= 0) bringIntoSight(index);
   }
 
   function zoom(factor, at = null) {
@@ -196,8 +232,11 @@ function render({ model, el }) {
 
   function bringIntoSight(index) {
     const [x, y] = middle(array(model, "places", "float32"), index);
-    const inside = Math.abs(x - view.x - view.width / 2) < view.width / 2 && Math.abs(y - view.y - view.height / 2) < view.height / 2;
-    if (!inside) look({ ...view, x: x - view.width / 2, y: y - view.height / 2 });
+    const inside = Math.abs(x - view.x - view.width / 2) < (view.width - BOX[0]) / 2 && Math.abs(y - view.y - view.height / 2) < (view.height - BOX[1]) / 2;
+    // in the middle, but not beyond the ends
+    const within = (middle, size, all) => all > size ? Math.min(all - size, Math.max(0, middle - size / 2)) : (all - size) / 2;
+    const { width, height } = whole();
+    if (!inside) look({ ...view, x: within(x, view.width, width), y: within(y, view.height, height) });
   }
 
   const pointAt = (event) => {
@@ -235,7 +274,8 @@ function render({ model, el }) {
     watch(model, ["names", "ops", "places", "edges", "size"], draw),
     watch(model, ["values", "shade", "choices", "column", "label", "unit"], colour),
     watch(model, ["layer"], () => mark()),
-    whenResized(picture, () => { if (moved) zoom(1); else showAll(); }),
+    watch(model, ["stale"], () => { age(); say(); }),
+    whenResized(picture, () => { if (moved) zoom(1); else showFirst(); }),
   ];
   return () => stops.forEach((stop) => stop());
 }

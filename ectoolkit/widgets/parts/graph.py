@@ -33,11 +33,13 @@ class LayerGraph(Part):
         label, unit: of the column.
         values: by layer; None where there is none.
         shade: as one of `LayerTable.shades`.
+        stale: layers whose values were measured before a change that is at work.
         layer: as in `Selection`.
     """
 
     script = "graph"
     follows: ClassVar[tuple[str, ...]] = ("layer",)
+    page_sets: ClassVar[tuple[str, ...]] = ("column",)
     names = traitlets.List(traitlets.Unicode()).tag(sync=True)
     ops = traitlets.List(traitlets.Unicode()).tag(sync=True)
     places = traitlets.Bytes().tag(sync=True)
@@ -49,6 +51,7 @@ class LayerGraph(Part):
     unit = traitlets.Unicode("").tag(sync=True)
     values = traitlets.List().tag(sync=True)
     shade = traitlets.List().tag(sync=True)
+    stale = traitlets.List(traitlets.Unicode()).tag(sync=True)
     layer = traitlets.Unicode("").tag(sync=True)
 
     def __init__(
@@ -76,6 +79,7 @@ class LayerGraph(Part):
     def recolour(self, table: pd.DataFrame) -> None:
         """Colour by another table of the same layers; the column stays where the table has it."""
         self._table = table
+        self.stale = []
         names = [name for name in table.columns if name != "layer" and table[name].dtype.kind in "iuf"]
         with self.hold_sync():
             self.choices = [

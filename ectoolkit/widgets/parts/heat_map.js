@@ -3,14 +3,16 @@ const TALLEST = 220;
 
 function render({ model, el }) {
   const box = root(el, "ect-heat");
-  const title = make("div", { class: "ect-heat-title" }), says = make("div", { class: "ect-heat-says", role: "status" });
+  const title = make("div", { class: "ect-title" }), says = make("span", { role: "status" }), key = make("span", { class: "ect-heat-key" });
+  const foot = make("div", { class: "ect-heat-foot" });
+  foot.append(key, says);
   const note = make("div", { class: "ect-note" }), body = make("div", { class: "ect-heat-body" });
   const names = make("div", { class: "ect-heat-rows", "aria-hidden": "true" });
   const stage = make("div", { class: "ect-heat-stage", role: "application", tabindex: "0", "aria-roledescription": "heat map" });
   const canvas = make("canvas", { "aria-hidden": "true" }), cursor = make("div", { class: "ect-heat-cursor" });
   stage.append(canvas, cursor);
   body.append(names, stage);
-  box.append(title, body, says, note);
+  box.append(title, body, foot, note);
   let values = new Float32Array(0), cell = [1, 1], pointed = null, at = [0, 0];
 
   const name = (side, index) => model.get(side ? "column_names" : "row_names")[index]
@@ -33,7 +35,8 @@ function render({ model, el }) {
     title.textContent = model.get("caption");
     note.textContent = model.get("note");
     note.hidden = !note.textContent;
-    body.hidden = says.hidden = empty;
+    title.hidden = !title.textContent;
+    body.hidden = foot.hidden = empty;
     box.classList.toggle("ect-hidden", empty && !note.textContent);
     if (empty) return;
     const named = model.get("row_names").length > 0;
@@ -52,6 +55,7 @@ function render({ model, el }) {
     canvas.width = Math.round(wide * ratio);
     canvas.height = Math.round(high * ratio);
     paint(canvas.getContext("2d"), rows, columns, canvas.width / columns, canvas.height / rows);
+    explain();
     mark();
   }
 
@@ -68,9 +72,9 @@ function render({ model, el }) {
         if (!found) continue;
         context.globalAlpha = 0.04 + 0.96 * found.strength;
         context.fillStyle = found.warn ? inks.warn : inks.size;
-        // from edge to edge, so that no seams show
-        const [x, y] = [Math.floor(column * wide), Math.floor(row * high)];
-        context.fillRect(x, y, Math.ceil((column + 1) * wide) - x, Math.ceil((row + 1) * high) - y);
+        // whole pixels, from edge to edge: neither gaps nor a pixel that is painted twice shows as a seam
+        const [x, y] = [Math.round(column * wide), Math.round(row * high)];
+        context.fillRect(x, y, Math.round((column + 1) * wide) - x, Math.round((row + 1) * high) - y);
       }
     }
     context.globalAlpha = 1;
@@ -93,21 +97,24 @@ function render({ model, el }) {
   function say() {
     const [rows, columns] = model.get("shape"), picked = chosen();
     const [row, column] = pointed ?? picked;
-    if (row >= rows || column >= columns || (row < 0 && column < 0)) { says.textContent = ends(); return; }
+    if (row >= rows || column >= columns || (row < 0 && column < 0)) { says.textContent = ""; return; }
     const units = model.get("units"), unit = units[units.length > 1 ? Math.max(row, 0) : 0] ?? "";
     const words = [row >= 0 ? name(0, row) : "", column >= 0 ? name(1, column) : ""].filter(Boolean).join(", ");
     const value = row >= 0 && column >= 0 ? values[row * columns + column] : null;
-    const text = value === null ? "" : `: ${Number.isNaN(value) ? "none" : `${numberText(value)} ${unit}`}`;
+    const number = columnText([value], unit);
+    const text = value === null ? "" : `: ${Number.isNaN(value) ? "none" : `${number(value)} ${unit}`}`;
     says.textContent = words + text;
   }
 
-  // What the colours mean, in words.
-  function ends() {
-    const shades = model.get("shades"), unit = model.get("units")[0] ?? "";
-    if (shades.length !== 1 || !shades[0].length) return "";
-    const [low, high, better] = shades[0];
-    const [strong, weak] = better === "high" ? [low, high] : [high, low];
-    return `strong: ${numberText(strong)} ${unit}, pale: ${numberText(weak)} ${unit}`;
+  // What the colours mean, and what is down and across.
+  function explain() {
+    const shades = model.get("shades"), down = model.get("row_names").length ? "" : `, ${model.get("row_title")}s down`;
+    const sides = model.get("square") ? "" : `${model.get("column_title")}s across${down}`;
+    const scale = shades.length === 1 ? scaleOfShades(shades[0], model.get("units")[0] ?? "") : null;
+    const first = values.find((value) => !Number.isNaN(value));
+    const flat = first === undefined ? "no values" : `all ${numberText(first)} ${model.get("units")[0] ?? ""}`;
+    const words = shades.length > 1 ? "strong is worse, in each row by itself" : flat;
+    key.replaceChildren(scale ?? make("span", {}, words), make("span", { class: "ect-unit" }, sides));
   }
 
   function pick(row, column) {

@@ -1,16 +1,18 @@
 // A histogram on a logarithmic scale, its grid, two handles, and a strip with each channel's range.
 const LEFT = 46, RIGHT = 14, TOP = 16, PLOT = 150, AXIS = 24, STRIP = 64;
 const EVERY = 40;  // milliseconds between two messages of a drag
+const NOISES = [["rounding_db", "rounding"], ["clipping_db", "clipping"], ["weights_db", "weights"]];
 const PATIENCE = 700;  // milliseconds without a key until a handle counts as let go
 
 function render({ model, el }) {
   const box = root(el, "ect-histogram", "distribution and clip range");
-  const title = make("div", { class: "ect-histogram-title" }), note = make("div", { class: "ect-note" });
+  const title = make("div", { class: "ect-title ect-histogram-title" }), lines = make("div", { class: "ect-unit ect-histogram-lines" }), note = make("div", { class: "ect-note" });
   const canvas = make("div", { class: "ect-histogram-canvas" }), costs = make("div", { class: "ect-costs", role: "status" });
-  box.append(title, canvas, costs, note);
+  const split = make("div", { class: "ect-noise", "aria-hidden": "true" });
+  box.append(title, lines, canvas, split, costs, note);
   const picture = svg("svg", { role: "group", "aria-label": "histogram" });
   canvas.append(picture);
-  let held = null, before = [], timer = null, x = null, handles = [], cover = [], codes = null;
+  let held = null, before = [], timer = null, x = null, handles = [], cover = [], codes = null, subject = "";
 
   const ends = () => held?.ends ?? model.get("ends");
   const tell = throttle((found) => choose(model, { ends: found }), EVERY);
@@ -34,7 +36,8 @@ function render({ model, el }) {
     title.textContent = model.get("caption");
     note.textContent = empty && !model.get("note") ? "Choose a layer to see its distribution." : model.get("note");
     note.hidden = !note.textContent;
-    canvas.hidden = costs.hidden = empty;
+    title.hidden = !title.textContent;
+    canvas.hidden = costs.hidden = lines.hidden = split.hidden = empty;
     if (empty) return;
     const focused = handles.findIndex((handle) => handle === document.activeElement);
     const stripFocused = document.activeElement?.matches(".ect-strip") && picture.contains(document.activeElement);
@@ -62,15 +65,18 @@ function render({ model, el }) {
     for (let power = 0; power >= floor; power -= Math.max(1, Math.round(-floor / 4))) {
       const y = TOP + PLOT * (power / floor);
       group.append(svg("line", { class: "ect-rule", x1: LEFT, x2: x.width - RIGHT, y1: y, y2: y }));
-      group.append(svg("text", { x: LEFT - 5, y: y + 4, "text-anchor": "end" }, power ? `1e${power}` : "1"));
+      group.append(svg("text", { x: LEFT - 5, y: y + 4, "text-anchor": "end" }, power ? `10${superscript(power)}` : "1"));
     }
     group.append(svg("path", { class: "ect-bars", d: `${path}V${bottom}Z` }));
     return group;
   }
 
+  const superscript = (power) => `⁻${[...String(-power)].map((digit) => "⁰¹²³⁴⁵⁶⁷⁸⁹"[digit]).join("")}`;
+
   // The codes: one line each where there is room, else every second, fourth, ...
   function gridPart() {
     const group = svg("g"), [scale, zero, least, most] = model.get("grid");
+    lines.textContent = "share of values, logarithmic";
     if (scale === undefined) return group;
     const place = (code) => x.to(scale * (code - zero)), count = most - least + 1;
     const first = place(least - 0.5), last = place(most + 0.5);
@@ -83,14 +89,13 @@ function render({ model, el }) {
     }
     group.append(svg("path", { class: "ect-codes", d: path }));
     const one = every === 1 ? "a line is a code" : `a line is ${every} codes`;
-    const words = `${count} codes of ${numberText(scale)}, zero at ${zero}; ${one}`;
-    group.append(svg("text", { class: "ect-small", x: x.width - RIGHT, y: 10, "text-anchor": "end" }, words));
+    lines.textContent += ` · ${count} codes of ${numberText(scale)}, zero at ${zero}; ${one}`;
     return group;
   }
 
   function axis() {
     const group = svg("g"), y = TOP + PLOT;
-    for (const value of ticks(x.low, x.high, Math.max(2, x.width / 90))) {
+    for (const value of ticks(x.low, x.high, Math.max(4, x.width / 75))) {
       group.append(svg("line", { class: "ect-line", x1: x.to(value), x2: x.to(value), y1: y, y2: y + 4 }));
       group.append(svg("text", { x: x.to(value), y: y + 16, "text-anchor": "middle" }, numberText(value)));
     }
@@ -160,7 +165,7 @@ function render({ model, el }) {
   function handleOf(side) {
     const name = side ? "largest value with a code" : "smallest value with a code";
     const handle = svg("g", { class: "ect-handle", "data-side": side, "aria-label": name });
-    handle.append(svg("rect", { class: "ect-grab", x: -9, y: TOP - 4, width: 18, height: PLOT + 8 }));
+    handle.append(svg("rect", { class: "ect-grab", x: -12, y: TOP - 4, width: 24, height: PLOT + 8 }));
     handle.append(svg("line", { y1: TOP - 2, y2: TOP + PLOT }));
     handle.append(svg("path", { d: side ? `M0 ${TOP - 4}h-9v10h9z` : `M0 ${TOP - 4}h9v10h-9z` }));
     if (!model.get("adjustable")) {
@@ -181,8 +186,8 @@ function render({ model, el }) {
     handles.forEach((handle, side) => {
       handle.setAttribute("transform", `translate(${x.to(places[side]).toFixed(2)} 0)`);
       handle.setAttribute("aria-valuenow", places[side]);
-      handle.setAttribute("aria-valuemin", side ? 0 : x.low);
-      handle.setAttribute("aria-valuemax", side ? x.high : 0);
+      handle.setAttribute("aria-valuemin", side ? Math.min(0, places[1]) : x.low);
+      handle.setAttribute("aria-valuemax", side ? x.high : Math.max(0, places[0]));
       handle.setAttribute("aria-valuetext", numberText(places[side]));
       const [from, to] = side ? [x.to(places[1]), x.width - RIGHT] : [LEFT, x.to(places[0])];
       cover[side].setAttribute("x", from);
@@ -239,21 +244,23 @@ function render({ model, el }) {
   }
 
   function letGo() {
-    clearTimeout(timer);
-    timer = null;
-    tell.cancel();
     const found = held?.ends;
-    held = null;
+    abandon();
     if (found) choose(model, { ends: found, settled: model.get("settled") + 1 });
   }
 
   function takeBack() {
+    abandon();
+    choose(model, { ends: before });
+    draw();
+  }
+
+  // Another layer came while a handle was held, or the page is left: what was not let go is not applied.
+  function abandon() {
     clearTimeout(timer);
     timer = null;
     tell.cancel();
     held = null;
-    choose(model, { ends: before });
-    draw();
   }
 
   // --- what it costs ---------------------------------------------------------------------------------------------
@@ -261,15 +268,30 @@ function render({ model, el }) {
   function tellCosts() {
     const noise = model.get("noise"), places = ends(), words = [];
     if (places.length === 2) words.push(["clip", `${numberText(places[0])} to ${numberText(places[1])}`]);
-    for (const [name, label] of [["sqnr_db", "SQNR"], ["rounding_db", "rounding"], ["clipping_db", "clipping"], ["weights_db", "weights"]]) {
-      if (noise[name] !== undefined) words.push([label, `${decibels(noise[name])} dB`]);
+    for (const [name, label] of [["sqnr_db", "SQNR"], ...NOISES]) {
+      if (noise[name] !== undefined) words.push([label, Number(noise[name]) === Infinity ? "none" : `${decibels(noise[name])} dB`]);
     }
+    splitNoise(noise);
     if (noise.clipped_low !== undefined) words.push(["clipped", `${percent(noise.clipped_low)} below, ${percent(noise.clipped_high)} above`]);
     if (model.get("busy")) words.push(["", "applying…"]);
     costs.replaceChildren(...words.map(([label, value]) => {
       const one = make("span", { "data-cost": label }, label ? `${label} ` : "");
+      if (NOISES.some(([, name]) => name === label)) one.prepend(make("i", { class: `ect-swatch ect-noise-${label}`, "aria-hidden": "true" }));
       one.append(make("b", {}, value));
       return one;
+    }));
+  }
+
+  // Of what the noise is made: a part twice as wide is twice the power.
+  function splitNoise(noise) {
+    const powers = NOISES.map(([name]) => Number.isFinite(Number(noise[name] ?? NaN)) ? 10 ** (-Number(noise[name]) / 10) : 0);
+    const total = powers.reduce((sum, power) => sum + power, 0);
+    split.classList.toggle("ect-noise-none", !total);
+    split.replaceChildren(...(total ? NOISES : []).map(([, label], index) => {
+      const share = 100 * powers[index] / total, part = make("span", { class: `ect-noise-${label}` });
+      part.style.width = `${share}%`;
+      if (share > 14) part.append(make("b", {}, `${label} ${share.toFixed(0)} %`));
+      return part;
     }));
   }
 
@@ -278,6 +300,8 @@ function render({ model, el }) {
 
   const stops = [
     watch(model, ["caption", "note", "shares", "begin", "width", "channels", "grid", "ends", "adjustable"], () => {
+      if (held && subject !== model.get("caption")) abandon();
+      subject = model.get("caption");
       if (!held || !x) draw();
       else { const fresh = gridPart(); codes.replaceWith(fresh); codes = fresh; }  // a handle that is held must stay
     }),
@@ -285,7 +309,7 @@ function render({ model, el }) {
     watch(model, ["channel"], () => { if (x && !held) draw(); }),
     whenResized(canvas, () => { if (!held) draw(); }),
   ];
-  return () => stops.forEach((stop) => stop());
+  return () => { if (held) choose(model, { ends: before }); abandon(); stops.forEach((stop) => stop()); };
 }
 
 export default { render };

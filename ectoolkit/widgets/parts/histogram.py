@@ -44,6 +44,7 @@ class HistogramView(Part):
 
     script = "histogram"
     follows: ClassVar[tuple[str, ...]] = ("channel",)
+    page_sets: ClassVar[tuple[str, ...]] = ("ends", "settled")
     caption = traitlets.Unicode("").tag(sync=True)
     note = traitlets.Unicode("").tag(sync=True)
     shares = traitlets.Bytes().tag(sync=True)
@@ -70,6 +71,8 @@ class HistogramView(Part):
         super().__init__(selection=selection, **traits)
         self._preview, self._apply = preview, apply
         self._showing = False
+        #: where the ends stood when the distribution was shown
+        self.at_rest: tuple[float, ...] = ()
         if histogram is not None:
             self.show(histogram)
 
@@ -87,6 +90,7 @@ class HistogramView(Part):
                 self.channels = packed(np.stack(columns, axis=1), "float32")
                 self.grid = _numbers(histogram.grid)
                 self.ends = list(histogram.range) if histogram.grid is not None else []
+                self.at_rest = tuple(self.ends)
                 self.adjustable = histogram.adjustable and self._apply is not None
                 self.noise = {} if prediction is None else _parts(prediction)
         finally:

@@ -1,5 +1,5 @@
 // A verdict: one line a link, a sign and a word for its state, and the codes around the first difference.
-const SIGNS = { holds: "✓", broken: "✗", "not reached": "○" };
+const SIGNS = { holds: "✓", far: "!", collapsed: "!", broken: "✗", "not reached": "○" };
 
 function rungOf(rung) {
   const item = make("li", { class: "ect-rung", "data-standing": rung.standing });

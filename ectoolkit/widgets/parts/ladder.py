@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 import traitlets
 
-from ectoolkit.analysis.verdict import Location, Verdict
+from ectoolkit.analysis.verdict import Location, Standing, Verdict
 from ectoolkit.widgets.parts.base import Part
 from ectoolkit.widgets.selection import Selection
 
@@ -55,7 +55,8 @@ class VerdictLadder(Part):
                 for rung in verdict.rungs
             ]
             broken = next((rung.name for rung in verdict.rungs if rung.meaning), "")
-            self.headline = f"✗ broken at {broken}" if broken else f"✓ every link holds on {verdict.images} image(s)"
+            doubts = any(rung.standing in (Standing.FAR, Standing.COLLAPSED) for rung in verdict.rungs)
+            self.headline = f"{'✗' if broken else '!' if doubts else '✓'} {verdict.headline}"
             self._locate(verdict.location)
             self.note = "\n".join(filter(None, [note, verdict.note]))
 
@@ -77,8 +78,8 @@ class VerdictLadder(Part):
             "layer": location.layer,
             "text": str(location),
             "image": location.image,
-            "channel": location.index[1] if len(location.index) > 1 else -1,
-            "element": _within_image(location),
+            "channel": location.channel,
+            "element": location.element,
         }
         near = location.neighbourhood()
         if near is not None:
@@ -99,10 +100,3 @@ def _plain(numbers: np.ndarray) -> list[list[Any]]:
     """What JSON can carry: infinities and NaN as the text that JavaScript's ``Number`` reads."""
     names = {np.inf: "Infinity", -np.inf: "-Infinity"}
     return [[value if np.isfinite(value) else names.get(value, "NaN") for value in row] for row in numbers.tolist()]
-
-
-def _within_image(location: Location) -> int:
-    """Flat index of the first differing element in its own image; -1 where the layer was not kept."""
-    if location.found is None or len(location.index) < 2:
-        return -1
-    return int(np.ravel_multi_index(location.index[1:], location.found.shape[1:]))

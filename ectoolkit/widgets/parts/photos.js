@@ -7,10 +7,10 @@ function wayOf(way) {
   way.best.forEach(([name, share]) => {
     const item = make("li"), percent = `${(share * 100).toFixed(1)} %`;
     const line = make("div", { class: "ect-class" });
-    line.append(make("span", { title: name }, name), make("span", { class: "ect-share" }, percent));
     const bar = make("div", { class: "ect-bar", "aria-hidden": "true" });
-    bar.style.width = `${Math.max(0.5, share * 100)}%`;
-    item.append(line, bar);
+    bar.style.width = `${share * 100}%`;
+    line.append(bar, make("span", { title: name }, name), make("span", { class: "ect-share" }, percent));
+    item.append(line);
     list.append(item);
   });
   column.append(list);

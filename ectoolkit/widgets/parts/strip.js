@@ -21,10 +21,12 @@ function render({ model, el }) {
     return `${along(places[index])}: ${value}`;
   };
 
+  // By steps: a call with a hundred thousand arguments fails.
+  const extremes = (all) => all.reduce(([low, high], value) => [Math.min(low, value), Math.max(high, value)], [Infinity, -Infinity]);
+
   function scales(width) {
-    const known = values.filter((value) => !Number.isNaN(value));
-    const levels = model.get("marks").map(([, value]) => value);
-    let low = Math.min(...known, ...levels), high = Math.max(...known, ...levels);
+    const known = values.filter(Number.isFinite), all = [...known, ...model.get("marks").map(([, value]) => value)];
+    let [low, high] = extremes(all);
     const flat = high === low;
     if (flat) { low -= Math.abs(low) * 0.05 || 1; high += Math.abs(high) * 0.05 || 1; }
     const first = places[0], last = places[places.length - 1];
@@ -61,8 +63,9 @@ function render({ model, el }) {
     const { x, y, low, high, known, flat } = scales(width);
     const chart = svg("svg", { width, height: HEIGHT, viewBox: `0 0 ${width} ${HEIGHT}`, tabindex: 0, role: "slider" });
     const marks = model.get("marks").map(([name, value]) => `${name} ${numberText(value)}${unit()}`).join(", ");
-    const label = `${model.get("title")}: ${known.length} values from ${numberText(Math.min(...known))} to ` +
-      `${numberText(Math.max(...known))}${unit()}${marks ? `; ${marks}` : ""}`;
+    const [least, most] = extremes(known).map(numberText);
+    const range = known.length ? `${known.length} values from ${least} to ${most}${unit()}` : "not known";
+    const label = `${model.get("title")}: ${range}${marks ? `; ${marks}` : ""}`;
     const state = { "aria-label": label, "aria-valuemin": 1, "aria-valuemax": values.length, "aria-valuenow": 1 };
     dress(chart, { ...state, "aria-valuetext": said(0) }, "");
     if (known.length) {
@@ -72,7 +75,7 @@ function render({ model, el }) {
         chart.append(svg("text", { x: width - RIGHT + 8, y: TOP + 8 }, `${numberText(high)}${unit()}`));
         chart.append(svg("text", { x: width - RIGHT + 8, y: HEIGHT - BOTTOM }, `${numberText(low)}${unit()}`));
       }
-      const path = values.map((value, index) => Number.isNaN(value) ? "" : `M${x(places[index]).toFixed(1)} ${y(value).toFixed(1)}h0`);
+      const path = values.map((value, index) => !Number.isFinite(value) ? "" : `M${x(places[index]).toFixed(1)} ${y(value).toFixed(1)}h0`);
       chart.append(svg("path", { d: path.join(""), class: "ect-dots" }));
       chart.append(svg("text", { x: LEFT, y: HEIGHT - 5 }, along(places[0])));
       const last = { x: width - RIGHT, y: HEIGHT - 5, "text-anchor": "end" };
@@ -81,13 +84,15 @@ function render({ model, el }) {
     const cursor = svg("circle", { r: 5, class: "ect-cursor", visibility: "hidden" });
     chart.append(cursor);
     dots = { chart, cursor, x, y };
+    const focused = frame.contains(document.activeElement);
     frame.replaceChildren(chart);
+    if (focused) chart.focus({ preventScroll: true });
     if (at >= 0) point(at);
   }
 
   function point(index) {
     at = Math.min(values.length - 1, Math.max(0, index));
-    const { chart, cursor, x, y } = dots, hidden = Number.isNaN(values[at]);
+    const { chart, cursor, x, y } = dots, hidden = !Number.isFinite(values[at]);
     dress(cursor, { cx: x(places[at]), cy: hidden ? 0 : y(values[at]), visibility: hidden ? "hidden" : "visible" }, "");
     chart.setAttribute("aria-valuenow", at + 1);
     chart.setAttribute("aria-valuetext", said(at));
@@ -113,12 +118,8 @@ function render({ model, el }) {
   });
 
   const end = watch(model, ["title", "unit", "along", "along_unit", "data", "places", "marks", "note"], draw);
-  let width = 0;
-  const resized = new ResizeObserver(() => {
-    if (frame.clientWidth && frame.clientWidth !== width) { width = frame.clientWidth; draw(); }
-  });
-  resized.observe(frame);
-  return () => { end(); resized.disconnect(); };
+  const stop = whenResized(frame, draw);
+  return () => { end(); stop(); };
 }
 
 export default { render };

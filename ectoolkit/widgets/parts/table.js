@@ -5,9 +5,8 @@ const LONG = 24;  // letters, from which on a text may be cut
 const SPARE = 10;  // rows beyond what is in sight, above and below
 const STEPS = 8;  // shades, as many as table.css has
 
-function cellText(value, numeric) {
+function cellText(value) {
   if (value === null) return "";
-  if (numeric) return numberText(value);
   return value === true ? "yes" : value === false ? "no" : String(value);
 }
 
@@ -19,25 +18,30 @@ function compare(a, b, numeric) {
 
 function render({ model, el }) {
   let column = -1, direction = 1, wanted = "";
-  let shown = [], texts = [], active = -1, rowHeight = 24;  // active: place in shown of the row that has the focus
+  let shown = [], texts = [], written = [], active = -1, unseen = true, rowHeight = 24;  // active: place in shown of the row that has the focus
   const box = root(el, "ect-table");
   const bar = make("div", { class: "ect-table-bar" });
   const filter = make("input", { type: "search", placeholder: "filter rows", "aria-label": "filter rows" });
-  const count = make("span", { role: "status" });
-  const scroll = make("div", { class: "ect-table-scroll", role: "region" });
+  const count = make("span", { role: "status" }), meaning = make("span", { class: "ect-table-meaning" });
+  const frame = make("div", { class: "ect-table-frame" }), scroll = make("div", { class: "ect-table-scroll", role: "region" });
   const table = make("table"), caption = make("caption"), widths = make("colgroup"), head = make("thead");
   const body = make("tbody");
   table.append(caption, widths, head, body);
   scroll.append(table);
-  bar.append(filter, count);
-  box.append(bar, scroll);
+  bar.append(filter, count, meaning);
+  frame.append(scroll);
+  box.append(bar, frame);
   filter.addEventListener("input", () => { wanted = filter.value.toLowerCase(); arrange(); });
   scroll.addEventListener("scroll", () => requestAnimationFrame(() => {
     table.classList.toggle("ect-aside", scroll.scrollLeft > 0);
+    hint();
     fill(false);
   }), { passive: true });
+  // A shadow at the right edge tells that columns go on.
+  const hint = () => frame.classList.toggle("ect-more", scroll.scrollLeft + scroll.clientWidth < scroll.scrollWidth - 4);
 
   const chooses = () => model.get("chooses");
+  const any = () => Boolean(model.get("live").layer) || Object.keys(model.get("stale")).length > 0;
   const keyOf = (index) => chooses() === "image" ? index : model.get("rows")[index][0];
   const chosenPlace = () => {
     const name = chooses();
@@ -75,11 +79,16 @@ function render({ model, el }) {
   function draw() {
     const numeric = model.get("numeric"), rows = model.get("rows"), headings = model.get("headings");
     if (column >= headings.length) column = -1;
-    texts = rows.map((row) => row.map((value, index) => cellText(value, numeric[index])));
+    written = headings.map(([, unit], index) => numeric[index] ? columnText(rows.map((row) => row[index]), unit) : cellText);
+    texts = rows.map((row) => row.map((value, index) => written[index](value)));
+    // a heading takes two lines where that saves room
     const wide = headings.map(([label, unit], index) => {
-      const longest = texts.reduce((most, row) => Math.max(most, row[index].length), label.length + unit.length + 3);
-      return Math.min(longest, 32) + 4;
+      const words = `${label} ${unit}`.trim().split(" "), half = Math.ceil((label.length + unit.length + 1) / 2);
+      const least = Math.max(half, ...words.map((word) => word.length)) + 3;
+      const letters = Math.min(texts.reduce((most, row) => Math.max(most, row[index].length), least), 32);
+      return numeric[index] ? letters + 4 : Math.ceil(letters * 0.9) + 3;  // most letters are narrower than a digit
     });
+    explain();
     widths.replaceChildren(...wide.map((letters) => make("col", { style: `width: ${letters}ch` })));
     table.style.minWidth = `${wide.reduce((sum, letters) => sum + letters, 0)}ch`;
     caption.textContent = model.get("caption");
@@ -90,6 +99,7 @@ function render({ model, el }) {
     if (chooses() && rows.length) scroll.removeAttribute("tabindex"); else scroll.setAttribute("tabindex", "0");
     header();
     arrange();
+    hint();
   }
 
   // Which rows, in which order.
@@ -128,9 +138,11 @@ function render({ model, el }) {
       if (texts[index][position].length > LONG) {
         cell.classList.add("ect-long");
         cell.title = texts[index][position];
+        if (!position) cell.replaceChildren(make("bdi", { dir: "ltr" }, cell.textContent));
       }
       row.append(cell);
     });
+    if (any()) news([row]);
     return row;
   }
 
@@ -140,7 +152,7 @@ function render({ model, el }) {
     row.append(make("td"));
     return row;
   };
-  const before = spacer(), after = spacer();
+  const above = spacer(), below = spacer();
 
   function resize(row, rows) {
     row.hidden = !rows;
@@ -159,22 +171,22 @@ function render({ model, el }) {
       last = Math.min(shown.length, begin + seen + SPARE);
     } else if (!anew) return;
     const focused = body.contains(document.activeElement), chosen = chosenPlace();
-    if (anew) body.replaceChildren(before, after);
+    if (anew) body.replaceChildren(above, below);
     const known = new Set();
     for (const row of body.querySelectorAll("tr[data-place]")) {
       const place = Number(row.dataset.place);
       if (place < first || place >= last) row.remove(); else known.add(place);
     }
-    const above = before.nextSibling;
+    const next = above.nextSibling;
     for (let place = first; place < last; place += 1) {
       if (known.has(place)) continue;
-      body.insertBefore(rowOf(place, chosen), known.size && place < filled[0] ? above : after);
+      body.insertBefore(rowOf(place, chosen), known.size && place < filled[0] ? next : below);
     }
     filled = [first, last === shown.length ? Infinity : last];
     const row = body.querySelector("tr[data-place]");
     if (anew && row?.offsetHeight && shown.length > ALL) rowHeight = row.offsetHeight;
-    resize(before, first);
-    resize(after, shown.length - last);
+    resize(above, first);
+    resize(below, shown.length - last);
     if (focused && active >= 0 && document.activeElement !== rowAt(active)) rowAt(active)?.focus({ preventScroll: true });
   }
 
@@ -221,9 +233,51 @@ function render({ model, el }) {
     else if (event.key === "Escape") choose(model, { [chooses()]: chooses() === "layer" ? "" : -1 });
   });
 
+  // --- what a change at work does to the numbers -------------------------------------------------------------------
+
+  // A row's own numbers while a handle moves, and marks on what was measured before the change.
+  function news(rows) {
+    const live = model.get("live"), stale = model.get("stale"), columns = model.get("columns"), all = model.get("rows");
+    for (const row of rows) {
+      const index = shown[Number(row.dataset.place)], name = all[index]?.[0], old = stale[name] ?? [];
+      const mine = live.layer === name ? live.values ?? {} : {};
+      columns.forEach((column, position) => {
+        const cell = row.cells[position], moves = column in mine;
+        const text = moves ? written[position](mine[column]) : texts[index][position];
+        if (cell.textContent !== text) cell.textContent = text;
+        cell.classList.toggle("ect-live", moves);
+        cell.classList.toggle("ect-old", !moves && old.includes(column));
+      });
+    }
+  }
+
+  let marked = [];  // the layers whose rows show news
+  const told = {};
+  function renew() {
+    const stale = model.get("stale"), live = model.get("live").layer;
+    const names = [...Object.keys(stale), ...(live ? [live] : [])];
+    // while a handle moves only its own row changes
+    const same = told.stale === stale && live === told.live, touched = new Set(same ? [live] : [...names, ...marked]);
+    [marked, told.stale, told.live] = [names, stale, live];
+    news([...body.querySelectorAll("tr[data-place]")].filter((row) => touched.has(model.get("rows")[shown[row.dataset.place]]?.[0])));
+    explain();
+  }
+
+  function explain() {
+    const shades = model.get("shades"), worse = shades.some((shade) => shade[2]);
+    const shaded = shades.some((shade) => shade.length) ? `shaded: ${worse ? "worse" : "more"}` : "";
+    meaning.textContent = Object.keys(model.get("stale")).length ? "↻ stale until measured again" : shaded;
+  }
+
   const ends = [
+    whenResized(scroll, () => {
+      hint();
+      if (unseen) bringIntoSight(Math.max(0, chosenPlace()));  // what was chosen before there was room to scroll in
+      unseen = false;
+    }),
     watch(model, ["columns", "headings", "numeric", "rows", "shades", "caption", "chooses"], draw),
     watch(model, ["layer", "channel", "image"], () => { if (chooses()) mark(); }),
+    watch(model, ["live", "stale"], renew),
   ];
   return () => ends.forEach((end) => end());
 }

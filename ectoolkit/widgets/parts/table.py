@@ -34,6 +34,8 @@ class LayerTable(Part):
         rows: values by row; None where there is none, text for what is neither number nor bool.
         caption: what it shows.
         chooses: ``"layer"``, ``"channel"`` or ``"image"``, ``""`` where rows cannot be chosen.
+        live: ``layer`` and ``values``, numbers by column: shown in its row while a setting of it is moved.
+        stale: by layer, the columns whose numbers were measured before a change that is at work.
         layer, channel, image: what is chosen, as in `Selection`.
     """
 
@@ -46,6 +48,8 @@ class LayerTable(Part):
     rows = traitlets.List(traitlets.List()).tag(sync=True)
     caption = traitlets.Unicode("").tag(sync=True)
     chooses = traitlets.Unicode("").tag(sync=True)
+    live = traitlets.Dict().tag(sync=True)
+    stale = traitlets.Dict().tag(sync=True)
     layer = traitlets.Unicode("").tag(sync=True)
     channel = traitlets.Int(-1).tag(sync=True)
     image = traitlets.Int(-1).tag(sync=True)
@@ -61,6 +65,9 @@ class LayerTable(Part):
         super().__init__(selection=selection, **traits)
         if frame is not None:
             self.show(frame, caption)
+
+    def reachable(self) -> tuple[str, ...]:
+        return (self.chooses,) if self.chooses else ()
 
     def show(self, frame: pd.DataFrame, caption: str = "") -> None:
         """Show a DataFrame."""
@@ -79,6 +86,7 @@ class LayerTable(Part):
             ]
             self.chooses = _STANDS_FOR.get(names[0], "") if names else ""
             self.caption = caption + cut
+            self.live, self.stale = {}, {}
 
     def __repr__(self) -> str:
         return f"LayerTable({len(self.rows)} rows, {len(self.columns)} columns)"

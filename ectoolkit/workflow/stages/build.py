@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from ectoolkit.analysis.files import file_table
 from ectoolkit.builders import build
 from ectoolkit.builders.cpu.isa import choose_isa
 from ectoolkit.core.deployment import Deployment
 from ectoolkit.core.graph import Graph
+from ectoolkit.core.inputs import Inputs
 from ectoolkit.core.interpreter import Progress
 from ectoolkit.errors import StageError
 from ectoolkit.workflow.stage import Stage
@@ -19,11 +20,7 @@ if TYPE_CHECKING:
 
 
 class BuildStage(Stage[Deployment]):
-    """Builds the deploy directory.
-
-    ``run(out=None, target="cpu", **options)``: `out` is ``<name>_deploy`` where None; options as for
-    `ectoolkit.builders.build`.  The first image of the reference becomes ``input0.bin``.
-    """
+    """Builds the deploy directory."""
 
     number = 5
     title = "Build"
@@ -37,6 +34,43 @@ class BuildStage(Stage[Deployment]):
         imports = (self.flow.importer,) if self._used_import else ()
         quantize = () if isinstance(self.flow.source, Graph) else (self.flow.quantize,)
         return (*quantize, *imports)
+
+    def run(
+        self,
+        out: str | os.PathLike[str] | None = None,
+        target: str = "cpu",
+        *,
+        layout: str | None = None,
+        isa: str | None = None,
+        host_arch: str | None = None,
+        platform: str | None = None,
+        reference_input: Inputs | None = None,
+        progress: Progress | None = None,
+        **options: Any,
+    ) -> Self:
+        """Build the deploy directory; the last good one stays until the new one is complete.
+
+        Args:
+            out: the directory; ``<name>_deploy`` where None.
+            target: ``"cpu"`` (the default); ``"mera:InterpreterHw"``, ``"mera:Simulator"``, ``"mera:IP"`` or
+                ``"mera:VerilatorSimulator"`` for EdgeCortix's compiler.
+            layout: of 4-D inputs and outputs, ``"NHWC"`` or ``"NCHW"``; the import's, or ``"NHWC"``, where None.
+            isa: of the cpu target, as for the import stage; the import's, or ``"host"``, where None.
+            host_arch: ``"x86"`` or ``"arm"``; that of `isa`, or this machine's, where None.
+            platform: of EdgeCortix, for ``mera:…``; ``"DNAF200L0003"`` where None.
+            reference_input: float32 ``(N, C, H, W)``, stored with the interpreter's result for it; the first of the
+                reference's images where None.
+            progress: called after each step; it may raise to cancel.
+            **options: more of `ectoolkit.builders.build`: ``scheduler="slow"`` for ``mera:…``.
+
+        Raises:
+            StageError: a stage before this one has not run.
+            BuildError: unknown target, or the build failed; the tool's output is in it.
+            InputError: the reference input does not fit, or `out` cannot be written.
+        """
+        named = {"layout": layout, "isa": isa, "host_arch": host_arch, "platform": platform}
+        settings = {"target": target, **named, "reference_input": reference_input, **options}
+        return self._start(() if out is None else (out,), settings, progress)
 
     def _run(
         self, progress: Progress, out: str | os.PathLike[str] | None = None, target: str = "cpu", **options: Any

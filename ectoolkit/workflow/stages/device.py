@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
@@ -56,12 +56,8 @@ def _after(progress: Progress, before: int, total: int) -> Progress:
 class DevicePanel(DeviceQuestions[DeviceRun]):
     """Runs the reference's images on a device and compares.
 
-    ``run(device="cpu", runs=20, deployment=None, images=None, **options)``: `runs` are timed; `deployment` is the one
-    that was built, or a directory; `images` are the reference's first so many; options are the device's, such as
-    ``threads=2``.
-
-    The other questions, `preflight`, `benchmark`, `judge`, `localize` and `error_map`, take the same; each keeps its
-    last answer in `found`, by its own name, and is cancelled by `cancel`.
+    The other questions, `preflight`, `benchmark`, `judge`, `localize` and `error_map`, take the same as `run`; each
+    keeps its last answer in `found`, by its own name, and is cancelled by `cancel`.
     """
 
     number = 6
@@ -96,7 +92,45 @@ class DevicePanel(DeviceQuestions[DeviceRun]):
         folders = [*(path.parent for path in built), Path.cwd()]
         return list(dict.fromkeys([*built, *find_deployments(graph.sha256, folders)]))
 
+    @property
+    def image_counts(self) -> list[int]:
+        """How many first images of the reference can be asked for, besides all: multiples of the graph's batch."""
+        if not self.flow.interpret.ready:
+            return []
+        graph = self.flow.interpret.trace.graph
+        batch = graph.values[graph.inputs[0]].spec.shape[0]
+        return list(range(batch, len(self.flow.interpret.result.names), batch))
+
     # --- run and diff --------------------------------------------------------------------------------------------
+
+    def run(
+        self,
+        device: str = "cpu",
+        runs: int = 20,
+        deployment: Given | None = None,
+        images: int | None = None,
+        *,
+        progress: Progress | None = None,
+        **options: Any,
+    ) -> Self:
+        """Run the reference's images on a device, compare every element with the interpreter's, and time it.
+
+        Args:
+            device: ``"cpu"`` (the default), ``"interpreter"``, ``"xrt:0"``, ``"rpc://host:port"``,
+                ``"mera:Simulator"``...; `devices` lists those that there are.
+            runs: how many are timed.
+            deployment: a directory; the one that was built where None.
+            images: the reference's first so many; all where None.
+            progress: called after each run; it may raise to cancel.
+            **options: of the device: ``threads=2`` for ``"cpu"``.
+
+        Raises:
+            StageError: a stage before this one has not run, or is stale.
+            DeviceError: there is no such device, or it cannot run this.
+            Cancelled: `cancel` was called.
+        """
+        settings = {"runs": runs, "deployment": deployment, "images": images, **options}
+        return self._start((device,), settings, progress)
 
     def _run(
         self,

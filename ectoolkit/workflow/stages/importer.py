@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from ectoolkit._optional import require
 from ectoolkit.analysis.frames import frame
@@ -30,7 +30,7 @@ COLUMNS = {
 
 
 class ImportStage(Stage["ImportedModule"]):
-    """Imports the graph into TVM.  ``run(layout="NHWC", isa="host", host_arch=None)``."""
+    """Imports the graph into TVM."""
 
     number = 4
     title = "Import into TVM"
@@ -40,6 +40,32 @@ class ImportStage(Stage["ImportedModule"]):
     @property
     def upstream(self) -> tuple[Stage[Any], ...]:
         return () if isinstance(self.flow.source, Graph) else (self.flow.quantize,)
+
+    def run(
+        self,
+        *,
+        layout: str = "NHWC",
+        isa: str = "host",
+        host_arch: str | None = None,
+        progress: Progress | None = None,
+    ) -> Self:
+        """Import the graph into TVM: which kernels each layer becomes.
+
+        Args:
+            layout: of the library's 4-D inputs and outputs: ``"NHWC"`` (the default), as in the U50 guide, or
+                ``"NCHW"``.
+            isa: ``"host"`` (the default) for the best that this CPU has; ``"avx512vnni"``, ``"avxvnni"``, ``"avx2"``,
+                ``"generic"``, ``"neoni8mm"``, ``"neondot"`` or ``"neon"``.
+            host_arch: ``"x86"`` or ``"arm"``, the machine that it will run on; that of `isa`, or this one, where None.
+            progress: called after each layer; it may raise to cancel.
+
+        Raises:
+            StageError: the quantize stage has not run.
+            BuildError: an operation has no kernel, or the instruction set is unknown.
+            InputError: the layout is neither.
+            MissingDependencyError: TVM is not installed.
+        """
+        return self._start((), {"layout": layout, "isa": isa, "host_arch": host_arch}, progress)
 
     def _run(self, progress: Progress, **settings: Any) -> ImportedModule:
         # imported here: the kernels are TVMScript, and TVM takes seconds to import or may be absent

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
@@ -76,11 +76,7 @@ class Reference:
 
 
 class InterpretStage(Stage[Reference]):
-    """Runs images through the interpreter.
-
-    ``run(images=None, engine="auto")``: an image set, or float32 ``(N, C, H, W)``; the first four calibration images
-    where None.  The engine is one of `ectoolkit.interpret`'s; all give the same.
-    """
+    """Runs images through the interpreter, and through the float model."""
 
     number = 3
     title = "Reference"
@@ -89,6 +85,22 @@ class InterpretStage(Stage[Reference]):
     @property
     def upstream(self) -> tuple[Stage[Any], ...]:
         return () if isinstance(self.flow.source, Graph) else (self.flow.quantize,)
+
+    def run(self, images: Any = None, engine: str = "auto", *, progress: Progress | None = None) -> Self:
+        """Run images through the interpreter; what it gives is the reference of everything after it.
+
+        Args:
+            images: an image set, or float32 ``(N, C, H, W)``; the first four calibration images where None.
+            engine: ``"auto"`` (the default), ``"fast"`` or ``"definition"``, as for `ectoolkit.interpret`; all give the
+                same.
+            progress: called after each layer; it may raise to cancel.
+
+        Raises:
+            StageError: the quantize stage has not run, or the graph takes several inputs.
+            InputError: the images do not fit.
+        """
+        settings = {"engine": None if engine == "auto" else engine}
+        return self._start(() if images is None else (images,), settings, progress)
 
     def _run(self, progress: Progress, images: Any = None, engine: str = "auto") -> Reference:
         graph = self.flow.quantize.graph

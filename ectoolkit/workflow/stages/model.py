@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from ectoolkit._optional import require
 from ectoolkit.analysis.frames import frame
@@ -11,6 +12,7 @@ from ectoolkit.core.graph import Graph
 from ectoolkit.core.interpreter import Progress
 from ectoolkit.errors import InputError
 from ectoolkit.quantization.eager import missing_stubs
+from ectoolkit.workflow.amounts import macs_text, parameters_text
 from ectoolkit.workflow.stage import Stage
 
 if TYPE_CHECKING:
@@ -35,14 +37,24 @@ class ModelReport:
 
 
 class ModelStage(Stage[ModelReport]):
-    """Runs the float model once on zeros and lists its layers.
-
-    ``run(input_shape=None)``: the shape is the model's own where it has one, else that of a calibration image.
-    """
+    """Runs the float model once on zeros and lists its layers."""
 
     number = 1
     title = "Model"
     attribute = "model"
+
+    def run(self, input_shape: Sequence[int] | None = None, *, progress: Progress | None = None) -> Self:
+        """Run the float model once on zeros.
+
+        Args:
+            input_shape: ``(1, channels, height, width)``; the model's own where it has one, else that of a calibration
+                image.
+            progress: called after each layer; it may raise to cancel.
+
+        Raises:
+            InputError: the shape is not known, or the model does not run on it.
+        """
+        return self._start(() if input_shape is None else (tuple(input_shape),), {}, progress)
 
     def _run(self, progress: Progress, input_shape: tuple[int, ...] | None = None) -> ModelReport:
         if isinstance(self.flow.source, Graph):
@@ -51,7 +63,7 @@ class ModelStage(Stage[ModelReport]):
         shape = tuple(input_shape or self._shape())
         rows = _layers(module, shape, progress)
         eager = "by its QuantStubs, as in the U50 guide"
-        return ModelReport(rows, shape, "captured by torch.export" if missing_stubs(module) else eager)
+        return ModelReport(rows, shape, "as torch.export captures it" if missing_stubs(module) else eager)
 
     @property
     def module(self) -> Any:
@@ -81,7 +93,7 @@ class ModelStage(Stage[ModelReport]):
         rows = self.result.rows
         macs, parameters = (sum(int(row[key]) for row in rows) for key in ("macs", "parameters"))  # type: ignore[call-overload]
         shape = "×".join(map(str, self.result.input_shape))
-        size = f"{len(rows)} layers, {parameters / 1e6:.1f} M parameters, {macs / 1e9:.2f} GMAC, input {shape}"
+        size = f"{len(rows)} layers, {parameters_text(parameters)}, {macs_text(macs)}, input {shape}"
         return f"{size}; quantized {self.result.route}"
 
 

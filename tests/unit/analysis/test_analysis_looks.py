@@ -162,6 +162,10 @@ def test_layers_have_places_of_their_own(calibrated: Calibrated, per_row: int) -
     assert {("first", "second"), ("first", "add"), ("second", "add"), ("quant", "first")} <= pairs
     assert (found.places.min(axis=0) >= 0).all()
     assert (found.places.max(axis=0) <= found.size).all()
+    assert found.behind("second") == [
+        name for name in found.names if name not in ("input0", "quant", "first", "second")
+    ]
+    assert found.behind(found.names[-1]) == []
     if per_row == 20:
         assert all(found.places[target, 0] > found.places[source, 0] for source, target in found.edges)
     np.testing.assert_array_equal(found.places, layout(graph, per_row).places)

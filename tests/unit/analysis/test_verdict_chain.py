@@ -8,7 +8,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ectoolkit.analysis.verdict import InputFacts, InputProof, Location, Member, Must, explain_input, facts_of, judge
+from ectoolkit.analysis.verdict import (
+    InputFacts,
+    InputProof,
+    Location,
+    Member,
+    Must,
+    Verdict,
+    explain_input,
+    facts_of,
+    judge,
+)
 from ectoolkit.core.arithmetic import quantize
 from ectoolkit.core.types import Layout, QuantParams
 from ectoolkit.data.preprocess import IMAGENET
@@ -37,11 +47,66 @@ def test_every_link_holds() -> None:
     assert found.broken is None
     assert found.summary().splitlines() == [
         "input: ✓ the same numbers at every stage",
-        "✓ float → interpreter: must be close; 19.1 dB, top-1 agrees for 100%",
+        "✓ float → interpreter: must be close; 19.1 dB, top-1 agrees on 2 of 2",
         "✓ interpreter → cpu: must be equal; 6 elements equal",
         "Every link holds on 2 image(s)",
     ]
     assert list(found.to_frame()["ok"]) == [True, True]
+
+
+def close(found: np.ndarray, expected: np.ndarray = SCORES) -> Verdict:
+    members = [Member("float", lambda: [expected]), Member("interpreter", lambda: [found], Must.CLOSE)]
+    return judge(members, same_input(), len(expected))
+
+
+FOUR = np.tile(np.array([[10, 12, 9]], np.float32), (4, 1))
+TURNED = FOUR[:, [1, 0, 2]]
+
+
+@pytest.mark.parametrize(
+    ("found", "expected", "grade", "standing", "line"),
+    [
+        (
+            SCORES * np.float32(1.5),
+            SCORES,
+            "far",
+            "far",
+            "! float → interpreter: must be close; 6.0 dB, top-1 agrees on 2 of 2: far, for close is 10 dB or more "
+            "with top-1 on 90%",
+        ),
+        (
+            (SCORES * np.float32(1.5))[..., None],
+            SCORES[..., None],
+            "far",
+            "far",
+            "! float → interpreter: must be close; 6.0 dB: far, for close is 10 dB or more",
+        ),
+        (
+            TURNED,
+            FOUR,
+            "collapsed",
+            "collapsed",
+            "! float → interpreter: must be close; 16.1 dB, top-1 agrees on 0 of 4: collapsed, for close is 10 dB or "
+            "more with top-1 on 90%",
+        ),
+        (
+            -SCORES,
+            SCORES,
+            "collapsed",
+            "broken",
+            "✗ float → interpreter: must be close; -6.0 dB, top-1 agrees on 0 of 2: collapsed, for close is 10 dB or "
+            "more with top-1 on 90%",
+        ),
+    ],
+)
+def test_links_that_hold_and_are_not_close_are_marked(
+    found: np.ndarray, expected: np.ndarray, grade: str, standing: str, line: str
+) -> None:
+    verdict = close(found, expected)
+    assert verdict.summary().splitlines()[1] == line
+    assert list(verdict.to_frame()["grade"]) == [grade]
+    assert verdict.rungs[1].standing == standing
+    assert bool(verdict) is (standing != "broken")
 
 
 def test_it_stops_at_the_first_broken_link_and_says_where() -> None:

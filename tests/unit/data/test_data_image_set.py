@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+import base64
+import io
 import re
 import tracemalloc
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from ectoolkit.data import IMAGENET, ImageSet, sample_photos
+from ectoolkit.data.thumbnails import thumbnail
 from ectoolkit.errors import InputError
 
 
@@ -116,6 +120,13 @@ def test_html_is_a_short_row_of_named_thumbnails() -> None:
     assert "243 bull mastiff" in html
     assert len(html) < 60_000
     assert "more" not in ImageSet.from_arrays(arrays())._repr_html_()
+
+
+def test_a_tiny_picture_is_enlarged() -> None:
+    """Eight by nine pixels become eighty by ninety: what is on it can be seen."""
+    address = thumbnail(ImageSet.from_arrays(arrays()).items[0])
+    with Image.open(io.BytesIO(base64.b64decode(address.split(",")[1]))) as picture:
+        assert picture.size == (90, 80)
 
 
 def test_html_escapes_names_and_names_no_label_of_unknown_classes() -> None:

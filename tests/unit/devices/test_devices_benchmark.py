@@ -12,8 +12,7 @@ import pytest
 
 from ectoolkit.builders import build
 from ectoolkit.core.deployment import Deployment
-from ectoolkit.devices import Benchmark, Device, DeviceInfo, Load, Reading, SensorTrace
-from ectoolkit.devices.base import Latency
+from ectoolkit.devices import Benchmark, Device, DeviceInfo, Latency, Load, Reading, SensorTrace
 from ectoolkit.errors import Cancelled, DeviceError, DeviceRunError
 from ectoolkit.testing.networks import example_input, residual_graph
 

@@ -92,6 +92,30 @@ def test_a_run_that_can_be_interrupted_ends(deployment: Deployment) -> None:
     assert device.happened == ["asked to end", "closed"]
 
 
+@pytest.mark.parametrize("by", ["another thread", "progress"])
+def test_no_image_is_run_after_the_call_to_close(deployment: Deployment, by: str) -> None:
+    device = SlowDevice()
+    images = example_input(residual_graph(), batch=3)
+    with ThreadPoolExecutor(2) as pool:
+        device.__enter__()
+        if by == "progress":
+            device.go.set()
+            with pytest.raises(DeviceStateError, match=r"^interpreter is not open; use it as "):
+                device.run(deployment, images, progress=lambda done, total, what: device.close() if done else None)
+        else:
+            run = pool.submit(device.run, deployment, images)
+            assert device.running.wait(30)
+            closing = pool.submit(device.close)
+            while not device._closing:
+                pass
+            device.go.set()
+            closing.result(30)
+            with pytest.raises(DeviceStateError, match=r"^interpreter is not open; use it as "):
+                run.result(30)
+    assert device.happened.count("ran") == 1
+    assert device.happened[-1] == "closed"
+
+
 class LastInLine:
     """A lock that whoever waits with `acquire` gets only after `free`: a system's locks promise no order."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -23,8 +24,8 @@ import ectoolkit as ect
 from ectoolkit.core.deployment import Deployment, from_layout
 from ectoolkit.devices import DeviceInfo
 from ectoolkit.devices.parameters import graph_of
-from ectoolkit.devices.rpc import link as link_module
 from ectoolkit.devices.rpc.device import OWN_TIME, RpcDevice
+from ectoolkit.errors import DeployFormatError
 from ectoolkit.testing.networks import example_input, residual_graph
 from ectoolkit.workflow.verdicts import judge_devices
 
@@ -71,33 +72,12 @@ def test_what_the_server_tells_and_measures(rpc: RpcServer, deployment: Deployme
     assert facts["ectoolkit there"] == ect.__version__
 
 
-def test_two_devices_opened_at_once(rpc: RpcServer, deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each finds TVM's connection of its own, though the other's handshake leads to the same address."""
-    import tvm.rpc
-
-    real, shake_hands = tvm.rpc.connect, link_module._shake_hands
-    shaken = threading.Event()
-    handshakes: list[socket.socket] = []
-
-    def counted(*given: Any) -> Any:
-        found = shake_hands(*given)
-        handshakes.append(found[0])
-        if len(handshakes) == 2:
-            shaken.set()
-        return found
-
-    def slow(*given: Any) -> Any:
-        shaken.wait(0.5)  # for the other's handshake, if it can come between
-        return real(*given)
-
-    monkeypatch.setattr(link_module, "_shake_hands", counted)
-    monkeypatch.setattr(tvm.rpc, "connect", slow)
+def test_two_devices_opened_at_once(rpc: RpcServer, deployment: Deployment) -> None:
+    """Each has a session of its own."""
     devices = [ect.open_device(rpc.name), ect.open_device(rpc.name)]
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(lambda device: device.__enter__(), devices))
-    controls = {connection.getsockname() for connection in handshakes}
-    data = {device._link._watch._data.getsockname() for device in devices}  # type: ignore[attr-defined]
-    assert (len(controls), len(data), controls & data) == (2, 2, set())
+    assert len(rpc.sessions()) == 2
     for device in devices:
         assert device.run(deployment).outputs
         device.close()
@@ -112,6 +92,25 @@ def test_cancel_between_runs(rpc: RpcServer, deployment: Deployment) -> None:
         device.cancel()
         assert device.run(deployment).outputs
         assert device._link is not before
+
+
+def test_another_session_gets_what_was_opened(rpc: RpcServer, deployment: Deployment, tmp_path: Path) -> None:
+    """After a session was lost the directory is sent again, which may be another one by then: it is not run unseen."""
+    folder = tmp_path / "deploy"
+    shutil.copytree(deployment.path, folder)
+    opened = ect.load_deployment(folder)
+    with ect.open_device(rpc.name) as device:
+        device.run(opened)
+        device.cancel()
+        library = (folder / "deploy.so").read_bytes()
+        (folder / "deploy.so").write_bytes(bytes(reversed(library)))
+        with pytest.raises(DeployFormatError, match=r"deploy\.so was altered"):
+            device.run(opened)
+        with pytest.raises(DeployFormatError, match=r"deploy\.so was altered"):  # and no half of it is used
+            device.profile(opened)
+        (folder / "deploy.so").write_bytes(library)
+        assert device.profile(opened, runs=1).layers
+        assert device.run(opened).outputs
 
 
 class FaultyRpc(RpcDevice):

@@ -15,10 +15,19 @@ from ectoolkit.core.graph import Graph
 from ectoolkit.core.graph_builder import GraphBuilder
 from ectoolkit.core.interpreter import trace
 from ectoolkit.core.types import QuantParams
-from ectoolkit.devices.xrt import Board, Buffer, compare_layer, measure_banks, measure_kernel, run_layer
+from ectoolkit.devices.xrt import (
+    Board,
+    Buffer,
+    compare_layer,
+    measure_banks,
+    measure_kernel,
+    read_health,
+    read_xclbin,
+    run_layer,
+)
 from ectoolkit.devices.xrt.programs import decode_program, encode_program
 from ectoolkit.devices.xrt.pyxrt_backend import _as_c_int
-from ectoolkit.errors import BoardBusyError, DeployFormatError, DeviceRunError
+from ectoolkit.errors import BoardBusyError, DeployFormatError, DeviceRunError, KernelArgumentError
 from ectoolkit.testing.networks import example_input, residual_graph
 from ectoolkit.testing.virtual_u50 import Fault, VirtualBoard
 from ectoolkit.testing.virtual_u50.kernels import KERNELS
@@ -212,6 +221,19 @@ def test_what_the_driver_does_not_tell_is_asked_of_xrt(
     assert health["12 V PEX current"].value == 1.2
 
 
+def test_memory_in_use(virtual: VirtualBoard, deployment: Deployment) -> None:
+    """What is loaded and what its buffers take is told as the driver tells it."""
+    with ect.open_device("xrt:0") as device:
+        device.run(deployment)
+        health = read_health("0")
+        assert health.xclbin == str(read_xclbin(virtual.xclbin).uuid) == virtual.summary()["loaded"]
+        used = health["memory in use"].value
+        assert used is not None
+        assert used * 2**20 == virtual.summary()["used_bytes"] > deployment.manifest.inputs[0].size_bytes
+    virtual.settle()
+    assert read_health("0")["memory in use"].value == 0
+
+
 # --- two users -----------------------------------------------------------------------------------------------------
 
 
@@ -226,6 +248,14 @@ def test_two_programs_share_a_board(virtual: VirtualBoard, board: Board, tmp_pat
         assert_array_equal(z.read("int32", COUNT), np.arange(COUNT) + 7)
         with pytest.raises(BoardBusyError):
             board.run("vector_add", a, b, c, COUNT, exclusive=True)
+        # the child knows a buffer by a number, which another's may have too
+        assert x.handle == a.handle
+        with pytest.raises(KernelArgumentError) as caught:
+            board.run("vector_add", x, b, c, COUNT)
+        assert str(caught.value) == (
+            "argument 0 (a) of kernel vector_add: the buffer is another Board's (xrt:0). Make one with this one's "
+            "buffer('vector_add', 'a', size_bytes)"
+        )
         # another design, while this one is in use
         design = write_xclbin(tmp_path / "other.xclbin", [spec for spec, _ in KERNELS.values()], uid=uuid.UUID(int=1))
         with pytest.raises(BoardBusyError) as caught:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 
 import ectoolkit as ect
 from ectoolkit.devices.xrt import absence, discovery, find_boards, has_board, read_health
 from ectoolkit.devices.xrt.host import VARIABLE, Host
-from ectoolkit.errors import DeviceNotFoundError, DeviceStateError
+from ectoolkit.errors import DeviceError, DeviceNotFoundError, DeviceStateError
 from ectoolkit.testing.virtual_u50.facts import BDF, MANAGEMENT_BDF, NOTICE, PLATFORM
 from ectoolkit.testing.virtual_u50.tree import write_tree
 
@@ -60,7 +61,8 @@ def test_no_card(tree: Path) -> None:
     assert (find_boards(), str(absence()), has_board()) == ([], text, False)
     listed = {info.name: info for info in ect.list_devices()}
     assert (listed["xrt:0"].available, listed["xrt:0"].reason) == (False, text)
-    for use in (lambda: discovery.find_board("0"), lambda: ect.open_device("xrt:0", xclbin="x").__enter__()):
+    # a design is asked for when there is a board that it could run on
+    for use in (lambda: discovery.find_board("0"), lambda: ect.open_device("xrt:0").__enter__()):
         with pytest.raises(DeviceNotFoundError) as caught:
             use()
         assert str(caught.value) == f"there is no board 'xrt:0': {text}"
@@ -117,6 +119,36 @@ def test_no_xrt(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert reason() == (
         "XRT is not installed: neither libxrt_coreutil.so.2 nor pyxrt is found. Install AMD's XRT package for your "
         "distribution (from the Alveo U50's download page), or Debian's: apt install libxrt1"
+    )
+
+
+def test_what_is_missing_first_is_named_first(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """XRT, its driver, the board, and only then a design for it."""
+
+    def said() -> str:
+        with pytest.raises(DeviceError) as caught:
+            ect.open_device("xrt:0").__enter__()
+        return str(caught.value)
+
+    assert said().startswith("xrt:0 needs an xclbin with the kernel ectoolkit_graph to run deployments: ")
+    (user(tree) / "ready").write_text("0\n")
+    assert said().startswith(f"xrt:0 cannot be used: the driver says that {BDF} is not ready ")
+    (user(tree) / "driver").unlink()
+    assert said().startswith(f"xrt:0 cannot be used: no driver is bound to {BDF}, expected xocl. ")
+    monkeypatch.setattr(discovery, "find_library", lambda: None)
+    monkeypatch.setattr(discovery, "has_pyxrt", lambda: False)
+    missing = "XRT is not installed: neither libxrt_coreutil.so.2 nor pyxrt is found"
+    remedy = (
+        "Install AMD's XRT package for your distribution (from the Alveo U50's download page), or Debian's: apt "
+        "install libxrt1"
+    )
+    assert said() == f"xrt:0 cannot be used: {missing}. {remedy}"
+    for name in (BDF, MANAGEMENT_BDF):
+        (tree / "sys/bus/pci/devices" / name / "vendor").write_text("0x8086\n")
+    assert said() == (
+        f"there is no board 'xrt:0': {missing}; and there is no Xilinx card on PCIe (vendor 10ee). {remedy}. Of the "
+        "card: Is it seated and powered? In a virtual machine, is it passed through? To try without one: ectoolkit "
+        "device virtual"
     )
 
 
@@ -187,6 +219,11 @@ def test_health_with_holes(tree: Path) -> None:
     assert health["HBM temperature"].value is None
     assert str(health["memory in use"]) == "memory in use: 3 MiB"
     assert str(health["kernel clock"]) == "kernel clock: not known: clock_freqs does not tell"
+    memory = user(tree) / "memstat_raw"
+    memory.write_text("")
+    assert read_health("0")["memory in use"].reason == "memstat_raw is empty: no xclbin is loaded"
+    (user(tree) / "xclbinuuid").write_text(f"{UUID(int=1)}\n")
+    assert read_health("0")["memory in use"].reason == "memstat_raw is empty"
     for file in sensors.iterdir():
         file.unlink()
     sensors.rmdir()
