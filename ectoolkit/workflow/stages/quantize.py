@@ -101,8 +101,8 @@ class QuantizeStage(QuantizeQuestions):
             activation_bits: 8 (the default) to 4; the U50 guide's is 7.
             symmetric: real 0 in the middle of the codes; False by default.
             hardware: ``"dna"`` for EdgeCortix's accelerator alone; ``""`` by default.
-            corrections: of ``"equalization"``, ``"expected_bias"``, ``"bias"`` and ``"adaround"``; ``()`` for none,
-                ``("expected_bias",)`` by default.
+            corrections: of ``"equalization"``, ``"expected_bias"`` (the default, but not on the U50 guide's way),
+                ``"bias"`` and ``"adaround"``; ``()`` for none.
             layers: what single layers have of their own, by name: `ectoolkit.LayerConfig`, or a dict of its fields;
                 nothing by default.
             fuse: lists of module names to fuse, for modules with QuantStubs; what torch finds by default.
