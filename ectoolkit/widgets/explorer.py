@@ -327,5 +327,5 @@ def _worst(table: pd.DataFrame) -> str:
     for name in _WORST_BY:
         known = table[(table["op"] != "quantize") & np.isfinite(table[name])] if name in table else table[:0]
         if len(known):
-            return str(known["layer"][known[name].idxmin()])
+            return str(known.sort_values(name, kind="stable")["layer"].iloc[0])
     return ""
