@@ -8,12 +8,6 @@ import tempfile
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-#: whether this process shares the cores with others that run tests
-_SHARED = "PYTEST_XDIST_WORKER" in os.environ
-if _SHARED:
-    # before anything loads OpenMP: threads that wait for each other by spinning take four times as long then
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
-
 import hypothesis
 import pytest
 from required import skip
@@ -26,6 +20,8 @@ from ectoolkit.testing.virtual_u50 import VirtualBoard, missing, virtual_u50
 if TYPE_CHECKING:
     from executed_notebooks import ExecutedNotebooks
 
+#: whether this process shares the cores with others that run tests
+_SHARED = "PYTEST_XDIST_WORKER" in os.environ
 #: where programs keep what they remember between runs
 _STATE = "XDG_STATE_HOME"
 
@@ -48,15 +44,21 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files with slow tests first: at the end, short ones keep all processes busy alike."""
+    """Files with slow tests first: at the end, short ones keep all processes busy alike.
+
+    Those of the browser come behind them: some of the slow ones use several cores, and a page would be late.
+    """
     if _SHARED:
-        slow = {item.path for item in items if item.get_closest_marker("slow")}
+        slow = {item.path for item in items if item.get_closest_marker("slow") and item.path.parent.name != "browser"}
         items.sort(key=lambda item: item.path not in slow)
 
 
 def pytest_configure(config: pytest.Config) -> None:
     # torch's C++ code says once a process that quantized tensors will be removed; models made by this flow need them.
     config.addinivalue_line("filterwarnings", "ignore:.*other quantized tensor creation functions.*")
+    if _SHARED:
+        # before anything loads OpenMP: threads that wait for each other by spinning take four times as long then
+        os.environ.setdefault("OMP_NUM_THREADS", "1")
     # what tests build is not the user's to remember
     os.environ[_STATE] = tempfile.mkdtemp(prefix="ectoolkit-state-")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ectoolkit.analysis.frames import frame
-from ectoolkit.core.deployment import Manifest
+from ectoolkit.core.manifest import Manifest
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ectoolkit.analysis.plots import draw_histogram
+from ectoolkit.analysis.plots import own_axes
 from ectoolkit.analysis.suggestions import grid_owner
 from ectoolkit.core.types import QuantParams
 from ectoolkit.errors import GraphError
@@ -59,8 +59,25 @@ class Histogram:
         return self.begin, self.begin + self.width * len(self.shares)
 
     def plot(self, axes: Any = None) -> Any:
-        """A matplotlib picture; returns its axes, on a figure of its own where none were given."""
-        return draw_histogram(self, axes)
+        """Shares on a logarithmic scale, with the range that has codes shaded; returns matplotlib's axes.
+
+        Args:
+            axes: to draw on; on a figure of its own where None.
+
+        Raises:
+            MissingDependencyError: matplotlib is not installed.
+        """
+        axes = own_axes(axes, (6.0, 3.0))
+        edges = self.begin + self.width * np.arange(len(self.shares) + 1)
+        axes.stairs(np.maximum(self.shares, 1e-12), edges, fill=True, color="0.45")
+        axes.set_yscale("log")
+        axes.set_ylim(max(float(self.shares[self.shares > 0].min(initial=1.0)) / 2, 1e-9), 1.0)
+        low, high = self.range
+        axes.axvspan(low, high, color="tab:blue", alpha=0.15, label="range with codes")
+        for end in (low, high):
+            axes.axvline(end, color="tab:blue", linewidth=1)
+        axes.set(xlabel=f"{self.of}, real units", ylabel="share", title=self.layer)
+        return axes
 
     def __repr__(self) -> str:
         return f"Histogram({self.layer!r}, {self.of}, {len(self.shares)} bins)"

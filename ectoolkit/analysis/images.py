@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 COLUMNS = {
     "image": "str",
     "label": "str",
+    "float_class": "str",
+    "quantized_class": "str",
     "float_top1": "int64",
     "quantized_top1": "int64",
     "flipped": "bool",
@@ -41,6 +43,7 @@ def image_table(
     measurement: Measurement | None = None,
     progress: Progress | None = None,
     *,
+    class_names: Sequence[str] = (),
     explain_all: bool = False,
 ) -> pd.DataFrame:
     """A classifier's images, in simulation; scores are the network's first output.
@@ -52,9 +55,11 @@ def image_table(
         labels: true classes, indices or names, None where unknown.
         measurement: of these very images and this quantization, to save the run.
         progress: called after each few images; it may raise to cancel.
+        class_names: of the scores, where they are known; labels that are indices then show as names too.
         explain_all: look for the worst layer of images that do not flip, too.
 
-    Columns: ``image``; ``label``, empty where unknown; ``float_top1`` and ``quantized_top1`` class indices; ``flipped``
+    Columns: ``image``; ``label``, empty where unknown; ``float_class`` and ``quantized_class``, the names of the top
+    classes, left out where names are not known; ``float_top1`` and ``quantized_top1``, their indices; ``flipped``
     whether they differ; ``float_margin`` the float model's best score less its second, and ``quantized_margin`` the
     quantized score of the float model's class less the best other one, below 0 where flipped, both in the scores'
     unit; ``sqnr_db`` of this image's result; ``worst_layer`` the layer with the largest impact: quantized alone, it
@@ -63,12 +68,16 @@ def image_table(
 
     Raises:
         QuantizationError: the measurement is of another quantization.
-        InputError: an item is no input for this network, or names or labels are not one an image.
+        InputError: an item is no input for this network, names or labels are not one an image, or there are not as
+            many class names as scores.
     """
     if measurement is not None:
         require_same(model, measurement.model, "measurement")
     rows: list[dict[str, object]] = []
     for part in [measurement] if measurement is not None else _measured(model, images):
+        scores = part.float_scores.shape[1]
+        if class_names and scores != len(class_names):
+            raise InputError(f"got {len(class_names)} class names for {scores} scores, expected one for each")
         rows += _rows(part, explain_all)
         if progress is not None:
             progress(len(rows), len(rows), f"image {len(rows)}")
@@ -77,8 +86,18 @@ def image_table(
             raise InputError(f"got {len(given)} {what} for {len(rows)} images, expected one for each")
     for index, row in enumerate(rows):
         row["image"] = str(index) if names is None else str(names[index])
-        row["label"] = "" if labels is None or labels[index] is None else str(labels[index])
-    return frame(rows, COLUMNS)
+        row["label"] = "" if labels is None else _named(labels[index], class_names)
+        row["float_class"] = _named(row["float_top1"], class_names)
+        row["quantized_class"] = _named(row["quantized_top1"], class_names)
+    known = COLUMNS if class_names else {name: kind for name, kind in COLUMNS.items() if not name.endswith("_class")}
+    return frame(rows, known)
+
+
+def _named(label: object, class_names: Sequence[str]) -> str:
+    """A class by its name; a label that is no index of a class is a name already."""
+    if isinstance(label, int | np.integer) and 0 <= label < len(class_names):
+        return class_names[int(label)]
+    return "" if label is None else str(label)
 
 
 def _measured(model: ExportedModel, images: Iterable[Any]) -> Iterable[Measurement]:

@@ -1,4 +1,4 @@
-"""matplotlib pictures for papers: each draws on given axes or on its own, and returns them."""
+"""matplotlib pictures of tables, for papers: each draws on given axes or on its own, and returns them."""
 
 from __future__ import annotations
 
@@ -11,36 +11,24 @@ from ectoolkit._optional import require
 if TYPE_CHECKING:
     import pandas as pd
 
-    from ectoolkit.analysis.histograms import Histogram
-
 #: signs, so that lines differ without colour, too
 _SIGNS = ("o", "s", "^", "v")
 
 
-def _axes(axes: Any, size: tuple[float, float]) -> Any:
-    if axes is not None:
-        return axes
-    figure = require("matplotlib.figure", feature="A picture").Figure(figsize=size, layout="constrained")
-    return figure.add_subplot()
+def own_axes(axes: Any, size: tuple[float, float]) -> Any:
+    """The axes given, else those of a figure of its own.
 
-
-def draw_histogram(histogram: Histogram, axes: Any = None) -> Any:
-    """Shares of values on a logarithmic scale, with the range that has codes shaded.
+    Args:
+        axes: matplotlib's, or None.
+        size: of a new figure, width and height in inches.
 
     Raises:
         MissingDependencyError: matplotlib is not installed.
     """
-    axes = _axes(axes, (6.0, 3.0))
-    edges = histogram.begin + histogram.width * np.arange(len(histogram.shares) + 1)
-    axes.stairs(np.maximum(histogram.shares, 1e-12), edges, fill=True, color="0.45")
-    axes.set_yscale("log")
-    axes.set_ylim(max(float(histogram.shares[histogram.shares > 0].min(initial=1.0)) / 2, 1e-9), 1.0)
-    low, high = histogram.range
-    axes.axvspan(low, high, color="tab:blue", alpha=0.15, label="range with codes")
-    for end in (low, high):
-        axes.axvline(end, color="tab:blue", linewidth=1)
-    axes.set(xlabel=f"{histogram.of}, real units", ylabel="share", title=histogram.layer)
-    return axes
+    if axes is not None:
+        return axes
+    figure = require("matplotlib.figure", feature="A picture").Figure(figsize=size, layout="constrained")
+    return figure.add_subplot()
 
 
 def draw_layers(table: pd.DataFrame, columns: list[str] | None = None, axes: Any = None) -> Any:
@@ -57,7 +45,7 @@ def draw_layers(table: pd.DataFrame, columns: list[str] | None = None, axes: Any
     """
     known = ("cumulative_sqnr_db", "isolated_sqnr_db", "predicted_sqnr_db")
     columns = [name for name in known if name in table.columns] if columns is None else columns
-    axes = _axes(axes, (max(6.0, min(0.14 * len(table), 14.0)), 3.6))
+    axes = own_axes(axes, (max(6.0, min(0.14 * len(table), 14.0)), 3.6))
     for sign, name in zip(_SIGNS * len(columns), columns, strict=False):
         finite = table[name].where(np.isfinite(table[name]))
         axes.plot(range(len(table)), finite, sign, linestyle="-", markersize=3, linewidth=0.8, label=name)
@@ -74,7 +62,7 @@ def draw_sensitivity(table: pd.DataFrame, top: int = 20, axes: Any = None) -> An
         MissingDependencyError: matplotlib is not installed.
     """
     worst = table.head(top)[::-1]
-    axes = _axes(axes, (6.0, 0.24 * len(worst) + 1.0))
+    axes = own_axes(axes, (6.0, 0.24 * len(worst) + 1.0))
     axes.barh(range(len(worst)), worst["impact_sqnr_db"].to_numpy(), color="0.45")
     axes.set_yticks(range(len(worst)), worst["layer"], fontsize=8)
     axes.set(xlabel="SQNR of the result with this layer alone quantized, dB")

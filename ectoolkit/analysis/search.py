@@ -188,7 +188,9 @@ def auto(
     final = search.config.tuned(corrections=config.corrections)
     found = search.measurement.update(calibrated.quantize(final, progress=progress))
     if not reason and found.output_sqnr_db < budget.sqnr_db:
-        reason = f"corrections {', '.join(config.corrections)} take from what was reached without them; leave them out"
+        reason = (
+            f"corrections {', '.join(config.all_corrections)} take from what was reached without them; leave them out"
+        )
     return AutoResult(tuple(search.steps), final, *_ends(found, budget), reason)
 
 

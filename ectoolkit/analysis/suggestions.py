@@ -134,4 +134,5 @@ def best(suggestions: Iterable[Suggestion]) -> Suggestion | None:
 
 def without_corrections(config: QuantConfig) -> QuantConfig:
     """Settings to try changes with: bias correction and AdaRound would take minutes with each."""
-    return replace(config, corrections=tuple(name for name in config.corrections if name == "equalization"))
+    at_once = tuple(name for name in config.all_corrections if name not in ("bias", "adaround"))
+    return config if at_once == config.all_corrections else replace(config, corrections=at_once)

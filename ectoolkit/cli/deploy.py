@@ -9,8 +9,12 @@ import typer
 
 from ectoolkit.cli.console import note, progress_bar, say, shape_text
 from ectoolkit.cli.deploy_options import (
+    AccurateOption,
     ActivationBitsOption,
     CalibrationOption,
+    CorrectionsOption,
+    Door,
+    DoorOption,
     HostArchOption,
     InputShapeOption,
     IsaName,
@@ -42,7 +46,8 @@ here, with calibration photos: better give some of yours than rely on the sample
 Examples:
   ectoolkit deploy mobilenet_v2 out
   ectoolkit deploy torchvision/resnet50 out --weights my_resnet50.pth --calibration photos/
-  ectoolkit deploy torchvision/resnet18 out --weights none --method minmax
+  ectoolkit deploy mobilenet_v2 out --accurate
+  ectoolkit deploy torchvision/resnet18 out --weights none --method minmax --corrections expected_bias
   ectoolkit deploy quantized.pt out --input-shape 1,3,224,224 --reference input.npy
   ectoolkit deploy mobilenet_v2 out --target mera:IP --platform DNAF200L0003
   ectoolkit deploy mobilenet_v2 out --host-arch arm
@@ -63,6 +68,9 @@ def deploy(
     method: MethodOption = None,
     weights_scheme: WeightsSchemeOption = None,
     activation_bits: ActivationBitsOption = None,
+    accurate: AccurateOption = False,
+    corrections: CorrectionsOption = None,
+    door: DoorOption = Door.AUTO,
     input_shape: InputShapeOption = None,
     reference: ReferenceOption = None,
     layout: LayoutOption = LayoutName.NHWC,
@@ -80,11 +88,21 @@ def deploy(
     require_replaceable(out, is_deployment, "deploy directory")  # before minutes of work
     arch = None if host_arch is None else host_arch.value
     _require_fitting(target, isa, layout, platform, arch)
-    quantizing = Quantizing(weights, calibration, method, weights_scheme, activation_bits)
+    quantizing = Quantizing(
+        weights,
+        calibration,
+        method,
+        weights_scheme,
+        activation_bits,
+        accurate or None,
+        tuple(corrections) if corrections else None,
+        None if door is Door.AUTO else door,
+    )
     if Path(model).suffix in _SUFFIXES or Path(model).is_file():
         flow, example = _from_file(model, input_shape or [], reference or [], quantizing)
     else:
-        hardware = "" if target is TargetName.CPU else "dna"
+        # the U50 guide's way is the accelerator's arithmetic by itself
+        hardware = "" if target is TargetName.CPU or door is Door.EAGER else "dna"
         flow, example = _from_name(model, input_shape or [], reference or [], quantizing, hardware)
     options: dict[str, Any] = {"target": target.value, "reference_input": example}
     if target is TargetName.CPU:
@@ -151,8 +169,7 @@ def _from_name(
         raise typer.BadParameter(f"--input-shape is for a TorchScript file; {model} brings its own")
     import ectoolkit as ect
 
-    config = quantizing.config() | ({"hardware": hardware} if hardware else {})
-    ect.QuantConfig(**config)  # refuses before anything is loaded
+    config = quantizing.config(hardware)  # refuses before anything is loaded
     photos = ect.sample_photos(_SAMPLES.stop)[_SAMPLES]
     if quantizing.calibration is not None:
         photos = ect.image_folder(quantizing.calibration)
@@ -162,7 +179,7 @@ def _from_name(
     flow = ect.Flow(loaded, calibration=photos)
     say(f"{loaded.name}: {loaded.weights}, input {shape_text(loaded.input_shape)}")
     example = _arrays(reference) if reference else flow.calibration[:1].batch()
-    run_stage(flow.quantize, **config)
+    run_stage(flow.quantize, config, **({} if quantizing.door is None else {"door": quantizing.door.value}))
     return flow, example
 
 

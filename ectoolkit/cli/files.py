@@ -11,7 +11,7 @@ from ectoolkit.cli.console import note
 if TYPE_CHECKING:
     import numpy as np
 
-    from ectoolkit.core.deployment import TensorFile
+    from ectoolkit.core.manifest import TensorFile
 
 
 def read_npy(path: Path) -> np.ndarray:

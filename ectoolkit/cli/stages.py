@@ -21,7 +21,7 @@ def run_stage(stage: Stage[Any], *arguments: Any, **settings: Any) -> None:
 def print_files(deployment: Deployment) -> None:
     """The directory's files with their sizes."""
     from ectoolkit.analysis.files import file_table
-    from ectoolkit.core.deployment import MANIFEST
+    from ectoolkit.core.manifest import MANIFEST
 
     table = file_table(deployment.manifest).to_dict("records")
     rows = [[row["file"], size_text(row["size_bytes"]), row["holds"]] for row in table]

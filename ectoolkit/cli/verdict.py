@@ -83,14 +83,46 @@ def verdict(
     deployment = ect.load_deployment(directory, trust=trust)
     loaded = None
     if model is not None:
+        require_built_from(deployment, model)
         loaded = ect.load_model(model, weights=None if weights.lower() == "none" else weights)
     how = preprocess_named(preprocess, deployment)
     given = read_images(deployment, images, loaded.preprocess if how is None and loaded is not None else how, limit)
     found = _judge(deployment, device or ["cpu"], given, loaded, localize)
     say(found.summary())
+    if loaded is not None and found.broken is not None and found.broken.source == "float":
+        note(
+            f"note: this link also breaks where {directory} was built with other weights than {loaded.weights}: "
+            "--weights must be what `ectoolkit deploy` was given"
+        )
     if report is not None:
         note(f"written: {found.save(report)}")
     raise typer.Exit(0 if found else EXIT_DIFFERENT)
+
+
+def require_built_from(deployment: Deployment, model: str) -> None:
+    """Ask before anything is compared whether a directory can have been built from a model, by the names of both.
+
+    Raises:
+        InputError: it was built from another model that `load_model` knows.
+    """
+    from ectoolkit.data.recipes import recipe_of
+    from ectoolkit.errors import InputError
+
+    asked, built = recipe_of(model).name, deployment.manifest.name
+    if asked == built:
+        return
+    try:
+        recipe_of(built)
+    except InputError:  # a name that its maker chose
+        note(
+            f"note: {deployment.path.name} was built from {built!r}, which is no name of a model here; where that is "
+            f"not {asked}, float → interpreter compares two networks"
+        )
+        return
+    raise InputError(
+        f"{deployment.path.name} was built from {built}, and --model is {asked}: float → interpreter would compare two "
+        f"networks, and blame quantization. Give --model {built}, or leave it out to begin at the interpreter"
+    )
 
 
 def _judge(
@@ -107,24 +139,50 @@ def _judge(
             graph_of(deployment),
             given.arrays,
             [(one, deployment) for one in opened],
-            float_outputs=None if loaded is None else _float_outputs(loaded, given.arrays, progress),
+            float_outputs=None if loaded is None else _float_outputs(loaded, deployment, given.arrays, progress),
             preprocess=given.preprocess if loaded is None else loaded.preprocess,
             localize=localize,
-            facts={"images": given.source},
+            facts={"images": given.source}
+            | ({} if loaded is None else {"float model": f"{loaded.name}: {loaded.weights}"}),
             progress=progress,
         )
 
 
-def _float_outputs(loaded: LoadedModel, inputs: list[np.ndarray], progress: Progress) -> list[np.ndarray]:
-    """Image by image: all of many at once would fill the memory."""
+def _float_outputs(
+    loaded: LoadedModel, deployment: Deployment, inputs: list[np.ndarray], progress: Progress
+) -> list[np.ndarray]:
+    """Image by image: all of many at once would fill the memory.
+
+    Raises:
+        InputError: the model does not run on the directory's inputs, or gives other shapes than the directory does.
+    """
     import numpy as np
     import torch
+
+    from ectoolkit.errors import InputError
+
+    built = f"Give --model what {deployment.path.name} was built from, {deployment.manifest.name!r}"
 
     count = len(inputs[0])
     found = []
     for number in range(count):
         progress(number, count, "float")
-        with torch.inference_mode():
-            one = loaded.module(*(torch.from_numpy(array[number : number + 1]) for array in inputs))
+        images = [array[number : number + 1] for array in inputs]
+        try:
+            with torch.inference_mode():
+                one = loaded.module(*map(torch.from_numpy, images))
+        except (RuntimeError, TypeError) as error:
+            shapes = ", ".join(str(image.shape) for image in images)
+            raise InputError(
+                f"--model {loaded.name} does not run on the directory's input {shapes}: "
+                f"{str(error).strip().splitlines()[0]}. {built}"
+            ) from error
         found.append([tensor.numpy() for tensor in (one if isinstance(one, tuple | list) else [one])])
-    return [np.concatenate(parts) for parts in zip(*found, strict=True)]
+    outputs = [np.concatenate(parts) for parts in zip(*found, strict=True)]
+    expected = [tensor.graph_spec.shape[1:] for tensor in deployment.manifest.outputs]
+    if [output.shape[1:] for output in outputs] != expected:
+        raise InputError(
+            f"--model {loaded.name} gives outputs of shape {[output.shape[1:] for output in outputs]}, and the "
+            f"directory {expected}. {built}"
+        )
+    return outputs

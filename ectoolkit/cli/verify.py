@@ -33,7 +33,8 @@ def verify(
 ) -> None:
     """See `HELP`."""
     import ectoolkit as ect
-    from ectoolkit.core.deployment import MANIFEST, from_layout
+    from ectoolkit.core.deployment import from_layout
+    from ectoolkit.core.manifest import MANIFEST
 
     deployment = ect.load_deployment(directory)
     if not deployment.holds_graph:

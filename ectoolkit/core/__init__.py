@@ -5,5 +5,5 @@ never wrapped.  Must never import torch, tvm, pandas or a notebook library, and 
 
 `types` and `graph` say what a model is, `arithmetic` and `ops` what it computes, `interpreter` runs it,
 `verifier` says whether it keeps its own laws, `compare` and `metrics` say how two results differ,
-`graph_file` and `deployment` keep it on disk.
+`graph_file`, `manifest` and `deployment` keep it on disk.
 """

@@ -17,110 +17,34 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import numpy as np
 
+from ectoolkit.core import trust as ledger
 from ectoolkit.core.graph import Graph
-from ectoolkit.core.graph_file import check_format, graph_from_json, load_graph
+from ectoolkit.core.graph_file import graph_from_json, load_graph
 from ectoolkit.core.inputs import Inputs, check_inputs, split_batch
+from ectoolkit.core.manifest import (
+    FORMAT,
+    GRAPH,
+    MANIFEST,
+    PROGRAM,
+    FileRecord,
+    Manifest,
+    TensorFile,
+    read_manifest,
+    sha256_of,
+)
 from ectoolkit.core.program import Program, ProgramFile, read_program
-from ectoolkit.core.trust import trust as let_run
-from ectoolkit.core.types import Layout, TensorSpec
+from ectoolkit.core.types import Layout
 from ectoolkit.errors import DeployFormatError, InputError
 
-FORMAT = "ectoolkit-deployment"
-VERSION = 1
-MANIFEST = "manifest.json"
-LIBRARY, PROGRAM, PARAMETERS = "deploy.so", "deploy.json", "deploy.params"
-#: only where ``deploy.json`` and ``deploy.params`` are another compiler's
-GRAPH = "graph.ectgraph"
 #: names that every version has used
 _KNOWN_NAME = re.compile(r"deploy\.(so|json|params)|(input|ref_result_)\d+\.bin|manifest\.json", re.ASCII)
-
-
-class TensorFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """An input or output: its name in the graph, float32 shape in `layout`, and the file with its example values."""
-
-    name: str
-    shape: tuple[int, ...]
-    dtype: str
-    layout: Layout
-    file: str
-
-    @property
-    def size_bytes(self) -> int:
-        """Of the file."""
-        return int(np.prod(self.shape)) * 4
-
-    @property
-    def graph_spec(self) -> TensorSpec:
-        """What the tensor is in the graph: NCHW where 4-D."""
-        shape = self.shape
-        if self.layout is Layout.NHWC:
-            shape = (shape[0], shape[3], shape[1], shape[2])
-        return TensorSpec(shape, self.dtype, Layout.of_activation(len(shape)))
-
-
-class FileRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a file must be."""
-
-    sha256: str
-    size_bytes: int
-
-
-class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What a deploy directory is and must contain.
-
-    Attributes:
-        name: of the model.
-        target: builder that made it: ``"cpu"``, ``"mera:IP"``.
-        platform: accelerator platform, empty for the cpu.
-        host_arch: of the machine it runs on: ``"x86_64"``.
-        isa: instruction set that the kernels use: ``"avx2"``, ``"generic"``; empty where another compiler chose.
-        cpu_features: what a CPU must have to run it, as the operating system names them.
-        tools: version by name of what made it.
-        model_sha256: of the source model, empty where it was not a file.
-        calibration_sha256: of the calibration data, empty where unknown.
-        graph_sha256: of the integer graph.
-        quantization_sha256: of all scales and zero points.
-        inputs: with their files.
-        outputs: with the files of the reference result.
-        files: hash and size by name, of every file but the manifest.
-        manifest_sha256: of this manifest with this field empty.
-    """
-
-    format: str = FORMAT
-    format_version: int = VERSION
-    name: str
-    target: str
-    platform: str
-    host_arch: str
-    isa: str
-    cpu_features: tuple[str, ...]
-    tools: dict[str, str]
-    model_sha256: str
-    calibration_sha256: str
-    graph_sha256: str
-    quantization_sha256: str
-    inputs: tuple[TensorFile, ...]
-    outputs: tuple[TensorFile, ...]
-    files: dict[str, FileRecord]
-    manifest_sha256: str = ""
-
-    def sealed(self) -> Manifest:
-        """The same manifest with its own hash filled in."""
-        blank = msgspec.structs.replace(self, manifest_sha256="")
-        digest = hashlib.sha256(msgspec.json.encode(blank, order="sorted")).hexdigest()
-        return msgspec.structs.replace(self, manifest_sha256=digest)
-
-    def to_json(self) -> bytes:
-        """As written to disk."""
-        return msgspec.json.format(msgspec.json.encode(self, order="sorted"), indent=1) + b"\n"
 
 
 @dataclass(frozen=True)
@@ -172,6 +96,30 @@ class Deployment:
         data = path.read_bytes()
         _require_same(path, record, len(data), lambda: hashlib.sha256(data).hexdigest())
         return data
+
+    def let_run(self, *, remember: bool = True, stacklevel: int = 2) -> Deployment:
+        """Let its native code run, which was built here or comes from where the user trusts it to; returns itself.
+
+        Args:
+            remember: for this user's later processes too.
+            stacklevel: of the warning.
+
+        Warns:
+            EctoolkitWarning: it cannot be written down for later processes.
+        """
+        ledger.trust(self.path, self.manifest.manifest_sha256, remember=remember, stacklevel=stacklevel + 1)
+        return self
+
+    def require_trust(self, device: str) -> None:
+        """Refuse native code of unknown origin.
+
+        Args:
+            device: that is about to load it, for the error.
+
+        Raises:
+            UntrustedError: this user neither built it here nor said that it may run.
+        """
+        ledger.require_trust(self.path, self.manifest.manifest_sha256, device)
 
     def program(self) -> Program:
         """How to call the library, from ``deploy.json``.
@@ -234,21 +182,6 @@ def from_layout(array: np.ndarray, layout: Layout) -> np.ndarray:
     return np.ascontiguousarray(array.transpose(0, 3, 1, 2) if layout is Layout.NHWC else array)
 
 
-def record_files(folder: Path) -> dict[str, FileRecord]:
-    """Hash and size of each file in a folder, the manifest aside."""
-    return {
-        path.name: FileRecord(sha256_of(path), path.stat().st_size)
-        for path in sorted(folder.iterdir())
-        if path.name != MANIFEST
-    }
-
-
-def sha256_of(path: Path) -> str:
-    """Hash of a file's bytes."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def is_deployment(folder: Path) -> bool:
     """True where a folder is a deploy directory of any version and holds nothing else: a new build may replace it.
 
@@ -301,35 +234,7 @@ def load_deployment(path: str | os.PathLike[str], *, trust: bool = False) -> Dep
             "Remove the file, or build again"
         )
     deployment = Deployment(folder, manifest)
-    return let_run(deployment) if trust else deployment
-
-
-def read_manifest(folder: Path) -> Manifest:
-    """Read and check ``manifest.json`` alone.
-
-    Raises:
-        DeployFormatError: missing, damaged, altered, or of another format version.
-    """
-    path = folder / MANIFEST
-    if not path.is_file():
-        state = "is a file" if folder.is_file() else "does not exist" if not folder.exists() else f"has no {MANIFEST}"
-        raise DeployFormatError(f"{folder} {state}; expected a deploy directory made by ectoolkit.build")
-    data = path.read_bytes()
-    check_format(data, FORMAT, VERSION, str(path))
-    try:
-        manifest = msgspec.json.decode(data, type=Manifest)
-    except msgspec.DecodeError as error:
-        raise DeployFormatError(f"{path} is not a valid manifest: {error}. Build the directory again") from error
-    if manifest.sealed() != manifest:
-        raise DeployFormatError(f"{path} was altered: its content does not match its own hash. Build it again")
-    strange = [name for name in manifest.files if Path(name).name != name or name in ("", ".", "..")]
-    if strange:
-        raise DeployFormatError(f"{path} lists {strange[0]!r}, which is not a plain file name; do not trust it")
-    needed = [LIBRARY, PROGRAM, PARAMETERS, *(tensor.file for tensor in (*manifest.inputs, *manifest.outputs))]
-    missing = [name for name in needed if name not in manifest.files]
-    if missing:
-        raise DeployFormatError(f"{path} does not list {missing[0]}, which every deploy directory has. Build it again")
-    return manifest
+    return deployment.let_run(stacklevel=3) if trust else deployment
 
 
 def _check_file(path: Path, record: FileRecord) -> None:
@@ -352,23 +257,3 @@ def _require_same(path: Path, record: FileRecord, size: int, sha256: Callable[[]
         raise DeployFormatError(
             f"{path} was altered: its sha256 is {digest[:12]}…, expected {record.sha256[:12]}…. Build it again"
         )
-
-
-def tensor_files(
-    names: Sequence[str], shapes: Sequence[tuple[int, ...]], layout: Layout, pattern: str
-) -> tuple[TensorFile, ...]:
-    """Describe the inputs or outputs of a deployment.
-
-    Args:
-        names: of the graph's values.
-        shapes: in the graph's layout.
-        layout: NCHW or NHWC for 4-D tensors; others keep theirs.
-        pattern: of the file name, with ``{}`` for the position.
-    """
-    described = []
-    for position, (name, shape) in enumerate(zip(names, shapes, strict=True)):
-        own = layout if len(shape) == 4 else Layout.of_activation(len(shape))
-        if own is Layout.NHWC:
-            shape = (shape[0], shape[2], shape[3], shape[1])
-        described.append(TensorFile(name, tuple(shape), "float32", own, pattern.format(position)))
-    return tuple(described)

@@ -11,15 +11,11 @@ import tempfile
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import platformdirs
 
 from ectoolkit._notices import warn
 from ectoolkit.errors import EctoolkitWarning, UntrustedError
-
-if TYPE_CHECKING:
-    from ectoolkit.core.deployment import Deployment
 
 #: the ledger is cut to its newest half when it is longer; what is forgotten is asked for once more
 _MOST_LINES = 4096
@@ -34,52 +30,54 @@ def ledger() -> Path:
     return platformdirs.user_state_path("ectoolkit") / "trusted_deployments"
 
 
-def is_trusted(deployment: Deployment) -> bool:
+def is_trusted(manifest_sha256: str) -> bool:
     """Whether this user built the directory on this machine, or said that it may run."""
-    digest = deployment.manifest.manifest_sha256
-    if digest not in _known and digest in _read():
-        _known.add(digest)
-    return digest in _known
+    if manifest_sha256 not in _known and manifest_sha256 in _read():
+        _known.add(manifest_sha256)
+    return manifest_sha256 in _known
 
 
-def trust(deployment: Deployment, *, remember: bool = True) -> Deployment:
-    """Let a directory's native code run; returns the deployment.
+def trust(path: Path, manifest_sha256: str, *, remember: bool = True, stacklevel: int = 2) -> None:
+    """Let a directory's native code run.
 
     Args:
-        deployment: what was built here, or what the user vouches for.
-        remember: for this user's later processes too; a ledger that cannot be written is warned of.
+        path: of what was built here, or what the user vouches for.
+        manifest_sha256: what it is; its name is no matter.
+        remember: for this user's later processes too.
+        stacklevel: of the warning.
+
+    Warns:
+        EctoolkitWarning: the ledger cannot be written.
     """
-    digest = deployment.manifest.manifest_sha256
-    if remember and digest not in _read():
+    if remember and manifest_sha256 not in _read():
         try:
-            _append(digest)
+            _append(manifest_sha256)
         except OSError as error:
             warn(
                 f"{ledger()} cannot be written ({error.strerror}), so other processes will ask again whether "
-                f"{deployment.path} may run. Make the folder writable, or set XDG_STATE_HOME to one that is",
+                f"{path} may run. Make the folder writable, or set XDG_STATE_HOME to one that is",
                 EctoolkitWarning,
-                stacklevel=2,
+                stacklevel=stacklevel,
             )
-    _known.add(digest)
-    return deployment
+    _known.add(manifest_sha256)
 
 
-def require_trust(deployment: Deployment, device: str) -> None:
+def require_trust(path: Path, manifest_sha256: str, device: str) -> None:
     """Refuse native code of unknown origin.
 
     Args:
-        deployment: about to be loaded.
+        path: of what is about to be loaded.
+        manifest_sha256: what it is.
         device: its name, for the error.
 
     Raises:
         UntrustedError: this user neither built it here nor said that it may run.
     """
-    if is_trusted(deployment):
+    if is_trusted(manifest_sha256):
         return
-    path, digest = deployment.path, deployment.manifest.manifest_sha256
     raise UntrustedError(
-        f"{path} was not built here by this user (manifest {digest[:12]}…), and {device} would run the native code in "
-        "it, which may do whatever you may. If you trust where it comes from, say so once: "
+        f"{path} was not built here by this user (manifest {manifest_sha256[:12]}…), and {device} would run the native "
+        "code in it, which may do whatever you may. If you trust where it comes from, say so once: "
         f"ect.load_deployment({str(path)!r}, trust=True), or --trust on the command line; this is remembered for "
         "exactly these files. The device 'interpreter' runs it without its native code"
     )

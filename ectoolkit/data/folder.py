@@ -7,10 +7,10 @@ from collections import Counter
 from pathlib import Path
 from typing import Literal
 
-from ectoolkit.data.image_set import ImageSet, Item
+from ectoolkit.data.image_set import ImageSet
 from ectoolkit.data.labels import is_index, label_of_folder
 from ectoolkit.data.preprocess import Preprocess
-from ectoolkit.data.sources import FileSource
+from ectoolkit.data.sources import FileSource, Item
 from ectoolkit.errors import InputError
 
 EXTENSIONS = (".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")

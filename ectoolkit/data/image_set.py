@@ -17,28 +17,12 @@ from typing import TYPE_CHECKING, Any, SupportsIndex, overload
 import numpy as np
 
 from ectoolkit.data.preprocess import Preprocess
-from ectoolkit.data.sources import ArraySource, FileSource
+from ectoolkit.data.sources import ArraySource, Item
+from ectoolkit.data.thumbnails import row_of_pictures
 from ectoolkit.errors import InputError
 
 if TYPE_CHECKING:
     from PIL.Image import Image
-
-
-@dataclass(frozen=True)
-class Item:
-    """One image of a set.
-
-    Attributes:
-        name: what it is called.
-        source: where it comes from.
-        label: index of the class that it shows; None: nobody said.
-        imagenet: whether the index is known to be one of ImageNet's classes, so that it has a name.
-    """
-
-    name: str
-    source: FileSource | ArraySource
-    label: int | None = None
-    imagenet: bool = False
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -117,9 +101,7 @@ class ImageSet:
         return f"ImageSet({count}, {labelled} labelled, {self._state()})"
 
     def _repr_html_(self) -> str:
-        from ectoolkit.data.thumbnails import image_set_html
-
-        return image_set_html(self)
+        return row_of_pictures(repr(self), self.items)
 
     @property
     def names(self) -> list[str]:

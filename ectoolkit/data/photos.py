@@ -12,8 +12,8 @@ from pathlib import Path
 
 from ectoolkit._optional import require
 from ectoolkit.data.folder import image_folder
-from ectoolkit.data.image_set import ImageSet, Item
-from ectoolkit.data.sources import FileSource
+from ectoolkit.data.image_set import ImageSet
+from ectoolkit.data.sources import FileSource, Item
 from ectoolkit.errors import InputError
 
 __all__ = ["image_folder", "sample_photos"]

@@ -104,3 +104,20 @@ def _unreadable(path: Path, error: BaseException) -> InputError:
         "it is not in an image format PIL knows" if type(error).__name__ == "UnidentifiedImageError" else str(error)
     )
     return InputError(f"Cannot read the image {path}: {reason}. Repair it, or move it out of the set.")
+
+
+@dataclass(frozen=True)
+class Item:
+    """One image of a set.
+
+    Attributes:
+        name: what it is called.
+        source: where it comes from.
+        label: index of the class that it shows; None: nobody said.
+        imagenet: whether the index is known to be one of ImageNet's classes, so that it has a name.
+    """
+
+    name: str
+    source: FileSource | ArraySource
+    label: int | None = None
+    imagenet: bool = False

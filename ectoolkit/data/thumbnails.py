@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import base64
 import io
+from collections.abc import Sequence
 from html import escape
-from typing import TYPE_CHECKING
 
 from ectoolkit.data.labels import class_name
+from ectoolkit.data.sources import Item
 from ectoolkit.errors import EctoolkitError
-
-if TYPE_CHECKING:
-    from ectoolkit.data.image_set import ImageSet
 
 #: longest side of a thumbnail; pixels
 SIDE = 96
@@ -19,24 +17,28 @@ SIDE = 96
 SHOWN = 12
 
 
-def image_set_html(images: ImageSet) -> str:
-    """Return the first images of a set as HTML, with names and labels."""
-    figures = "".join(_figure(images, index) for index in range(min(SHOWN, len(images))))
-    hidden = len(images) - SHOWN
+def row_of_pictures(title: str, items: Sequence[Item]) -> str:
+    """The first `SHOWN` images as HTML, with names and labels, and how many more there are.
+
+    Args:
+        title: above them, plain text.
+        items: of an image set.
+    """
+    figures = "".join(_figure(item) for item in items[:SHOWN])
+    hidden = len(items) - SHOWN
     rest = f'<div style="align-self:center">and {hidden} more</div>' if hidden > 0 else ""
     return (
-        f"<div><div>{escape(repr(images))}</div>"
+        f"<div><div>{escape(title)}</div>"
         f'<div style="display:flex;flex-wrap:wrap;gap:8px;margin-top:6px">{figures}{rest}</div></div>'
     )
 
 
-def _figure(images: ImageSet, index: int) -> str:
-    item = images.items[index]
+def _figure(item: Item) -> str:
     caption = escape(item.name).replace("_", "_<wbr>")  # a line ends there rather than inside of a word
     if item.label is not None:
         caption += f"<br>{escape(_label_text(item.label, item.imagenet))}"
     try:
-        picture = f'<img alt="{escape(item.name)}" src="{thumbnail(images, index)}">'
+        picture = f'<img alt="{escape(item.name)}" src="{thumbnail(item)}">'
     except EctoolkitError as error:
         picture = f"<div>{escape(str(error))}</div>"
     style = f"margin:0;width:{SIDE}px;font-size:11px;line-height:1.3;overflow-wrap:anywhere"
@@ -51,13 +53,13 @@ def _label_text(label: int, imagenet: bool) -> str:
         return str(label)
 
 
-def thumbnail(images: ImageSet, index: int) -> str:
+def thumbnail(item: Item) -> str:
     """One picture as a ``data:`` address, JPEG, at most `SIDE` pixels a side; a tiny one is enlarged.
 
     Raises:
         InputError: it cannot be read.
     """
-    picture = images.image(index)
+    picture = item.source.open()
     from PIL.Image import Resampling  # an optional package, which `image` has found already
 
     times = SIDE // max(picture.size)

@@ -15,7 +15,6 @@ import numpy as np
 from ectoolkit.core.deployment import Deployment, from_layout, load_deployment
 from ectoolkit.core.inputs import Inputs
 from ectoolkit.core.interpreter import Progress
-from ectoolkit.core.trust import require_trust
 from ectoolkit.devices.benchmark import Benchmark, measure
 from ectoolkit.devices.profile import Profile
 from ectoolkit.devices.sensors import Reading
@@ -157,7 +156,7 @@ class Device(ABC):
         """
         self._check(deployment)
         if self.runs_native_code:
-            require_trust(deployment, self.name)
+            deployment.require_trust(self.name)
 
     def _close(self) -> None:
         """Let go of the device."""
@@ -221,7 +220,7 @@ class Device(ABC):
                         "deployment given. Load it again with ect.load_deployment"
                     )
                 if self.runs_native_code:
-                    require_trust(deployment, self.name)
+                    deployment.require_trust(self.name)
                 self._loaded = None  # where loading fails, nothing is: what was there may be gone
                 self._run = self._load(deployment)
             self._loaded = deployment  # this very object, so that the next look is quick

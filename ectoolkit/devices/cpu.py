@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 
 from ectoolkit._optional import require, require_installed
-from ectoolkit.core.deployment import LIBRARY, Deployment
+from ectoolkit.core.deployment import Deployment
 from ectoolkit.core.host import host_architecture, missing_features
+from ectoolkit.core.manifest import LIBRARY
 from ectoolkit.devices.base import Device, DeviceInfo
 from ectoolkit.devices.kernels import Measuring
 from ectoolkit.devices.parameters import load_parameters
@@ -112,8 +113,14 @@ class CpuDevice(Device):
             machine = relax.VirtualMachine(self._load_library(library), self._tvm.cpu())
             return machine, machine[program.prepare]([parameters[name] for name in program.parameters])
         except Exception as error:  # the system's or TVM's, of no stable kind
+            said = str(error).strip()
+            if os.statvfs(tempfile.gettempdir()).f_flag & os.ST_NOEXEC:
+                raise DeviceError(
+                    f"no library can be loaded from {tempfile.gettempdir()}, where a private copy is made: {said}. Its "
+                    "file system allows no programs (noexec). Name a folder that does: TMPDIR=FOLDER"
+                ) from error
             raise DeviceError(
-                f"{deployment.path / LIBRARY} does not load on the cpu: {str(error).strip()}. Expected a library built "
+                f"{deployment.path / LIBRARY} does not load on the cpu: {said}. Expected a library built "
                 f"for this system and this TVM ({self._tvm.__version__}): build it again on this machine"
             ) from error
 

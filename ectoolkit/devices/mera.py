@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from ectoolkit.core.deployment import LIBRARY, PARAMETERS, PROGRAM, Deployment
+from ectoolkit.core.deployment import Deployment
+from ectoolkit.core.manifest import LIBRARY, PARAMETERS, PROGRAM
 from ectoolkit.devices.base import Device, DeviceInfo
 from ectoolkit.devices.mera_board import require_board, require_verilator
 from ectoolkit.errors import (

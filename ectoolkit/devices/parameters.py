@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from ectoolkit._optional import require
-from ectoolkit.core.deployment import PARAMETERS, Deployment
+from ectoolkit.core.deployment import Deployment
 from ectoolkit.core.graph import Graph
+from ectoolkit.core.manifest import PARAMETERS
 from ectoolkit.errors import DeployFormatError
 
 

@@ -7,6 +7,7 @@ to understand (``xrt:0``, ``rpc://host:9090``, ``mera:Simulator``).
 from __future__ import annotations
 
 import difflib
+import inspect
 import os
 import sys
 from importlib.metadata import EntryPoint, entry_points
@@ -46,18 +47,35 @@ def open_device(name: str, **options: Any) -> Device:
         PluginError: its plugin does not load, or does not take these options.
     """
     kind, colon, address = name.partition(":")
-    points = {point.name: point for point in _points()}
-    if kind not in points:
-        near = difflib.get_close_matches(kind, points, n=1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
-        raise DeviceNotFoundError(f"there is no device {name!r}; there are {', '.join(sorted(points))}.{hint}")
-    device = _load(points[kind])
+    device = _kind(name)
     if colon and not device.takes_address:
         raise DeviceNotFoundError(f"device {kind} takes no address, got {name!r}. Open it as {kind!r}")
     try:
         return device(*[address] if device.takes_address else [], **options)
     except TypeError as error:
         raise PluginError(f"device {name} does not take these options: {error}") from error
+
+
+def option_names(name: str) -> tuple[str, ...]:
+    """The options that `open_device` takes with this name; nothing is opened.
+
+    Raises:
+        DeviceNotFoundError: there is no device of that name.
+        PluginError: its plugin does not load.
+    """
+    device = _kind(name)
+    given = list(inspect.signature(device).parameters.values())[1 if device.takes_address else 0 :]
+    return tuple(one.name for one in given if one.kind is not inspect.Parameter.VAR_KEYWORD)
+
+
+def _kind(name: str) -> type[Device]:
+    kind = name.partition(":")[0]
+    points = {point.name: point for point in _points()}
+    if kind not in points:
+        near = difflib.get_close_matches(kind, points, n=1)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        raise DeviceNotFoundError(f"there is no device {name!r}; there are {', '.join(sorted(points))}.{hint}")
+    return _load(points[kind])
 
 
 def _points() -> tuple[EntryPoint, ...]:

@@ -17,7 +17,7 @@ from ectoolkit.frontends.exported.execution import run_network
 from ectoolkit.quantization.calibration import first_of, samples
 from ectoolkit.quantization.collection import Collector, require_network
 from ectoolkit.quantization.config import QuantConfig
-from ectoolkit.quantization.corrections import correct_bias, correct_expected, equalize, round_adaptively
+from ectoolkit.quantization.corrections import correct_bias, correct_expected, equalize, level, round_adaptively
 from ectoolkit.quantization.derivation import Deriver
 from ectoolkit.quantization.exported import ExportedModel
 from ectoolkit.quantization.network_check import check_weights, warn_of_few_images
@@ -60,7 +60,7 @@ class Calibrated:
         self._deriver = Deriver(network, statistics)
         self._predictor = Predictor(network, statistics)
         self._user_network: FloatNetwork | None = None
-        self._equalized: Calibrated | None = None
+        self._equalized: dict[str, Calibrated] = {}
         self._expected: dict[int, tuple[LayerScheme, LayerScheme]] = {}
         self._corrected: tuple[Scheme, tuple[str, ...], Scheme] | None = None
 
@@ -75,26 +75,26 @@ class Calibrated:
             QuantizationError: the settings do not fit the network, or a layer's numbers cannot be quantized.
         """
         config = config or QuantConfig()
-        if "equalization" in config.corrections:
-            return self._equal(progress)._quantize(config, progress)
+        if "equalization" in config.all_corrections:
+            return self._equal(config.weights, progress)._quantize(config, progress)
         return self._quantize(config, progress)
 
     def _quantize(self, config: QuantConfig, progress: Progress | None) -> ExportedModel:
         derived = self._deriver.derive(config)
-        scheme = self._correct(derived, config.corrections, progress)
+        scheme = self._correct(derived, config.all_corrections, progress)
         return ExportedModel(
             self.network, self.statistics, config, scheme, self._predictor, self._user_network, self.names
         )
 
-    def _equal(self, progress: Progress | None) -> Calibrated:
-        """The same model with equalized weights, whose activations need statistics of their own."""
-        if self._equalized is None:
+    def _equal(self, weights: str, progress: Progress | None) -> Calibrated:
+        """The same model equalized for such scales of weights; its activations need statistics of their own."""
+        if weights not in self._equalized:
             require_correctable(self.network, "equalization")
-            network = equalize(self.network, self.statistics)
+            network = (equalize if weights == "per_tensor" else level)(self.network, self.statistics)
             statistics = Collector(network).run(self._again("equalization"), progress, names=self.names)
-            self._equalized = Calibrated(network, statistics, self._calibration, names=self.names)
-            self._equalized._user_network = self.network
-        return self._equalized
+            self._equalized[weights] = Calibrated(network, statistics, self._calibration, names=self.names)
+            self._equalized[weights]._user_network = self.network
+        return self._equalized[weights]
 
     def _correct(self, scheme: Scheme, corrections: Sequence[str], progress: Progress | None) -> Scheme:
         wanted = tuple(name for name in corrections if name != "equalization")

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
+from numbers import Real
 from typing import Any
 
 from ectoolkit.errors import QuantizationError
 from ectoolkit.quantization.settings import RangeSettings, WeightSettings
 
-METHODS = ("mse", "minmax", "percentile", "entropy", "moving_average", "median")
+METHODS = ("typical", "mse", "minmax", "percentile", "entropy", "moving_average", "median")
 WEIGHTS = ("per_channel", "per_tensor")
 ACTIVATION_BITS = (8, 7, 6, 5, 4)
 WEIGHT_BITS = (8, 7, 6, 5, 4, 3, 2)
 HARDWARE = ("", "dna")
 CORRECTIONS = ("equalization", "expected_bias", "bias", "adaround")
+#: what is corrected where nobody chose
+DEFAULT_CORRECTIONS = ("expected_bias",)
 
 
 @dataclass(frozen=True)
@@ -40,7 +43,7 @@ class LayerConfig:
     def __post_init__(self) -> None:
         _check(self)
         if self.clip is not None:
-            clip = tuple(float(end) for end in self.clip)
+            clip = _numbers(self.clip)
             if (
                 len(clip) != 2
                 or not clip[0] <= 0 <= clip[1]
@@ -64,9 +67,10 @@ class QuantConfig:
 
     Attributes:
         method: how an activation's range is chosen from the calibration images: ``"mse"`` takes the range with the
-            least squared error over a histogram, ``"minmax"`` the smallest and largest value seen, ``"percentile"``
-            cuts the same share at both ends, ``"entropy"`` minimises KL divergence, ``"moving_average"`` averages each
-            image's smallest and largest value, ``"median"`` takes their medians and cuts no vector of features.  What
+            least squared error over a histogram, ``"typical"`` the same but hardly wider than most images need,
+            ``"minmax"`` the smallest and largest value seen, ``"percentile"`` cuts the same share at both ends,
+            ``"entropy"`` minimises KL divergence, ``"moving_average"`` averages each image's smallest and largest
+            value, ``"median"`` takes their medians.  ``"typical"`` and ``"median"`` cut no vector of features.  What
             the network takes and returns is never cut unless its layer says so.
         percentile: for ``method="percentile"``, in percent.
         weights: ``"per_channel"`` (one scale for each output channel) or ``"per_tensor"``.
@@ -79,37 +83,47 @@ class QuantConfig:
             allow.
         corrections: of ``"equalization"`` (of weights between layers), ``"expected_bias"`` (of what rounded weights do
             to each layer's mean, from statistics alone and at once), ``"bias"`` (of the mean error in whole runs, for
-            ranges that cut next to nothing) and ``"adaround"`` (learned rounding); one of the last three.
+            ranges that cut next to nothing) and ``"adaround"`` (learned rounding); one of the last three.  None is
+            `DEFAULT_CORRECTIONS`, ``("expected_bias",)``.
         layers: what single layers have of their own, by name; a `LayerConfig` or a dict of its fields.
         fuse: lists of module names to fuse (convolution, batch norm, ReLU), for modules with QuantStubs and without
             ``fuse_model`` whose layers do not follow each other in an ``nn.Sequential``.
+
+    On the U50 guide's way (``door="eager"``) torch's own observers choose ranges, a histogram's where `method` is
+    ``"typical"`` or ``"mse"``, and nothing is corrected.
     """
 
-    method: str = "mse"
+    method: str = "typical"
     percentile: float = 99.99
     weights: str = "per_channel"
     weight_bits: int = 8
     activation_bits: int = 8
     symmetric: bool = False
     hardware: str = ""
-    corrections: tuple[str, ...] = ()
+    corrections: tuple[str, ...] | None = None
     layers: Mapping[str, LayerConfig] = field(default_factory=dict)
     fuse: tuple[tuple[str, ...], ...] = ()
 
     def __post_init__(self) -> None:
         _check(self)
+        if not isinstance(self.layers, Mapping):
+            raise QuantizationError(
+                f"layers is {self.layers!r}, expected a dict of layers' names and their settings, like "
+                "{'conv1': {'weight_bits': 7}}"
+            )
+        if isinstance(self.fuse, str) or not all(_is_names(group) for group in _items(self.fuse)):
+            raise QuantizationError(
+                f"fuse is {self.fuse!r}, expected lists of module names, like [['conv', 'norm', 'relu']]"
+            )
         object.__setattr__(self, "layers", {name: _layer_config(name, own) for name, own in self.layers.items()})
         object.__setattr__(self, "fuse", tuple(tuple(group) for group in self.fuse))
-        given = (self.corrections,) if isinstance(self.corrections, str) else tuple(self.corrections)
-        unknown = [name for name in given if name not in CORRECTIONS]
-        if unknown:
-            raise QuantizationError(f"corrections holds {unknown[0]!r}, expected of {_listed(CORRECTIONS)}")
-        last = [name for name in CORRECTIONS[1:] if name in given]
-        if len(last) > 1:
-            raise QuantizationError(
-                f"corrections holds {last[0]!r} and {last[1]!r}, which undo each other; choose one of them"
-            )
-        object.__setattr__(self, "corrections", tuple(name for name in CORRECTIONS if name in given))
+        if self.corrections is not None:
+            object.__setattr__(self, "corrections", _checked_corrections(self.corrections))
+
+    @property
+    def all_corrections(self) -> tuple[str, ...]:
+        """`corrections`, and where nobody chose any the default ones."""
+        return DEFAULT_CORRECTIONS if self.corrections is None else self.corrections
 
     @classmethod
     def guide(cls) -> QuantConfig:
@@ -118,8 +132,8 @@ class QuantConfig:
 
     @classmethod
     def accurate(cls) -> QuantConfig:
-        """What did best on both networks of ``benchmarks/accuracy.py`` together; sees calibration images twice."""
-        return cls(method="median", corrections=("equalization", "expected_bias"))
+        """What did best on each network of ``benchmarks/accuracy.py``; sees calibration images twice."""
+        return cls(corrections=("equalization", "expected_bias"))
 
     def tuned(self, layer: str | None = None, **changes: Any) -> QuantConfig:
         """A copy with some settings changed, of the network or of one layer.
@@ -180,6 +194,40 @@ _ALLOWED: Mapping[str, tuple[Any, ...]] = {
 }
 
 
+def _numbers(pair: Any) -> tuple[float, ...]:
+    """Of a pair; nothing where it is none."""
+    try:
+        return tuple(float(end) for end in pair)
+    except (TypeError, ValueError):
+        return ()
+
+
+def _items(given: Any) -> tuple[Any, ...]:
+    """Of a list or tuple, or one that is no list of names where it is neither."""
+    return tuple(given) if isinstance(given, list | tuple) else (None,)
+
+
+def _is_names(group: Any) -> bool:
+    return isinstance(group, list | tuple) and all(isinstance(name, str) for name in group)
+
+
+def require_config(given: Any, call: str) -> QuantConfig:
+    """The settings that were given all in one, the default ones for None.
+
+    Args:
+        given: what should be a `QuantConfig`.
+        call: how to give settings one by one, for the error.
+
+    Raises:
+        QuantizationError: it is something else.
+    """
+    if given is None:
+        return QuantConfig()
+    if not isinstance(given, QuantConfig):
+        raise QuantizationError(f"config is {given!r}, expected an ect.QuantConfig. Single settings: {call}")
+    return given
+
+
 def _layer_config(name: str, given: Any) -> LayerConfig:
     """Settings of a layer that may be written as a plain dict."""
     if isinstance(given, LayerConfig):
@@ -203,8 +251,24 @@ def _check(config: QuantConfig | LayerConfig) -> None:
         if value not in allowed and not (optional and value is None):
             raise QuantizationError(f"{name} is {value!r}, expected {_listed(allowed)}")
     percentile = config.percentile
-    if percentile is not None and not 50 < percentile <= 100:
+    if percentile is not None and not (isinstance(percentile, Real) and 50 < percentile <= 100):
         raise QuantizationError(f"percentile is {percentile!r}, expected percent above 50 and up to 100, like 99.99")
+
+
+def _checked_corrections(given: str | Iterable[str]) -> tuple[str, ...]:
+    """In the order they are made in."""
+    if not isinstance(given, Iterable):
+        raise QuantizationError(f"corrections is {given!r}, expected names of {_listed(CORRECTIONS)}")
+    given = (given,) if isinstance(given, str) else tuple(given)
+    unknown = [name for name in given if name not in CORRECTIONS]
+    if unknown:
+        raise QuantizationError(f"corrections holds {unknown[0]!r}, expected of {_listed(CORRECTIONS)}")
+    last = [name for name in CORRECTIONS[1:] if name in given]
+    if len(last) > 1:
+        raise QuantizationError(
+            f"corrections holds {last[0]!r} and {last[1]!r}, which undo each other; choose one of them"
+        )
+    return tuple(name for name in CORRECTIONS if name in given)
 
 
 def _listed(values: tuple[Any, ...]) -> str:

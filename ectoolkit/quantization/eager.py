@@ -164,9 +164,10 @@ def quantize_eager(
 
 #: settings of `QuantConfig` that torch's flow knows, and their values; the others must be left as they are
 _SETTINGS: dict[str, tuple[Any, ...]] = {
-    "method": ("mse", "minmax"),
+    "method": ("typical", "mse", "minmax"),
     "weights": ("per_channel", "per_tensor"),
     "activation_bits": (8, 7),
+    "corrections": (None, ()),
 }
 
 

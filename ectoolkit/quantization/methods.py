@@ -15,6 +15,10 @@ from ectoolkit.quantization.settings import RangeSettings
 from ectoolkit.quantization.statistics import TensorStatistics
 
 Range = tuple[float, float]
+#: `typical`: how much wider than a typical image's a range of both signs may be
+SPARE = 1.5
+#: `typical`: a fifth of the images keeps a range at a quarter of theirs or more, however small most images' values are
+OFTEN, FURTHER = 0.8, 4.0
 #: weight of a new image in a moving average
 _AVERAGING = 0.1
 #: levels that the entropy method compares distributions at
@@ -51,6 +55,30 @@ def median(statistics: TensorStatistics, settings: RangeSettings) -> Range:
         return minmax(statistics, settings)
     low, high = np.median([statistics.image_minimum, statistics.image_maximum], axis=1)
     return min(float(low), 0.0), max(float(high), 0.0)
+
+
+def typical(statistics: TensorStatistics, settings: RangeSettings) -> Range:
+    """The range of `mse`, but hardly wider than a typical image needs.
+
+    The squared error of all images together is mostly that of the few with the largest values: where one image in ten
+    has values fifteen times those of the others (the last blocks of MobileNetV2), it leaves the others a few codes.
+    What a layer behind a ReLU gives is cut at a typical image's largest value; sums of both signs, which the next
+    layer averages over its channels and needs whole, at `SPARE` times that.
+
+    See docs/decisions/0019.
+    """
+    low, high = mse(statistics, settings)
+    if statistics.channel_count == len(statistics.image_minimum):
+        return minmax(statistics, settings)  # as for `median`
+    spare = 1.0 if statistics.minimum >= 0 else SPARE
+    lowest, highest = np.array([statistics.image_minimum, statistics.image_maximum])
+    return max(low, -_most(-lowest, spare, -low)), min(high, _most(highest, spare, high))
+
+
+def _most(ends: np.ndarray, spare: float, otherwise: float) -> float:
+    """Where to cut, given each image's end: a typical one's, unless far too many images reach much further."""
+    most = max(spare * float(np.median(ends)), float(np.quantile(ends, OFTEN)) / FURTHER)
+    return most if most > 0 else otherwise
 
 
 def percentile(statistics: TensorStatistics, settings: RangeSettings) -> Range:
@@ -137,6 +165,7 @@ def _least_divergence(shares: np.ndarray) -> int:
 
 
 METHODS: Mapping[str, Callable[[TensorStatistics, RangeSettings], Range]] = {
+    "typical": typical,
     "mse": mse,
     "minmax": minmax,
     "percentile": percentile,

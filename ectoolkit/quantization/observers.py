@@ -19,7 +19,8 @@ def qconfig(config: QuantConfig, ceiling: float | None = None) -> Any:
         ceiling: where activations are cut before they are observed: 6 for a layer that ends in ReLU6.
     """
     quantization = require("torch.ao.quantization", feature="Quantizing a module")
-    kinds = {"mse": quantization.HistogramObserver, "minmax": quantization.MinMaxObserver}
+    histogram = quantization.HistogramObserver  # whose ranges have the least squared error
+    kinds = {"typical": histogram, "mse": histogram, "minmax": quantization.MinMaxObserver}
     weights = {
         "per_channel": quantization.default_per_channel_weight_observer,
         "per_tensor": quantization.default_weight_observer,

@@ -17,7 +17,7 @@ from ectoolkit.core.types import QuantParams
 from ectoolkit.frontends.exported import FloatLayer, FloatNetwork
 from ectoolkit.quantization.distribution import Distribution
 from ectoolkit.quantization.placement import float_layers
-from ectoolkit.quantization.scheme import Scheme, WeightScheme
+from ectoolkit.quantization.scheme import LayerScheme, Scheme
 from ectoolkit.quantization.statistics import Statistics, TensorStatistics
 
 
@@ -92,7 +92,7 @@ class Predictor:
         signal = self.statistics.tensors[name].mean_square
         if chosen.grid is None or name in float_layers(self.network, scheme):
             return Prediction(signal, 0.0, 0.0, 0.0)
-        weights = 0.0 if chosen.weight is None else self._weights(layer, chosen.weight)
+        weights = 0.0 if chosen.weight is None else self._weights(layer, chosen)
         return Prediction(signal, *self._grid(name, chosen.grid), weights)
 
     def _input(self, name: str, scheme: Scheme) -> Prediction:
@@ -106,12 +106,12 @@ class Predictor:
             self._kept[key] = grid, grid_noise(self.statistics.tensors[name], grid)
         return self._kept[key][1]
 
-    def _weights(self, layer: FloatLayer, weight: WeightScheme) -> float:
-        key = ("weights", layer.name, id(weight))
-        if key not in self._kept:  # with the scheme itself, so that its id stays its own
+    def _weights(self, layer: FloatLayer, chosen: LayerScheme) -> float:
+        key = ("weights", layer.name, id(chosen.weight), id(chosen.bias))
+        if key not in self._kept:  # with what they are of, so that their ids stay their own
             source = self.statistics.tensors[layer.inputs[0]]
-            noise = weight_noise(layer, weight, source) * _open_share(layer, self.statistics.tensors[layer.name])
-            self._kept[key] = weight, noise
+            noise = weight_noise(layer, chosen, source) * _open_share(layer, self.statistics.tensors[layer.name])
+            self._kept[key] = (chosen.weight, chosen.bias), noise
         return float(self._kept[key][1])
 
 
@@ -125,14 +125,15 @@ def grid_noise(statistics: TensorStatistics, grid: QuantParams) -> tuple[float, 
     return float(rounding[0]), float(clipping[0])
 
 
-def weight_noise(layer: FloatLayer, weight: WeightScheme, source: TensorStatistics) -> float:
+def weight_noise(layer: FloatLayer, chosen: LayerScheme, source: TensorStatistics) -> float:
     """Mean square, over output channels, of what the weights' errors make of the inputs seen; real units squared.
 
-    For output o, with the weights' errors ΔW at each input i and position k of the kernel,
-    ``Σ_ik ΔW²[o, i, k] · var_i + (Σ_ik ΔW[o, i, k] · mean_i)²``.
+    For output o, with the weights' errors ΔW at each input i and position k of the kernel and the bias's change Δb,
+    ``Σ_ik ΔW²[o, i, k] · var_i + (Σ_ik ΔW[o, i, k] · mean_i + Δb[o])²``.
     """
     assert layer.weight is not None
-    real = weight.real
+    assert chosen.weight is not None
+    real = chosen.weight.real
     error = np.subtract(layer.weight, real, out=real)
     mean, variance = channel_moments(layer, source)
     groups = len(mean) // error.shape[1]
@@ -141,6 +142,8 @@ def weight_noise(layer: FloatLayer, weight: WeightScheme, source: TensorStatisti
     rows = error.reshape(groups, len(error) // groups, -1)
     columns = np.stack([mean, variance]).astype(np.float32).repeat(error[0, 0].size, axis=1).reshape(2, groups, -1, 1)
     biased = rows @ columns[0]
+    if chosen.bias is not layer.bias and chosen.bias is not None:
+        biased += ((0 if layer.bias is None else layer.bias) - chosen.bias).reshape(biased.shape)
     spread = np.square(rows, out=rows) @ columns[1]
     return float(np.mean(spread + np.square(biased), dtype=np.float64))
 
@@ -150,14 +153,23 @@ def channel_moments(layer: FloatLayer, source: TensorStatistics) -> tuple[np.nda
 
     Where channels lie along another axis than the statistics' (a linear layer over rows), all get those of the whole.
     """
-    assert layer.weight is not None
-    expected = layer.weight.shape[1] * int(layer.attributes.get("groups", 1))  # type: ignore[call-overload]
     total, squares, count = source.channel_total, source.channel_squares, source.channel_count
-    if len(total) != expected:
+    if not knows_channels(layer, source):
+        expected = _input_channels(layer)
         total, squares = np.full(expected, total.sum()), np.full(expected, squares.sum())
         count = source.count
     mean = total / count
     return mean, np.maximum(squares / count - mean**2, 0)
+
+
+def knows_channels(layer: FloatLayer, source: TensorStatistics) -> bool:
+    """True where the statistics' channels are those that the layer's weights multiply."""
+    return len(source.channel_total) == _input_channels(layer)
+
+
+def _input_channels(layer: FloatLayer) -> int:
+    assert layer.weight is not None
+    return int(layer.weight.shape[1]) * int(layer.attributes.get("groups", 1))  # type: ignore[call-overload]
 
 
 def _open_share(layer: FloatLayer, output: TensorStatistics) -> float:

@@ -19,7 +19,7 @@ class RangeSettings:
         open_end: values beyond the range use the codes up to 255, as on the accelerator, instead of being cut.
     """
 
-    method: str = "mse"
+    method: str = "typical"
     percentile: float = 99.99
     bits: int = 8
     symmetric: bool = False

@@ -35,6 +35,7 @@ class TensorStatistics:
         count: elements seen.
         channel_minimum, channel_maximum: float32 ``(channels,)``, real units; channels along axis 1.
         channel_total, channel_squares: float64 ``(channels,)``: sums of x and of x².
+        channel_roots: float64 ``(channels,)``: the sum over images of the square root of the largest magnitude.
         image_minimum, image_maximum: of each image, in order.
         exponent: a bin is ``2**exponent`` wide, real units.
         first_bin: the first bin begins at ``first_bin * 2**exponent``.
@@ -46,6 +47,7 @@ class TensorStatistics:
     channel_maximum: np.ndarray = field(default_factory=lambda: np.zeros(0, np.float32))
     channel_total: np.ndarray = field(default_factory=lambda: np.zeros(0, np.float64))
     channel_squares: np.ndarray = field(default_factory=lambda: np.zeros(0, np.float64))
+    channel_roots: np.ndarray = field(default_factory=lambda: np.zeros(0, np.float64))
     image_minimum: list[float] = field(default_factory=list)
     image_maximum: list[float] = field(default_factory=list)
     exponent: int = 0
@@ -71,6 +73,14 @@ class TensorStatistics:
     def channel_count(self) -> int:
         """Elements seen of each channel."""
         return self.count // max(len(self.channel_total), 1)
+
+    @property
+    def channel_typical(self) -> np.ndarray:
+        """float64 ``(channels,)``: each channel's largest magnitude in a typical image, real units.
+
+        The mean of square roots, squared: a few images with much larger values count little.
+        """
+        return np.square(self.channel_roots / max(len(self.image_minimum), 1))
 
     def add(self, x: Any, name: str) -> None:
         """Take in one image's values.
@@ -112,10 +122,12 @@ class TensorStatistics:
             self.channel_minimum, self.channel_maximum = low, high
             self.channel_total = np.zeros(len(low))
             self.channel_squares = np.zeros(len(low))
+            self.channel_roots = np.zeros(len(low))
         self.channel_minimum = np.minimum(self.channel_minimum, low)
         self.channel_maximum = np.maximum(self.channel_maximum, high)
         self.channel_total = self.channel_total + total
         self.channel_squares = self.channel_squares + norm.astype(np.float64) ** 2
+        self.channel_roots = self.channel_roots + np.sqrt(np.maximum(high, -low).astype(np.float64))
 
     def _fit(self, low: float, high: float) -> None:
         """Make the bins cover all seen so far."""

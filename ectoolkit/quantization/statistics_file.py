@@ -14,10 +14,10 @@ from ectoolkit.errors import DeployFormatError
 from ectoolkit.quantization.statistics import Statistics, TensorStatistics
 
 FORMAT = "ectoolkit-statistics"
-VERSION = 1
+VERSION = 2
 _ENTRY = "statistics.json"
 #: arrays of a tensor's file, in order
-_PER_CHANNEL = ("channel_minimum", "channel_maximum", "channel_total", "channel_squares")
+_PER_CHANNEL = ("channel_minimum", "channel_maximum", "channel_total", "channel_squares", "channel_roots")
 
 
 class _TensorFile(msgspec.Struct, forbid_unknown_fields=True):

@@ -6,6 +6,7 @@ All parts follow one `Selection`.  Whatever is done here is one call that a scri
 
 from __future__ import annotations
 
+import threading
 import weakref
 from collections.abc import Callable
 from html import escape
@@ -17,7 +18,6 @@ import numpy as np
 from ectoolkit._notices import hearing
 from ectoolkit.analysis.columns import describe
 from ectoolkit.analysis.error_maps import image_errors
-from ectoolkit.analysis.layouts import GraphLayout
 from ectoolkit.analysis.measurement import Measurement
 from ectoolkit.errors import EctoolkitError, StageError
 from ectoolkit.quantization.exported import ExportedModel
@@ -33,10 +33,6 @@ from ectoolkit.workflow.html import error_html
 if TYPE_CHECKING:
     import pandas as pd
 
-#: beginnings of the columns that are measured with everything before a layer, and at the layer alone
-_BEHIND, _OWN = ("cumulative_",), ("cumulative_", "isolated_", "saturated_")
-#: columns that tell at which layer to look first, the first that has numbers
-_WORST_BY = ("isolated_sqnr_db", "predicted_sqnr_db")
 #: of a channel table, what the heat map shows
 _CHANNEL_ROWS = ("codes_used", "weight_sqnr_db", "isolated_sqnr_db")
 _GUIDE = (
@@ -62,8 +58,9 @@ class QuantizeExplorer:
 
     def __init__(self, stage: QuantizeStage, selection: Selection, table: LayerTable) -> None:
         self._stage = weakref.ref(stage)
-        self._generation = -1
-        self._layers: GraphLayout | None = None
+        self._revision = (-1, -1)
+        self._showing = threading.RLock()
+        self._outdated: tuple[tuple[int, str], dict[str, list[str]]] = (-1, ""), {}
         self._shown_measurement: weakref.ref[Measurement] | None = None
         self._changes = Latest("ect-tune", on_error=self._tell_error)
         self._looks = Latest("ect-look", after=0.1, on_error=self._tell_error)
@@ -130,11 +127,14 @@ class QuantizeExplorer:
 
     def _age(self, layer: str | None) -> None:
         """Mark what a change of a layer makes stale until it is measured again; None: nothing is."""
-        behind = [] if layer is None or self._layers is None else self._layers.behind(layer)
-        cumulative, own = ([name for name in self.table.columns if name.startswith(part)] for part in (_BEHIND, _OWN))
-        stale = dict.fromkeys(behind, cumulative)
-        if layer is not None:
-            stale[layer] = own
+        stage = self._stage()
+        if layer is None or stage is None or not stage.ready:
+            stale = {}
+        elif self._outdated[0] == (stage.generation, layer):  # asked at every step of a drag
+            stale = self._outdated[1]
+        else:
+            stale = stage.outdated_by(layer)
+            self._outdated = (stage.generation, layer), stale
         self.table.stale, self.graph.stale = stale, list(stale)
 
     def _clip(self, low: float, high: float) -> None:
@@ -194,15 +194,14 @@ class QuantizeExplorer:
             return
         self.view.layout.display = ""
         self.bar.show(stage)
-        if stage.generation == self._generation and not again:
+        if stage.revision == self._revision and not again:
             return
         try:
-            if stage.generation != self._generation:
-                self._generation = stage.generation
-                self._layers = stage.layout()
-                self.graph.show(self._layers, stage.table)
+            if stage.revision != self._revision:
+                self._revision = stage.revision
+                self.graph.show(stage.layout(), stage.table)
                 if stage.is_tunable and not self.selection.layer:
-                    self.selection.layer = _worst(stage.table)
+                    self.selection.layer = stage.worst_layer
             self._show_layer(stage)
         except EctoolkitError as error:
             self._say(error_html(error))
@@ -210,18 +209,26 @@ class QuantizeExplorer:
 
     def _choose_layer(self, change: Any) -> None:
         stage = self._stage()
-        if stage is not None and stage.ready:
+        if stage is None or not stage.ready:
+            return
+        try:
             self._show_layer(stage)
-            self._looks.submit(self._look)
+        except Exception as error:  # what a page's message raises is told to nobody
+            self._tell_error(error)
+        self._looks.submit(self._look)
 
     def _choose_image(self, change: Any) -> None:
         self._looks.submit(self._look)
 
     def _show_layer(self, stage: QuantizeStage) -> None:
-        """What is known at once; first what the eye is on."""
-        layer = self.selection.layer
-        self._show_distribution(stage, layer)
-        self.settings.show(stage, layer)
+        """What is known at once; first what the eye is on.
+
+        A change that ends and a choice meet here, in two threads: the last shows the layer that is chosen then.
+        """
+        with self._showing:
+            layer = self.selection.layer
+            self._show_distribution(stage, layer)
+            self.settings.show(stage, layer)
 
     def _show_distribution(self, stage: QuantizeStage, layer: str) -> None:
         result = stage.result if stage.is_tunable else None
@@ -300,15 +307,11 @@ class QuantizeExplorer:
     def _colour_by_image(self, stage: QuantizeStage, errors: pd.DataFrame) -> None:
         """The chosen image's errors in the graph; of all images where none is chosen."""
         name = f"image_{self.selection.image}_sqnr_db"
-        table = stage.table
         if name in errors:
-            known = dict(zip(errors["layer"], errors[name], strict=True))
-            table[name] = [known.get(stage.source_of(layer), np.nan) for layer in table["layer"]]
-        elif not self.graph.column.startswith("image_"):
-            return
-        self.graph.recolour(table)
-        if name in errors:
+            self.graph.recolour(stage.table_by_image(self.selection.image))
             self.graph.column = name
+        elif self.graph.column.startswith("image_"):
+            self.graph.recolour(stage.table)
 
     def _look_at_positions(self, stage: QuantizeStage, layer: str) -> None:
         image = self.selection.image
@@ -320,12 +323,3 @@ class QuantizeExplorer:
 
     def __repr__(self) -> str:
         return f"QuantizeExplorer({self._stage()!r})"
-
-
-def _worst(table: pd.DataFrame) -> str:
-    """The layer that loses most by itself, inputs aside; empty where no layer has a number."""
-    for name in _WORST_BY:
-        known = table[(table["op"] != "quantize") & np.isfinite(table[name])] if name in table else table[:0]
-        if len(known):
-            return str(known.sort_values(name, kind="stable")["layer"].iloc[0])
-    return ""

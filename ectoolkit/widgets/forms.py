@@ -14,6 +14,8 @@ from traitlets import TraitError
 
 from ectoolkit.builders import TARGETS
 from ectoolkit.builders.cpu.isa import ISAS
+from ectoolkit.devices import option_names
+from ectoolkit.errors import DeviceError, PluginError
 from ectoolkit.quantization.config import ACTIVATION_BITS, METHODS, WEIGHTS, QuantConfig
 from ectoolkit.quantization.doors import DOORS
 from ectoolkit.widgets.parts.devices import DeviceList
@@ -130,12 +132,16 @@ class QuantizeForm(Form):
     """Method, weights, bits, and the way there."""
 
     def _fields(self, stage: Stage[Any]) -> dict[str, ipywidgets.ValueWidget]:
-        return {
+        fields: dict[str, ipywidgets.ValueWidget] = {
             "method": choice("method", METHODS, "how the range of an activation is chosen"),
             "weights": choice("weights", WEIGHTS, "one scale for each output channel, or one for all"),
             "activation_bits": choice("activation bits", ACTIVATION_BITS, "7 is the U50 guide's setting"),
             "door": choice("door", DOORS, "export: any module, with statistics to tune by; eager: the U50 guide's way"),
         }
+        for name, field in fields.items():
+            if name != "door":
+                field.value = getattr(QuantConfig(), name)  # what a run without settings takes
+        return fields
 
     def call(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
         arguments, settings = super().call()
@@ -260,16 +266,19 @@ class DeviceForm(Form):
         """Offer the deployments and the numbers of images that there are now."""
         assert isinstance(stage, DevicePanel)
         self.fields["deployment"].options = [str(path) for path in stage.deployments]
-        count = len(stage.flow.interpret.result.names) if stage.flow.interpret.ready else 0
+        counts = stage.image_counts
         chosen, field = self.fields["images"].value, self.fields["images"]
-        options = [("all of the reference", 0), *((str(n), n) for n in range(1, count))]
+        options = [("all of the reference", 0), *((str(count), count) for count in counts)]
         if list(field.options) != options:
             field.options = options
-            field.value = chosen if chosen < count else 0
+            field.value = chosen if chosen in counts else 0
 
     def _limit(self, threads: ipywidgets.Dropdown, device: str) -> None:
-        """Threads are a setting of the cpu alone."""
-        threads.disabled = device != "cpu"
+        """Threads are a setting of some devices."""
+        try:
+            threads.disabled = "threads" not in option_names(device)
+        except (DeviceError, PluginError):  # no such device: a run will say so
+            threads.disabled = True
 
     def call(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
         arguments, settings = super().call()

@@ -7,9 +7,10 @@ from typing import Any
 
 import ipywidgets
 
-from ectoolkit.quantization.config import ACTIVATION_BITS, METHODS, WEIGHT_BITS, WEIGHTS, LayerConfig
+from ectoolkit.quantization.config import ACTIVATION_BITS, METHODS, WEIGHT_BITS, WEIGHTS
 from ectoolkit.quantization.exported import ExportedModel
 from ectoolkit.widgets.forms import choice
+from ectoolkit.widgets.pressing import when_pressed
 from ectoolkit.workflow import QuantizeStage
 
 _NETWORK = "the network's"
@@ -35,7 +36,7 @@ class LayerSettings:
 
     def __init__(self, tune: Callable[..., None]) -> None:
         self._tune = tune
-        self._showing = False
+        self._shown: dict[str, Any] = {}
         self.shows = ipywidgets.ToggleButtons(
             options=[("activations", "activation"), ("weights", "weight")], style={"button_width": "8em"}
         )
@@ -57,7 +58,7 @@ class LayerSettings:
             field.add_class(f"ect-own-{name.replace('_', '-')}")
             field.observe(lambda change, name=name: self._changed(name, change["new"]), "value")
         self.free.add_class("ect-free")
-        self.free.on_click(lambda _: self._tune(clip=None))
+        when_pressed(self.free, lambda: self._tune(clip=None))
         self.shows.add_class("ect-shows")
         row = {"flex_flow": "row wrap", "align_items": "center"}
         self.view = ipywidgets.HBox(
@@ -67,31 +68,24 @@ class LayerSettings:
 
     def show(self, stage: QuantizeStage, layer: str) -> None:
         """Show what a layer has of its own; nothing where it has no settings."""
-        result = stage.result if stage.ready and layer and stage.is_tunable else None
-        self.view.layout.display = self.shows.layout.display = "none" if not isinstance(result, ExportedModel) else ""
-        if not isinstance(result, ExportedModel):
+        there = stage.ready and layer and stage.is_tunable and isinstance(stage.result, ExportedModel)
+        self.view.layout.display = self.shows.layout.display = "" if there else "none"
+        if not there:
             return
-        name = stage.source_of(layer)
-        own = result.config.layers.get(name, LayerConfig())
-        known = next((one for one in result.network.layers if one.name == name), None)
-        self._showing = True
-        try:
-            for setting, field in self.fields.items():
-                value = getattr(own, setting)
-                field.value = "" if value is None else value
-            has_weights = known is not None and known.weight is not None
-            if not has_weights:
-                self.shows.value = "activation"
-            self.shows.disabled = not has_weights  # it stays where it is: nothing jumps
-            for name in ("weights", "weight_bits"):
-                self.fields[name].layout.display = "" if has_weights else "none"
-            self.fields["keep_float"].layout.display = "none" if known is None else ""
-            self.free.layout.display = "none" if own.clip is None else ""
-        finally:
-            self._showing = False
-        moved = known is not None and known.keeps_grid
+        own = stage.own_settings(layer)
+        for setting, field in self.fields.items():
+            value = getattr(own.config, setting)
+            self._shown[setting] = "" if value is None else value
+            field.value = self._shown[setting]
+        if not own.has_weights:
+            self.shows.value = "activation"
+        self.shows.disabled = not own.has_weights  # it stays where it is: nothing jumps
+        for name in ("weights", "weight_bits"):
+            self.fields[name].layout.display = "" if own.has_weights else "none"
+        self.fields["keep_float"].layout.display = "" if own.is_layer else "none"
+        self.free.layout.display = "none" if own.config.clip is None else ""
         for widget in (*self.fields.values(), self.free):
-            widget.layout.visibility = "hidden" if moved else "visible"
+            widget.layout.visibility = "hidden" if own.keeps_grid else "visible"
 
     def enable(self, enabled: bool) -> None:
         """Let the fields be changed, or not while a change is at work."""
@@ -99,7 +93,7 @@ class LayerSettings:
             widget.disabled = not enabled
 
     def _changed(self, name: str, value: Any) -> None:
-        if not self._showing:
+        if value != self._shown.get(name):  # a hand's
             self._tune(**{name: None if value == "" else value})
 
     def __repr__(self) -> str:

@@ -49,7 +49,7 @@ class StageCard:
 
     def __init__(self, stage: Stage[Any], selection: Selection | None = None) -> None:
         self._stage = weakref.ref(stage)
-        self._generation = -1  # of the result that is shown
+        self._generation, self._revision = -1, (-1, -1)  # of the settings and of the table that are shown
         self._summary, self._stopping = "", False
         self._reported = 0.0
         self._worker: threading.Thread | None = None
@@ -226,6 +226,8 @@ class StageCard:
             last = next((step for step in reversed(stage.flow.log) if (step.stage, step.method) == asked), None)
             if last is not None:
                 self.form.show(last.arguments, last.settings)
+        if stage.revision != self._revision:
+            self._revision = stage.revision
             self._show_result(stage)
         of_before = self._summary and stage.error is not None
         self.summary.value = escape(f"last good run: {self._summary}" if of_before else self._summary)

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import msgspec
 
-from ectoolkit.core.deployment import FORMAT, MANIFEST, Deployment, load_deployment
+from ectoolkit.core.deployment import Deployment, load_deployment
 from ectoolkit.core.graph import Graph
+from ectoolkit.core.manifest import FORMAT, MANIFEST
 from ectoolkit.errors import StageError
 
 #: directories looked into, so that a crowded folder costs little

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ectoolkit.analysis.verdict.ladder import ladder_html, location_html
+from ectoolkit.analysis.verdict.ladder import location_html
 from ectoolkit.data.thumbnails import SHOWN, thumbnail
 from ectoolkit.errors import EctoolkitError, StageError
 from ectoolkit.workflow.html import frame_html
@@ -74,7 +74,7 @@ def pictures(panel: DevicePanel) -> list[str]:
         return found
     for index in range(min(shown, len(seen))):
         try:
-            found[index] = thumbnail(seen, index)
+            found[index] = thumbnail(seen.items[index])
         except EctoolkitError:  # a picture that is gone; its name still stands there
             continue
     return found
@@ -113,7 +113,7 @@ def _bars(best: Any) -> str:
 
 _SECTIONS: dict[str, tuple[str, Any]] = {
     "preflight": ("Preflight", lambda found: found._repr_html_()),
-    "judge": ("Verdict", ladder_html),
+    "judge": ("Verdict", lambda found: found._repr_html_()),
     "localize": (
         "Where it parts",
         lambda found: location_html(found.location) if found.location else f"<p>{escape(found.device)}: nowhere</p>",

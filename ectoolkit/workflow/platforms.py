@@ -12,10 +12,11 @@ from ectoolkit.analysis.diffs import compare
 from ectoolkit.analysis.frames import frame
 from ectoolkit.builders import build
 from ectoolkit.builders.mera.options import SETTINGS
-from ectoolkit.core.deployment import LIBRARY, PARAMETERS, from_layout
+from ectoolkit.core.deployment import from_layout
 from ectoolkit.core.graph import Graph
 from ectoolkit.core.inputs import Inputs
 from ectoolkit.core.interpreter import Progress
+from ectoolkit.core.manifest import LIBRARY, PARAMETERS
 from ectoolkit.devices import open_device
 from ectoolkit.errors import BuildError, DeviceError
 from ectoolkit.mera.names import PLATFORMS

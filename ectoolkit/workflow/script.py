@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, field, fields, replace
+from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -77,8 +78,12 @@ class _Writer:
             value = value.item()
         if isinstance(value, float) and not math.isfinite(value):
             return f"float({str(value)!r})"
-        if isinstance(value, str | int | float | bool | type(None)):
+        if isinstance(value, str):
+            return repr(str.__str__(value))  # 'mse', not <Method.MSE: 'mse'>
+        if isinstance(value, bool | type(None)):
             return repr(value)
+        if isinstance(value, Real):
+            return repr(int(value) if isinstance(value, int) else float(value))
         if isinstance(value, ImageSet) and value.origin:
             own = value.preprocess not in (None, self.preprocess)
             return value.origin + (f".with_preprocess({self.inline(value.preprocess)})" if own else "")
@@ -87,7 +92,9 @@ class _Writer:
         if isinstance(value, tuple | list):
             return self.sequence(value)
         if isinstance(value, Mapping):
-            parts = {key: self.inline(part) for key, part in value.items()}
+            # a pair of numbers, as in {"clip": ...}, may be an array
+            plain = {key: part.tolist() if isinstance(part, np.ndarray) else part for key, part in value.items()}
+            parts = {key: self.inline(part) for key, part in plain.items()}
             if all(isinstance(key, str) and text for key, text in parts.items()):
                 return "{" + ", ".join(f"{str(key)!r}: {text}" for key, text in parts.items()) + "}"
         return repr(str(value)) if hasattr(value, "__fspath__") else ""

@@ -82,7 +82,8 @@ class Stage(ABC, Generic[Result]):
         self.seconds = 0.0
         self.generation = 0
         self._result: Result | None = None
-        self._frame: tuple[int, pd.DataFrame] | None = None
+        self._looks = 0  # how often `table` was made to say more of the same result
+        self._frame: tuple[tuple[int, int], pd.DataFrame] | None = None
         self._based_on: dict[str, int] = {}
         self._running = threading.Lock()
         self._cancel = threading.Event()
@@ -243,10 +244,15 @@ class Stage(ABC, Generic[Result]):
         return self._result is not None
 
     @property
+    def revision(self) -> tuple[int, int]:
+        """Another one where `table` may say something else: after a run, and after a measurement that was asked for."""
+        return self.generation, self._looks
+
+    @property
     def table(self) -> pd.DataFrame:
         """The result as a DataFrame; its columns are described at the function that makes it."""
-        if self._frame is None or self._frame[0] != self.generation:  # made once a run: it may take seconds
-            self._frame = self.generation, self._table(self.result)
+        if self._frame is None or self._frame[0] != self.revision:  # made once: it may take seconds
+            self._frame = self.revision, self._table(self.result)
         return self._frame[1].copy()
 
     @property
@@ -260,6 +266,11 @@ class Stage(ABC, Generic[Result]):
         """Call `listener` on every event, in the thread that runs the stage; returns what stops it."""
         self._listeners.append(listener)
         return lambda: self._listeners.remove(listener)
+
+    def _looked(self) -> None:
+        """`table` says something else of the same result now: whoever shows it is told."""
+        self._looks += 1
+        self._tell(StageEvent(self, "state"))
 
     def _tell(self, event: StageEvent) -> None:
         for listener in list(self._listeners):

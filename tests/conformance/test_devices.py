@@ -14,7 +14,7 @@ import pytest
 from ectoolkit.core.compare import compare
 from ectoolkit.core.deployment import Deployment
 from ectoolkit.core.interpreter import interpret
-from ectoolkit.devices import DeviceInfo, Latency, RunResult, list_devices, open_device
+from ectoolkit.devices import DeviceInfo, Latency, RunResult, list_devices, open_device, option_names
 from ectoolkit.devices import base as base_module
 from ectoolkit.devices import registry as registry_module
 from ectoolkit.devices.cpu import CpuDevice
@@ -109,6 +109,10 @@ def test_addresses(monkeypatch: pytest.MonkeyPatch, residual: Any) -> None:
     assert open_device("port:3").info() == DeviceInfo(
         "port:3", "first", False, "there is none of this name; there is port:1, port:b:2"
     )
+    assert option_names("interpreter") == ("engine",)
+    assert option_names("port:3") == ()
+    with pytest.raises(DeviceNotFoundError, match="there is no device 'prt'"):
+        option_names("prt")
     with pytest.raises(DeviceNotFoundError) as caught:
         open_device("interpreter:0")
     assert str(caught.value) == ("device interpreter takes no address, got 'interpreter:0'. Open it as 'interpreter'")

@@ -25,6 +25,8 @@ CHANGES: dict[type[ipywidgets.Widget], str] = {
     ipywidgets.Button: "click",
     ipywidgets.Accordion: "selected_index",
 }
+#: how texts begin that say nothing of the session
+TITLES = ("<h4>", "of this layer:")
 Reached = tuple[ipywidgets.Widget, str]
 
 
@@ -34,8 +36,8 @@ def reached(view: ipywidgets.Widget) -> Iterator[Reached]:
     Raises:
         TypeError: a kind of widget of which nobody has said what a hand does with it.
     """
-    if isinstance(view, Keys) or (isinstance(view, ipywidgets.HTML) and view.value.startswith("<h4>")):
-        return  # guards the keyboard; a title
+    if isinstance(view, Keys) or (isinstance(view, ipywidgets.HTML) and view.value.startswith(TITLES)):
+        return  # guards the keyboard
     if isinstance(view, Part):
         yield view, ""
         yield from ((view, hand) for hand in (*view.reachable(), *view.page_says))

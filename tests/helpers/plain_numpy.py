@@ -55,8 +55,11 @@ def layers_of(model: ExportedModel, *, quantized: bool) -> dict[str, Callable[..
         weight = model.scheme[name].weight
         assert layer.weight is not None
         assert layer.bias is not None
-        used = weight.real if quantized and weight is not None else layer.weight
-        return used.astype(np.float64).reshape(len(used), -1), layer.bias
+        if not quantized or weight is None:
+            return layer.weight.astype(np.float64).reshape(len(layer.weight), -1), layer.bias
+        bias = model.scheme[name].bias
+        assert bias is not None
+        return weight.real.astype(np.float64).reshape(len(layer.weight), -1), bias
 
     def dense(name: str, x: Array) -> Array:
         weight, bias = weights(name)

@@ -9,8 +9,8 @@ from typing import Any
 
 import msgspec
 
-from ectoolkit.core.deployment import Deployment, FileRecord, read_manifest, sha256_of
-from ectoolkit.core.trust import trust
+from ectoolkit.core.deployment import Deployment
+from ectoolkit.core.manifest import FileRecord, read_manifest, sha256_of
 
 #: runs the program with arguments
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -20,7 +20,7 @@ def change_manifest(folder: Path, **changes: Any) -> None:
     """Replaces fields and seals the manifest again, as a builder would have written it; trusted as what is built."""
     manifest = msgspec.structs.replace(read_manifest(folder), **changes).sealed()
     (folder / "manifest.json").write_bytes(manifest.to_json())
-    trust(Deployment(folder, manifest))
+    Deployment(folder, manifest).let_run()
 
 
 def replace_file(folder: Path, name: str, data: bytes) -> None:

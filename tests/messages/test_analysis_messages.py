@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import pytest
+from messages import message_of
 from plain_numpy import IMAGES, small
 
 from ectoolkit.analysis import (
@@ -22,16 +21,9 @@ from ectoolkit.analysis import (
     warn_of_collapse,
 )
 from ectoolkit.analysis.collapse import warn_of_collapsed_outputs
-from ectoolkit.errors import EctoolkitError, GraphError, InputError, PrecisionWarning, QuantizationError
+from ectoolkit.errors import GraphError, InputError, PrecisionWarning, QuantizationError
 from ectoolkit.quantization.calibrated import Calibrated
 from ectoolkit.quantization.config import QuantConfig
-
-
-def message_of(call: Callable[[], object], kind: type[EctoolkitError]) -> str:
-    with pytest.raises(kind) as caught:
-        call()
-    assert type(caught.value) is kind
-    return str(caught.value)
 
 
 @pytest.fixture(scope="module")
@@ -110,6 +102,10 @@ def test_not_one_name_an_image(calibrated: Calibrated) -> None:
     model = calibrated.quantize()
     assert message_of(lambda: image_table(model, IMAGES[:2], names=["a"]), InputError) == (
         "got 1 names for 2 images, expected one for each"
+    )
+    scores = model.graph.values[model.graph.outputs[0]].spec.shape[1]
+    assert message_of(lambda: image_table(model, IMAGES[:2], class_names=["cat"]), InputError) == (
+        f"got 1 class names for {scores} scores, expected one for each"
     )
     assert message_of(lambda: image_table(model, IMAGES[:2], labels=[1, 2, 3]), InputError) == (
         "got 3 labels for 2 images, expected one for each"

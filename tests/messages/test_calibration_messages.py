@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from messages import message_of
 from torch import nn
 
 import ectoolkit as ect
 from ectoolkit.errors import (
     DeployFormatError,
-    EctoolkitError,
     GraphError,
     InputError,
     PrecisionWarning,
@@ -30,12 +30,6 @@ CURE = (
     "Give photos without preprocessing (ect.image_folder(folder) gets the model's own), or preprocess them with "
     "model.preprocess"
 )
-
-
-def message_of(call: Callable[[], object], kind: type[EctoolkitError]) -> str:
-    with pytest.raises(kind) as caught:
-        call()
-    return str(caught.value)
 
 
 def warning_of(call: Callable[[], object]) -> str:

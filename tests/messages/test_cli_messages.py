@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from ectoolkit.cli.files import read_npy, read_tensors
 from ectoolkit.cli.main import app
-from ectoolkit.core.deployment import TensorFile
+from ectoolkit.core.manifest import TensorFile
 from ectoolkit.core.types import Layout
 from ectoolkit.errors import InputError
 
@@ -88,6 +88,14 @@ def test_layout_that_the_shape_does_not_tell(tmp_path: Path, capsys: pytest.Capt
         (
             ["m.pt", "out", "--weights-scheme", "per_tensor"],
             "--weights-scheme is for a model by name; m.pt is a file, quantized already",
+        ),
+        (
+            ["m.pt", "out", "--accurate"],
+            "--accurate is for a model by name; m.pt is a file, quantized already",
+        ),
+        (
+            ["m.pt", "out", "--door", "export"],
+            "--door is for a model by name; m.pt is a file, quantized already",
         ),
         (["m.pt", "out"], "m.pt is a TorchScript file: add --input-shape, for example 1,3,224,224"),
         (

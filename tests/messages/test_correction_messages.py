@@ -6,9 +6,10 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from messages import message_of
 from torch import nn
 
-from ectoolkit.errors import EctoolkitError, InputError, QuantizationError
+from ectoolkit.errors import InputError, QuantizationError
 from ectoolkit.frontends.exported import FloatNetwork, capture
 from ectoolkit.quantization.collection import Collector
 from ectoolkit.quantization.config import QuantConfig
@@ -17,13 +18,6 @@ from ectoolkit.quantization.derivation import Deriver
 from ectoolkit.quantization.scheme import Scheme
 
 IMAGES = np.ones((1, 3, 4, 4), np.float32)
-
-
-def message_of(call: Callable[[], object], kind: type[EctoolkitError]) -> str:
-    with pytest.raises(kind) as caught:
-        call()
-    assert type(caught.value) is kind
-    return str(caught.value)
 
 
 def prepared() -> tuple[FloatNetwork, Scheme]:

@@ -3,28 +3,21 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from messages import message_of
 from torch import nn
 from torch.ao import quantization as tq
 
-from ectoolkit.errors import EctoolkitError, GraphError, InputError, UnsupportedOpError
+from ectoolkit.errors import GraphError, InputError, UnsupportedOpError
 from ectoolkit.frontends.torchscript import import_torchscript
 from ectoolkit.frontends.torchscript.rules import RULES
 
 SHAPE = (1, 3, 8, 8)
 KNOWN = ", ".join(sorted(op.partition("::")[2] for op in RULES))
-
-
-def message_of(call: Callable[[], object], kind: type[EctoolkitError]) -> str:
-    with pytest.raises(kind) as caught:
-        call()
-    assert type(caught.value) is kind
-    return str(caught.value)
 
 
 class One(nn.Module):

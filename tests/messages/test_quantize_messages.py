@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from messages import message_of
 from torch import nn
 from torch.ao import quantization as tq
 
-from ectoolkit.errors import EctoolkitError, InputError, QuantizationError
+from ectoolkit.errors import InputError, QuantizationError
 from ectoolkit.quantization.config import QuantConfig
 from ectoolkit.quantization.eager import quantize_eager
 
 IMAGES = np.zeros((2, 3, 4, 4), np.float32)
-
-
-def message_of(call: Callable[[], object], kind: type[EctoolkitError]) -> str:
-    with pytest.raises(kind) as caught:
-        call()
-    assert type(caught.value) is kind
-    return str(caught.value)
 
 
 def good() -> nn.Module:
@@ -34,7 +27,8 @@ def good() -> nn.Module:
     [
         (
             {"method": "kl"},
-            "method is 'kl', expected 'mse', 'minmax', 'percentile', 'entropy', 'moving_average' or 'median'",
+            "method is 'kl', expected 'typical', 'mse', 'minmax', 'percentile', 'entropy', 'moving_average' or "
+            "'median'",
         ),
         ({"weights": "per_layer"}, "weights is 'per_layer', expected 'per_channel' or 'per_tensor'"),
         ({"activation_bits": 3}, "activation_bits is 3, expected 8, 7, 6, 5 or 4"),

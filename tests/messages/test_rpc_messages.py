@@ -22,12 +22,14 @@ from rpc_server import RpcServer, rpc_server
 
 import ectoolkit as ect
 from ectoolkit.core.deployment import Deployment
+from ectoolkit.devices.exit_status import described_status
 from ectoolkit.devices.rpc import door
 from ectoolkit.devices.rpc import handshake as hs
+from ectoolkit.devices.rpc import link as link_module
 from ectoolkit.devices.rpc import messages as m
 from ectoolkit.devices.rpc import tracker as tracker_module
 from ectoolkit.devices.rpc.address import Address, parse_endpoint
-from ectoolkit.devices.rpc.channel import OVERHEAD_BYTES
+from ectoolkit.devices.rpc.channel import OVERHEAD_BYTES, Channel
 from ectoolkit.devices.rpc.device import RpcDevice
 from ectoolkit.devices.rpc.server import Server
 from ectoolkit.devices.rpc.tracker import Registration
@@ -72,7 +74,7 @@ def opening(name: str, **options: Any) -> Callable[[], Any]:
 
 
 @pytest.mark.parametrize(
-    "address", ["", "host:1", "//", "//:9190", "//host:x", "//host:1/a/b", "//key@host:1", "//h?x"]
+    "address", ["", "host:1", "//", "//:9190", "//host:x", "//host:1/a/b", "//key@host:1", "//h?x", "//a..b:1"]
 )
 def test_no_address(address: str) -> None:
     assert message_of(lambda: ect.open_device(f"rpc:{address}"), DeviceNotFoundError) == (
@@ -230,6 +232,42 @@ def test_outputs_of_another_size(rpc: RpcServer, deployment: Deployment) -> None
         )
 
 
+@pytest.mark.parametrize(
+    ("came", "reason"),
+    [
+        (b"", "it closed the connection"),
+        (b"\1\0", "it ended in the middle of a message"),
+        (struct.pack("<Q", 9), "it ended in the middle of a message"),
+        (struct.pack("<Q", 9) + b"12345678", "it ended in the middle of a message"),
+    ],
+)
+def test_an_answer_that_ends_early(
+    came: bytes, reason: str, rpc: RpcServer, deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While the server still lives, and says nothing of an end."""
+    monkeypatch.setattr(link_module, "_REASON_S", 0.1)
+    near, far = socket.socketpair()
+    with near, far, ect.open_device(rpc.name) as device:
+        device.load(deployment)
+        far.sendall(came)
+        far.shutdown(socket.SHUT_WR)
+        device._link._channel = Channel(near)  # type: ignore[attr-defined]
+        assert message_of(lambda: device.run(deployment), RemoteLostError) == (
+            f"{rpc.name} is lost: the connection broke ({reason}) while it was to {WHAT}; nothing here is harmed. "
+            f"{AGAIN}; {LOOK}"
+        )
+        assert equal(device, deployment)
+
+
+def test_how_a_process_ended() -> None:
+    assert [described_status(status) for status in (0, 3, -9, -35)] == [
+        "ended with status 0",
+        "ended with status 3",
+        "was ended by SIGKILL",
+        "was ended by signal 35",  # a real-time signal has no name
+    ]
+
+
 def test_too_large_to_send_or_to_believe(rpc: RpcServer, deployment: Deployment) -> None:
     """What is larger than the server takes is not sent; an answer that would fill the memory ends the session."""
     with ect.open_device(rpc.name) as device:
@@ -296,7 +334,7 @@ def test_a_port_in_use(tmp_path: Path) -> None:
 
 
 def test_no_endpoint() -> None:
-    for text in ("board", "board:x", "board:1/pi", ""):
+    for text in ("board", "board:x", "board:1/pi", "", f"{'x' * 64}:1"):
         assert message_of(lambda text=text: parse_endpoint(text, "--tracker"), DeviceNotFoundError) == (  # type: ignore[misc]
             f"--tracker is {text!r}, expected HOST:PORT"
         )
@@ -562,8 +600,13 @@ def test_server_killed(own: RpcServer, deployment: Deployment) -> None:
         assert ended(session)
         closed = message_of(lambda: device.run(deployment), RemoteUnreachableError)
         assert closed.startswith(f"{own.name}: nothing listens at 127.0.0.1:{own.port} (Connection refused). ")
-        with rpc_server(own.folder.parent, port=own.port):
+        with rpc_server(own.folder.parent, port=own.port) as again:
             assert equal(device, deployment)
+            if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup wants a server to outlive its terminal
+                again.process.send_signal(signal.SIGHUP)
+                assert again.process.wait(10) == 0
+                assert again.log.read_text().endswith("stopped\n")
+                assert len(list(own.folder.iterdir())) == 1  # of the one that was killed; its own it removed
 
 
 def test_session_killed(rpc: RpcServer, deployment: Deployment) -> None:

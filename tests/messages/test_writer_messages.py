@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from messages import message_of
 from torch import nn
 from torch.nn import functional
 
@@ -20,7 +21,6 @@ from ectoolkit.core.graph_builder import GraphBuilder
 from ectoolkit.core.types import Layout, QuantParams
 from ectoolkit.errors import (
     DeployFormatError,
-    EctoolkitError,
     GraphError,
     InputError,
     PostconditionError,
@@ -38,13 +38,6 @@ GRID = QuantParams.uint8(0.1, 10)
 CONV = {"stride": (1, 1), "padding": (0, 0), "dilation": (1, 1), "groups": 1, "relu": False}
 KNOWN = ", ".join(sorted(WRITER_RULES))
 REMEDY = "keep the model in ectoolkit's own file with save_graph, or replace the layer before quantizing"
-
-
-def message_of(call: Callable[[], object], kind: type[EctoolkitError]) -> str:
-    with pytest.raises(kind) as caught:
-        call()
-    assert type(caught.value) is kind
-    return str(caught.value)
 
 
 def warnings_of(graph: Graph) -> list[str]:

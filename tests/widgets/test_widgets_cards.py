@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from ipywidgets.widgets.widget import _instances
 
 import ectoolkit as ect
 from ectoolkit.errors import Cancelled, InputError, PrecisionWarning
@@ -128,7 +129,7 @@ def test_what_is_chosen_while_a_run_ends_stays(make_flow: Callable[..., ect.Flow
     gate.open.set()
     card.wait(30)
     config = flow.quantize.result.config
-    assert (config.method, config.weights, config.activation_bits) == ("mse", "per_channel", 7)
+    assert (config.method, config.weights, config.activation_bits) == ("typical", "per_channel", 7)
     fields = {name: field.value for name, field in card.form.fields.items()}
     assert fields == {"method": "minmax", "weights": "per_tensor", "activation_bits": 7, "door": "auto"}
     flow.quantize._listeners.remove(choose)
@@ -293,6 +294,10 @@ def test_showing_twice_is_one_card(flow: ect.Flow, kernel: None) -> None:
     assert set(first) == {VIEW}
     assert first[VIEW]["model_id"] == card_of(flow.quantize).view.model_id
     assert card_of(flow).view.children[1] is card_of(flow.quantize).view
+    made = len(_instances)
+    for _ in range(3):  # a cell that runs again, and the same stage on another page
+        card_bundle(flow), card_bundle(flow.quantize)
+    assert len(_instances) == made
 
 
 def test_the_bundle_has_text_html_and_card(flow: ect.Flow, kernel: None) -> None:

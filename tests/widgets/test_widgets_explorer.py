@@ -71,7 +71,7 @@ def test_a_row_moves_histogram_graph_and_maps(session: ect.Flow) -> None:
     table.layer = "second"
     explorer.wait(30)
     assert explorer.graph.layer == "second"
-    assert explorer.histogram.caption == "second: activation, range mse"
+    assert explorer.histogram.caption == "second: activation, range typical"
     prediction = session.quantize.result.predictions["second"]
     assert explorer.histogram.noise["sqnr_db"] == prediction.sqnr_db
     channels = session.quantize.channels("second")
@@ -165,7 +165,7 @@ def test_letting_go_tunes_and_later_stages_are_stale(session: ect.Flow) -> None:
     assert "1 change" in explorer.bar.log.value
     explorer.bar.undo_button.click()
     explorer.wait(30)
-    assert explorer.histogram.caption == "second: activation, range mse"
+    assert explorer.histogram.caption == "second: activation, range typical"
     assert explorer.bar.undo_button.disabled
     assert not explorer.bar.redo_button.disabled
 
@@ -183,6 +183,33 @@ def test_a_field_is_the_layers_own_setting(session: ect.Flow) -> None:
     explorer.wait(30)
     assert "second" not in session.quantize.states[-1].config.layers
     assert len(session.quantize.log) == 2
+
+
+def test_a_choice_during_a_refresh_is_what_is_shown(session: ect.Flow, monkeypatch: pytest.MonkeyPatch) -> None:
+    session.quantize.tune("first", method="minmax", weight_bits=5)
+    explorer = choose(session, "first")
+    reached, go_on, histogram = threading.Event(), threading.Event(), session.quantize.histogram
+
+    def slow(layer: str, of: str = "activation") -> object:
+        if layer == "first":
+            reached.set()
+            assert go_on.wait(30)
+        return histogram(layer, of)
+
+    monkeypatch.setattr(session.quantize, "histogram", slow)
+    refresh = threading.Thread(target=lambda: explorer.refresh(again=True))
+    refresh.start()
+    assert reached.wait(30)
+    choice = threading.Thread(target=lambda: setattr(explorer.selection, "layer", "second"))
+    choice.start()
+    choice.join(0.2)
+    go_on.set()
+    for thread in (refresh, choice):
+        thread.join(30)
+    explorer.wait(30)
+    assert explorer.histogram.caption.startswith("second")
+    assert [field.value for field in explorer.settings.fields.values()] == ["", "", "", "", False]
+    assert len(session.quantize.log) == 1  # nothing that was shown counts as a hand's
 
 
 def test_what_goes_wrong_is_shown_and_the_fields_come_back(session: ect.Flow) -> None:
@@ -213,6 +240,27 @@ def test_tuning_by_code_shows(session: ect.Flow) -> None:
     assert explorer.histogram.ends == [-3.0, 3.0]
     assert "1 change" in explorer.bar.log.value
     assert "tuned(&#x27;second&#x27;, clip=(-3.0, 3.0))" in explorer.bar.script.value
+
+
+def test_measuring_by_code_shows(session: ect.Flow) -> None:
+    """Table, graph and images speak of the images that were measured last; fields that were not applied stay."""
+    explorer, card = choose(session, "second"), card_of(session.quantize)
+    card.form.fields["method"].value = "minmax"
+    before = [list(row) for row in card.table.rows]
+    session.quantize.measure(IMAGES[4:6] * 3)
+    explorer.wait(30)
+    place = card.table.columns.index("cumulative_sqnr_db")
+    shown = [row[place] for row in card.table.rows if isinstance(row[place], float)]
+    assert shown == session.quantize.table["cumulative_sqnr_db"].dropna().tolist()
+    assert shown != [row[place] for row in before if isinstance(row[place], float)]
+    assert [value for value in explorer.graph.values if value is not None] == pytest.approx(shown)
+    assert explorer.images.shape[0] == 2
+    assert card.form.fields["method"].value == "minmax"
+
+    assert "impact_sqnr_db" not in card.table.columns
+    session.quantize.measure_impact()
+    assert "impact_sqnr_db" in card.table.columns
+    assert not session.quantize.stale
 
 
 def test_the_script_is_of_all_stages(session: ect.Flow) -> None:

@@ -18,7 +18,7 @@ def settings(stage: Any) -> dict[str, Any]:
 
 def test_fields_begin_at_the_defaults_of_run(flow: ect.Flow) -> None:
     assert settings(flow.model) == {}
-    assert settings(flow.quantize) == {"method": "mse", "weights": "per_channel", "activation_bits": 8}
+    assert settings(flow.quantize) == {"method": "typical", "weights": "per_channel", "activation_bits": 8}
     assert settings(flow.importer) == {"layout": "NHWC", "isa": "host"}
     assert settings(flow.build) == {"out": None, "target": "cpu"}
     assert settings(flow.device) == {"device": "cpu", "runs": 20}
@@ -69,7 +69,7 @@ def test_what_a_run_leaves_out_is_the_default(flow: ect.Flow) -> None:
     form = form_of(flow.quantize)
     form.show((), {"method": "minmax", "activation_bits": 7})
     form.show((), {"activation_bits": 7})
-    assert form.call()[1] == {"method": "mse", "weights": "per_channel", "activation_bits": 7}
+    assert form.call()[1] == {"method": "typical", "weights": "per_channel", "activation_bits": 7}
 
 
 def test_arguments_by_position_are_shown(flow: ect.Flow) -> None:
@@ -81,7 +81,7 @@ def test_arguments_by_position_are_shown(flow: ect.Flow) -> None:
     assert device.call()[1] == {"device": "interpreter", "runs": 5}
 
 
-def test_threads_are_for_the_cpu(flow: ect.Flow) -> None:
+def test_threads_are_for_devices_that_take_them(flow: ect.Flow) -> None:
     form = form_of(flow.device)
     assert [value for _, value in form.fields["threads"].options[1:]] == [*range(1, len(os.sched_getaffinity(0)) + 1)]
     form.fields["threads"].value = 1
@@ -89,6 +89,10 @@ def test_threads_are_for_the_cpu(flow: ect.Flow) -> None:
     form.fields["device"].value = "interpreter"
     assert form.fields["threads"].disabled
     assert form.call()[1] == {"device": "interpreter", "runs": 20}
+    form.fields["device"].value = "rpc://host:9090"
+    assert form.call()[1] == {"device": "rpc://host:9090", "threads": 1, "runs": 20}
+    form.fields["device"].value = "nonsense"
+    assert form.fields["threads"].disabled
 
 
 def test_images_are_the_first_of_the_calibration_set(flow: ect.Flow, images: np.ndarray) -> None:

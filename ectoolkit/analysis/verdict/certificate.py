@@ -5,18 +5,21 @@ from __future__ import annotations
 import html
 import math
 import os
-from dataclasses import asdict
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from ectoolkit.analysis.verdict.ladder import neighbourhood_html
+from ectoolkit.analysis.verdict.location import Location
+from ectoolkit.analysis.verdict.proof import InputProof
 from ectoolkit.core.atomic import replacing_file
 from ectoolkit.errors import InputError
 
 if TYPE_CHECKING:
-    from ectoolkit.analysis.verdict.chain import Verdict
+    import pandas as pd
 
 FORMAT = "ectoolkit-verdict"
 VERSION = 1
@@ -31,17 +34,81 @@ th { border-bottom: 2px solid; } td { border-bottom: 1px solid #8886; } code { f
 """
 
 
-def save(verdict: Verdict, path: str | os.PathLike[str]) -> Path:
-    """Write a certificate; the last one stays until the new one is complete.
+@dataclass(frozen=True, eq=False)
+class Certificate:
+    """What a verdict puts on paper.
 
-    Raises:
-        InputError: the name ends in neither ``.html`` nor ``.json``, or the file cannot be written.
+    Attributes:
+        holds: whether every link does.
+        summary: in words, a line a link.
+        images: how many were looked at.
+        links: table, one row a link.
+        proof: of what went in.
+        location: where the broken link parts; None where nothing is broken or nobody can tell.
+        facts: hashes, versions and identities that it holds for.
     """
-    path = Path(path).expanduser()
-    require_suffix(path)
-    with replacing_file(path) as temporary:
-        temporary.write_text((as_html if path.suffix == ".html" else as_json)(verdict), encoding="utf-8")
-    return path
+
+    holds: bool
+    summary: str
+    images: int
+    links: pd.DataFrame
+    proof: InputProof
+    location: Location | None
+    facts: Mapping[str, str]
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write it; the last one stays until the new one is complete.
+
+        Raises:
+            InputError: the name ends in neither ``.html`` nor ``.json``, or the file cannot be written.
+        """
+        path = Path(path).expanduser()
+        require_suffix(path)
+        with replacing_file(path) as temporary:
+            temporary.write_text(self.as_html() if path.suffix == ".html" else self.as_json(), encoding="utf-8")
+        return path
+
+    def as_dict(self) -> dict[str, Any]:
+        """Everything, in plain types; infinities and NaN as text or null."""
+        where, location = None, self.location
+        if location is not None:
+            where = {key: value for key, value in asdict(location).items() if key not in ("found", "expected")}
+            where["steps"] = {str(key): value for key, value in location.steps.items()}
+            near = location.neighbourhood()
+            where["around"] = [] if near is None else [_plain(row) for row in near.to_frame().to_dict("records")]
+        return {
+            "format": FORMAT,
+            "format_version": VERSION,
+            "holds": self.holds,
+            "images": self.images,
+            "summary": self.summary.splitlines(),
+            "inputs": [_plain(row) for row in self.proof.to_frame().to_dict("records")],
+            "links": [_plain(row) for row in self.links.to_dict("records")],
+            "location": where,
+            "facts": dict(self.facts),
+        }
+
+    def as_json(self) -> str:
+        """One JSON object."""
+        return msgspec.json.format(msgspec.json.encode(self.as_dict()), indent=1).decode() + "\n"
+
+    def as_html(self) -> str:
+        """A page that needs nothing else."""
+        state = "holds" if self.holds else "broken"
+        title = f"Verdict: {'every link holds' if self.holds else 'a link is broken'}"
+        parts = [
+            f"<h1>{title}</h1>",
+            f'<div class="verdict {state}">{html.escape(self.summary)}</div>',
+            "<h2>Links</h2>",
+            _table(self.links.to_dict("records")),
+            "<h2>Inputs</h2>",
+            _table(self.proof.to_frame().to_dict("records")),
+        ]
+        parts += [] if self.location is None else _place(self.location)
+        facts = [{"fact": name, "value": value} for name, value in self.facts.items()]
+        parts += ["<h2>Holds for</h2>", _table(facts)]
+        head = f'<meta charset="utf-8"><title>{title}</title><style>{_STYLE}</style>'
+        return f"<!doctype html><html lang='en'><head>{head}</head><body>{''.join(parts)}</body></html>\n"
 
 
 def require_suffix(path: Path) -> None:
@@ -54,59 +121,14 @@ def require_suffix(path: Path) -> None:
         raise InputError(f"{path.name} ends in {path.suffix!r}; a verdict is saved as .html or .json")
 
 
-def as_dict(verdict: Verdict) -> dict[str, Any]:
-    """Everything, in plain types; infinities and NaN as text or null."""
-    location = verdict.location
-    where = None
-    if location is not None:
-        where = {key: value for key, value in asdict(location).items() if key not in ("found", "expected")}
-        where["steps"] = {str(key): value for key, value in location.steps.items()}
-        near = location.neighbourhood()
-        where["around"] = [] if near is None else [_plain(row) for row in near.to_frame().to_dict("records")]
-    return {
-        "format": FORMAT,
-        "format_version": VERSION,
-        "holds": bool(verdict),
-        "images": verdict.images,
-        "summary": verdict.summary().splitlines(),
-        "inputs": [_plain(row) for row in verdict.proof.to_frame().to_dict("records")],
-        "links": [_plain(row) for row in verdict.to_frame().to_dict("records")],
-        "location": where,
-        "facts": dict(verdict.facts),
-    }
-
-
-def as_json(verdict: Verdict) -> str:
-    """One JSON object."""
-    return msgspec.json.format(msgspec.json.encode(as_dict(verdict)), indent=1).decode() + "\n"
-
-
-def as_html(verdict: Verdict) -> str:
-    """A page that needs nothing else."""
-    state = "holds" if verdict else "broken"
-    title = f"Verdict: {'every link holds' if verdict else 'a link is broken'}"
-    parts = [
-        f"<h1>{title}</h1>",
-        f'<div class="verdict {state}">{html.escape(verdict.summary())}</div>',
-        "<h2>Links</h2>",
-        _table(verdict.to_frame().to_dict("records")),
-        "<h2>Inputs</h2>",
-        _table(verdict.proof.to_frame().to_dict("records")),
-    ]
-    if verdict.location is not None:
-        parts += ["<h2>First difference</h2>", _table(verdict.location.to_frame().to_dict("records"))]
-        near = verdict.location.neighbourhood()
-        if near is not None:
-            parts += ["<h2>Around it</h2>", neighbourhood_html(near)]
-        if verdict.location.steps:
-            parts += [
-                "<h2>Differences in steps of the grid</h2>",
-                _table(verdict.location.histogram().to_dict("records")),
-            ]
-    facts = [{"fact": name, "value": value} for name, value in verdict.facts.items()]
-    parts += ["<h2>Holds for</h2>", _table(facts)]
-    head = f'<meta charset="utf-8"><title>{title}</title><style>{_STYLE}</style>'
-    return f"<!doctype html><html lang='en'><head>{head}</head><body>{''.join(parts)}</body></html>\n"
+def _place(location: Location) -> list[str]:
+    parts = ["<h2>First difference</h2>", _table(location.to_frame().to_dict("records"))]
+    near = location.neighbourhood()
+    if near is not None:
+        parts += ["<h2>Around it</h2>", neighbourhood_html(near)]
+    if location.steps:
+        parts += ["<h2>Differences in steps of the grid</h2>", _table(location.histogram().to_dict("records"))]
+    return parts
 
 
 def _table(rows: list[Any]) -> str:

@@ -12,6 +12,7 @@ import numpy as np
 
 from ectoolkit.analysis.diffs import compare
 from ectoolkit.analysis.frames import frame
+from ectoolkit.analysis.verdict.certificate import Certificate
 from ectoolkit.analysis.verdict.ladder import Rung, ladder_html, rungs
 from ectoolkit.analysis.verdict.links import LEAST_SQNR_DB, Link, Must, link, link_name
 from ectoolkit.analysis.verdict.location import Location
@@ -87,7 +88,7 @@ class Verdict:
 
     def summary(self) -> str:
         """In words: each link, then what is broken, where, and what that usually means."""
-        lines = [f"input: {'✓ the same numbers at every stage' if self.proof else '✗ ' + self.input_trouble}"]
+        lines = [f"input: {'✓ the same numbers at every stage' if self.proof else '✗ ' + self.proof.trouble}"]
         lines += [str(found) for found in self.links]
         if self.broken is not None:
             if self.location is not None:
@@ -106,18 +107,6 @@ class Verdict:
         doubts = [f"{found.name} is {found.grade}" for found in self.links if found.doubtful]
         return f"Every link holds on {self.images} image(s)" + (f", but {' and '.join(doubts)}" if doubts else "")
 
-    @property
-    def input_trouble(self) -> str:
-        """Which stage takes other numbers, and how they differ; empty where all take the same."""
-        odd = self.proof.first_odd
-        if odd is None:
-            return ""
-        first = next(facts for facts in self.proof.facts if facts.input == odd.input)
-        return (
-            f"{odd.stage} takes other numbers as {odd.input} than {first.stage}: {odd.dtype} from {odd.minimum:.4g} to "
-            f"{odd.maximum:.4g}, expected {first.dtype} from {first.minimum:.4g} to {first.maximum:.4g}"
-        )
-
     def __repr__(self) -> str:
         state = "holds" if self else f"broken: {self.broken.name if self.broken else 'input'}"
         return f"Verdict({len(self.links)} link(s), {state})"
@@ -125,10 +114,10 @@ class Verdict:
     @property
     def rungs(self) -> tuple[Rung, ...]:
         """The ladder from the input up, with those links that were not reached."""
-        return rungs(self)
+        return rungs(self.proof, self.links, self.skipped)
 
     def _repr_html_(self) -> str:
-        return ladder_html(self)
+        return ladder_html(self.rungs, self.location, self.note)
 
     def to_frame(self) -> pd.DataFrame:
         """One row a link.
@@ -146,9 +135,8 @@ class Verdict:
         Raises:
             InputError: the name ends in neither ``.html`` nor ``.json``.
         """
-        from ectoolkit.analysis.verdict.certificate import save
-
-        return save(self, path)
+        found = (bool(self), self.summary(), self.images, self.to_frame(), self.proof, self.location, self.facts)
+        return Certificate(*found).save(path)
 
 
 def _row(found: Link) -> dict[str, object]:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
-from typing import TYPE_CHECKING
 
+from ectoolkit.analysis.verdict.links import Link, Must
+from ectoolkit.analysis.verdict.location import Location
 from ectoolkit.analysis.verdict.neighbourhood import Neighbourhood
-
-if TYPE_CHECKING:
-    from ectoolkit.analysis.verdict.chain import Verdict
-    from ectoolkit.analysis.verdict.location import Location
+from ectoolkit.analysis.verdict.proof import InputProof
 
 
 class Standing(enum.StrEnum):
@@ -53,34 +52,43 @@ class Rung:
     meaning: str = ""
 
 
-def rungs(verdict: Verdict) -> tuple[Rung, ...]:
-    """The ladder, from the input up."""
-    proof = verdict.proof
-    found = "the same numbers at every stage" if proof else verdict.input_trouble
+def rungs(proof: InputProof, links: Sequence[Link], skipped: Sequence[tuple[str, Must]]) -> tuple[Rung, ...]:
+    """The ladder, from the input up.
+
+    Args:
+        proof: of what went in.
+        links: looked at, in order.
+        skipped: those behind a broken one by name, with what they must be.
+    """
+    found = "the same numbers at every stage" if proof else proof.trouble
     meaning = "" if proof else "another preprocessing, layout or file went in there; no layer is at fault yet"
     lines = [Rung("input", "the same", Standing.HOLDS if proof else Standing.BROKEN, found, meaning)]
-    for link in verdict.links:
+    for link in links:
         standing = Standing(str(link.grade)) if link.doubtful else Standing.HOLDS if link.ok else Standing.BROKEN
         lines.append(Rung(link.name, str(link.must), standing, link.result, link.meaning))
-    for name, must in verdict.skipped:
+    for name, must in skipped:
         lines.append(Rung(name, str(must), Standing.NOT_REACHED, "the chain ended before"))
     return tuple(lines)
 
 
-def ladder_html(verdict: Verdict) -> str:
-    """The ladder, and where it breaks, as HTML that needs no style sheet and takes the page's text colour."""
+def ladder_html(ladder: Sequence[Rung], location: Location | None, note: str) -> str:
+    """The ladder, and where it breaks, as HTML that needs no style sheet and takes the page's text colour.
+
+    Args:
+        ladder: of `rungs`.
+        location: where the broken link parts, if anybody can tell.
+        note: why nobody can, else.
+    """
     head = "".join(f'<th style="text-align:left">{name}</th>' for name in ("link", "must be", "state", "result"))
-    body = "".join(_row(rung) for rung in rungs(verdict))
+    body = "".join(_row(rung) for rung in ladder)
     parts = [f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"]
     parts += [
-        f"<p>{escape(rung.name)} usually breaks because: {escape(rung.meaning)}</p>"
-        for rung in rungs(verdict)
-        if rung.meaning
+        f"<p>{escape(rung.name)} usually breaks because: {escape(rung.meaning)}</p>" for rung in ladder if rung.meaning
     ]
-    if verdict.location is not None:
-        parts.append(location_html(verdict.location))
-    elif verdict.note:
-        parts.append(f"<p>{escape(verdict.note)}</p>")
+    if location is not None:
+        parts.append(location_html(location))
+    elif note:
+        parts.append(f"<p>{escape(note)}</p>")
     return "".join(parts)
 
 

@@ -74,6 +74,18 @@ class InputProof:
         """The first that is not the same."""
         return next((facts for facts in self.facts if not self.same(facts)), None)
 
+    @property
+    def trouble(self) -> str:
+        """Which stage takes other numbers, and how they differ, in words; empty where all take the same."""
+        odd = self.first_odd
+        if odd is None:
+            return ""
+        first = next(facts for facts in self.facts if facts.input == odd.input)
+        return (
+            f"{odd.stage} takes other numbers as {odd.input} than {first.stage}: {odd.dtype} from {odd.minimum:.4g} to "
+            f"{odd.maximum:.4g}, expected {first.dtype} from {first.minimum:.4g} to {first.maximum:.4g}"
+        )
+
     def to_frame(self) -> pd.DataFrame:
         """One row a stage and input.
 

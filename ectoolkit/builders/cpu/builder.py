@@ -14,28 +14,16 @@ from ectoolkit._optional import require
 from ectoolkit.builders.cpu.compiler import LINKING, compile_module, export
 from ectoolkit.builders.cpu.importer import ImportedModule, import_graph
 from ectoolkit.builders.cpu.isa import choose_isa
+from ectoolkit.builders.examples import one_run, write_examples
 from ectoolkit.core.atomic import replacing_folder
-from ectoolkit.core.deployment import (
-    LIBRARY,
-    MANIFEST,
-    PARAMETERS,
-    PROGRAM,
-    Deployment,
-    Manifest,
-    is_deployment,
-    load_deployment,
-    record_files,
-    tensor_files,
-    to_layout,
-)
+from ectoolkit.core.deployment import Deployment, is_deployment, load_deployment
 from ectoolkit.core.graph import Graph
 from ectoolkit.core.graph_file import graph_to_json
 from ectoolkit.core.host import cross_compiler, host_architecture
-from ectoolkit.core.inputs import Inputs, check_inputs
+from ectoolkit.core.inputs import Inputs
 from ectoolkit.core.interpreter import Progress, interpret
+from ectoolkit.core.manifest import LIBRARY, PARAMETERS, PROGRAM
 from ectoolkit.core.program import Program, ProgramFile
-from ectoolkit.core.trust import trust
-from ectoolkit.errors import InputError
 
 #: packages whose versions decide what a build contains
 TOOLS = ("ectoolkit", "apache-tvm", "numpy", "torch")
@@ -79,11 +67,7 @@ def build_cpu(
     if chosen.host_arch != host_architecture():
         cross_compiler(chosen.host_arch, LINKING)  # refuses before the work
     report = progress or (lambda done, total, step: None)
-    specs = {name: graph.values[name].spec for name in graph.inputs}
-    inputs = check_inputs(graph.name, specs, reference_input)
-    for name, array in inputs.items():
-        if array.shape != specs[name].shape:
-            raise InputError(f"reference_input {name} has shape {array.shape}, expected one run: {specs[name].shape}")
+    inputs = one_run(graph, reference_input)
     with replacing_folder(out, is_deployment, "deploy directory") as folder:
         report(0, 4, "reference")
         outputs = interpret(graph, inputs)
@@ -94,40 +78,29 @@ def build_cpu(
         report(2, 4, "compile")
         export(compile_module(imported), folder / LIBRARY, chosen.host_arch)
         report(3, 4, "write")
-        _write(folder, imported, [inputs[name] for name in graph.inputs], outputs, calibration_sha256)
+        _write(folder, imported, inputs, outputs, calibration_sha256)
         report(4, 4, "done")
-    return trust(load_deployment(out), remember=remember)  # built here, so it will run without a word
+    return load_deployment(out).let_run(remember=remember)  # built here, so it will run without a word
 
 
 def _write(
     folder: Path, imported: ImportedModule, inputs: list[np.ndarray], outputs: list[np.ndarray], calibration: str
 ) -> None:
     """Everything but the library, the manifest last."""
-    graph, layout = imported.graph, imported.layout
+    graph = imported.graph
     _write_parameters(folder / PARAMETERS, imported.parameters)
     program = Program("prepare", "main", tuple(imported.parameters), imported.steps, *imported.probes)
     (folder / PROGRAM).write_bytes(ProgramFile(program=program, graph=msgspec.Raw(graph_to_json(graph))).to_json())
-    in_files = tensor_files(graph.inputs, [array.shape for array in inputs], layout, "input{}.bin")
-    out_files = tensor_files(graph.outputs, [array.shape for array in outputs], layout, "ref_result_{}.bin")
-    for tensor, array in zip((*in_files, *out_files), (*inputs, *outputs), strict=True):
-        to_layout(array, tensor.layout).astype("<f4").tofile(folder / tensor.file)
-    manifest = Manifest(
-        name=graph.name,
-        target="cpu",
-        platform="",
-        host_arch=imported.isa.host_arch,
-        isa=imported.isa.name,
-        cpu_features=imported.isa.cpu_features,
-        tools=_versions(),
-        model_sha256=graph.origin.get("model_sha256", ""),
-        calibration_sha256=calibration,
-        graph_sha256=graph.sha256,
-        quantization_sha256=graph.quantization_sha256,
-        inputs=in_files,
-        outputs=out_files,
-        files=record_files(folder),
-    )
-    (folder / MANIFEST).write_bytes(manifest.sealed().to_json())
+    about = {
+        "target": "cpu",
+        "platform": "",
+        "host_arch": imported.isa.host_arch,
+        "isa": imported.isa.name,
+        "cpu_features": imported.isa.cpu_features,
+        "tools": _versions(),
+        "calibration_sha256": calibration,
+    }
+    write_examples(folder, graph, imported.layout, inputs, outputs, **about)
 
 
 def _write_parameters(path: Path, parameters: Mapping[str, np.ndarray]) -> None:

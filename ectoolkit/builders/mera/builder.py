@@ -16,33 +16,20 @@ from typing import Any
 
 import numpy as np
 
+from ectoolkit.builders.examples import input_files, one_run, write_examples
 from ectoolkit.builders.mera.lost_relus import warn_of_cost
 from ectoolkit.builders.mera.options import SETTINGS, MeraOptions
 from ectoolkit.builders.mera.preflight import refuse
-from ectoolkit.builders.mera.source import torchscript_of
+from ectoolkit.builders.mera.source import Source, torchscript_of
 from ectoolkit.core.atomic import replacing_folder
-from ectoolkit.core.deployment import (
-    GRAPH,
-    LIBRARY,
-    MANIFEST,
-    PARAMETERS,
-    PROGRAM,
-    Deployment,
-    Manifest,
-    TensorFile,
-    is_deployment,
-    load_deployment,
-    record_files,
-    tensor_files,
-    to_layout,
-)
+from ectoolkit.core.deployment import Deployment, is_deployment, load_deployment
 from ectoolkit.core.graph import Graph
 from ectoolkit.core.graph_file import save_graph
-from ectoolkit.core.inputs import Inputs, check_inputs
+from ectoolkit.core.inputs import Inputs
 from ectoolkit.core.interpreter import Progress
-from ectoolkit.core.trust import trust
+from ectoolkit.core.manifest import GRAPH, LIBRARY, PARAMETERS, PROGRAM, TensorFile
 from ectoolkit.core.types import Layout
-from ectoolkit.errors import BuildError, InputError, WorkerError
+from ectoolkit.errors import BuildError, WorkerError
 from ectoolkit.interpreters import interpret
 from ectoolkit.mera.place import Place, find_place
 from ectoolkit.mera.session import PIECE_TIMEOUT_S, Worker, borrowed_worker
@@ -107,49 +94,27 @@ def build_mera(
         raise BuildError(f"layout is {layout!r}; EdgeCortix's compiler makes 'NHWC' alone")
     report = progress or (lambda done, total, step: None)
     place = find_place(environment)
-    inputs = _one_run(graph, reference_input)
+    inputs = one_run(graph, reference_input)
+    named = dict(zip(graph.inputs, inputs, strict=True))
     if preflight:
         refuse(graph, target)
     with replacing_folder(out, is_deployment, "deploy directory") as folder:
         report(0, _STEPS, "reference")
-        outputs = interpret(graph, inputs)
-        warn_of_cost(graph, inputs, outputs)
+        outputs = interpret(graph, named)
+        warn_of_cost(graph, named, outputs)
         report(1, _STEPS, "TorchScript")
         source = torchscript_of(graph, torchscript, target=target)
         report(2, _STEPS, "compile")
-        files = _describe(graph, inputs, outputs)
         with borrowed_worker(place) as worker:
-            facts = _compile(worker, source.data, options, files[0], folder, timeout_s, report)
+            facts = _compile(worker, source.data, options, input_files(graph, Layout.NHWC), folder, timeout_s, report)
             versions = worker.facts["versions"]
         report(4, _STEPS, "write")
-        known = {**facts, **asdict(options), "torchscript": source.origin, "remedies": source.remedies}
-        known["preflight"] = preflight
-        (folder / SETTINGS).write_text(json.dumps(known, indent=1) + "\n", encoding="utf-8")
+        _write_settings(folder, source, options, facts, preflight)
         save_graph(graph, folder / GRAPH)
-        for tensor, array in zip((*files[0], *files[1]), (*inputs.values(), *outputs), strict=True):
-            to_layout(array, tensor.layout).astype("<f4").tofile(folder / tensor.file)
-        manifest = _manifest(graph, options, versions, *files, folder=folder, calibration=calibration_sha256)
-        (folder / MANIFEST).write_bytes(manifest.sealed().to_json())
+        about = _about(options, versions, calibration_sha256)
+        write_examples(folder, graph, Layout.NHWC, inputs, outputs, **about)
         report(_STEPS, _STEPS, "done")
-    return trust(load_deployment(out), remember=remember)  # built here, so it will run without a word
-
-
-def _one_run(graph: Graph, reference_input: Inputs) -> dict[str, np.ndarray]:
-    specs = {name: graph.values[name].spec for name in graph.inputs}
-    inputs = check_inputs(graph.name, specs, reference_input)
-    for name, array in inputs.items():
-        if array.shape != specs[name].shape:
-            raise InputError(f"reference_input {name} has shape {array.shape}, expected one run: {specs[name].shape}")
-    return {name: inputs[name] for name in graph.inputs}
-
-
-def _describe(
-    graph: Graph, inputs: dict[str, np.ndarray], outputs: list[np.ndarray]
-) -> tuple[tuple[TensorFile, ...], tuple[TensorFile, ...]]:
-    return (
-        tensor_files(graph.inputs, [array.shape for array in inputs.values()], Layout.NHWC, "input{}.bin"),
-        tensor_files(graph.outputs, [array.shape for array in outputs], Layout.NHWC, "ref_result_{}.bin"),
-    )
+    return load_deployment(out).let_run(remember=remember)  # built here, so it will run without a word
 
 
 def _compile(
@@ -192,31 +157,23 @@ def _compile(
     return facts
 
 
-def _manifest(
-    graph: Graph,
-    options: MeraOptions,
-    versions: dict[str, str],
-    inputs: tuple[TensorFile, ...],
-    outputs: tuple[TensorFile, ...],
-    *,
-    folder: Path,
-    calibration: str,
-) -> Manifest:
+def _write_settings(folder: Path, source: Source, options: MeraOptions, facts: dict[str, Any], preflight: bool) -> None:
+    """Settings and times, beside the compiler's own files."""
+    known = {**facts, **asdict(options), "torchscript": source.origin, "remedies": source.remedies}
+    known["preflight"] = preflight
+    (folder / SETTINGS).write_text(json.dumps(known, indent=1) + "\n", encoding="utf-8")
+
+
+def _about(options: MeraOptions, versions: dict[str, str], calibration: str) -> dict[str, Any]:
+    """The manifest's fields that tell what was built with what."""
     ours = {"ectoolkit": importlib.metadata.version("ectoolkit"), "numpy": np.__version__}
     theirs = {f"mera environment's {name}": version for name, version in versions.items() if version}
-    return Manifest(
-        name=graph.name,
-        target=f"mera:{options.target}",
-        platform=options.platform,
-        host_arch=_HOSTS[options.host_arch],
-        isa="",
-        cpu_features=(),
-        tools=ours | theirs,
-        model_sha256=graph.origin.get("model_sha256", ""),
-        calibration_sha256=calibration,
-        graph_sha256=graph.sha256,
-        quantization_sha256=graph.quantization_sha256,
-        inputs=inputs,
-        outputs=outputs,
-        files=record_files(folder),
-    )
+    return {
+        "target": f"mera:{options.target}",
+        "platform": options.platform,
+        "host_arch": _HOSTS[options.host_arch],
+        "isa": "",
+        "cpu_features": (),
+        "tools": ours | theirs,
+        "calibration_sha256": calibration,
+    }

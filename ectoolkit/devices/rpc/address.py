@@ -44,6 +44,7 @@ def parse_address(text: str) -> Address:
     try:
         parts = urlsplit(text)
         host, port = parts.hostname, parts.port
+        (host or "").encode("idna")  # what is no name, the system's look-up raises other errors for
     except ValueError:
         raise wrong from None
     name = parts.path.strip("/")
@@ -58,6 +59,7 @@ def parse_endpoint(text: str, what: str) -> Address:
     try:
         found = urlsplit(f"//{text}")
         port = found.port
+        (found.hostname or "").encode("idna")
     except ValueError:
         raise wrong from None
     if not found.hostname or port is None or found.path:

@@ -100,7 +100,7 @@ class Server:
         try:
             self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._listener = socket.create_server((host, port), family=_family(host), backlog=_MOST_WAITING)
-        except OSError as error:
+        except (OSError, UnicodeError) as error:
             raise DeviceError(f"no server can listen at {host}:{port} with folder {self._folder}: {error}") from error
         self._listener.setblocking(False)
         self._selector = selectors.DefaultSelector()

@@ -20,8 +20,8 @@ import msgspec
 import numpy as np
 
 from ectoolkit._optional import require
-from ectoolkit.core.deployment import MANIFEST, Deployment, Manifest, load_deployment, read_manifest
-from ectoolkit.core.trust import trust
+from ectoolkit.core.deployment import Deployment, load_deployment
+from ectoolkit.core.manifest import MANIFEST, Manifest, read_manifest
 from ectoolkit.devices.cpu import CpuDevice
 from ectoolkit.devices.rpc import handshake as hs
 from ectoolkit.devices.rpc import messages as m
@@ -138,7 +138,7 @@ class Session:
         except DeployFormatError as error:
             raise RemoteTransferError(str(error)) from error
         # who knows the key may run code here, and what was sent is what they have
-        trust(deployment, remember=False)
+        deployment.let_run(remember=False)
         cpus = len(os.sched_getaffinity(0))
         device = CpuDevice(None if request.threads is None else min(request.threads, cpus)).__enter__()
         device.load(deployment)

@@ -6,11 +6,13 @@ looked up when they are first used, so that the child process starts with little
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING, Any
 
+from ectoolkit._lazy import find as _find
+
 if TYPE_CHECKING:
-    from ectoolkit.devices.xrt.board import Board, Buffer
+    from ectoolkit.devices.xrt.board import Board
+    from ectoolkit.devices.xrt.buffer import Buffer
     from ectoolkit.devices.xrt.device import XrtDevice
     from ectoolkit.devices.xrt.discovery import BoardFacts, absence, find_boards, has_board
     from ectoolkit.devices.xrt.health import Health, read_health
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "Board": "board",
     "BoardFacts": "discovery",
-    "Buffer": "board",
+    "Buffer": "buffer",
     "Health": "health",
     "Xclbin": "xclbin",
     "XrtDevice": "device",
@@ -56,11 +58,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'ectoolkit.devices.xrt' has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"ectoolkit.devices.xrt.{_HOMES[name]}"), name)
-    globals()[name] = value
-    return value
+    return _find(__name__, _HOMES, name)
 
 
 def __dir__() -> list[str]:

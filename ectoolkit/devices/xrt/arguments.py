@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ectoolkit.devices.xrt import messages as m
+from ectoolkit.devices.xrt.buffer import Buffer
 from ectoolkit.devices.xrt.xclbin import Argument, Kernel
 from ectoolkit.errors import KernelArgumentError
 
 if TYPE_CHECKING:
-    from ectoolkit.devices.xrt.board import Board, Buffer
+    from ectoolkit.devices.xrt.board import Board
 
 
 def check_arguments(board: Board, kernel: Kernel, given: Sequence[Buffer | int | float]) -> list[m.Argument]:
@@ -30,8 +31,6 @@ def check_arguments(board: Board, kernel: Kernel, given: Sequence[Buffer | int |
 
 
 def _check(board: Board, kernel: Kernel, argument: Argument, value: Buffer | int | float) -> m.Argument:
-    from ectoolkit.devices.xrt.board import Buffer
-
     which = f"argument {argument.index} ({argument.name}) of kernel {kernel.name}"
     if argument.kind == "buffer":
         if not isinstance(value, Buffer):

@@ -12,7 +12,9 @@ import signal
 import socket
 import sys
 import time
+import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -193,20 +195,37 @@ def choose_backend(wanted: str) -> Backend:
         raise XrtRefused(f"the C library of XRT does not load: {error}") from error
 
 
+def serve(connection: socket.socket, worker: Worker) -> None:
+    """Answer until the other side is gone, however it went."""
+    with suppress(EOFError, ConnectionError):
+        while True:
+            m.send(connection, worker.answer(m.receive_request(connection)))
+
+
 def main(descriptor: int, log: Path) -> None:
-    """Serve one connection."""
+    """Serve one connection; never returns."""
     # Ctrl-C reaches every process of a terminal: the other side decides what it means
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    worker = Worker(log)
-    with socket.socket(fileno=descriptor) as connection:
-        while True:
-            try:
-                request = m.receive_request(connection)
-            except EOFError:
-                break
-            m.send(connection, worker.answer(request))
-    # XRT's own clean-up at exit may hang with a command in flight; the driver cleans up after a process
-    os._exit(0)
+    status = 1
+    try:
+        with socket.socket(fileno=descriptor) as connection:
+            serve(connection, Worker(log))
+        status = 0
+        _remove(log.parent)
+    except BaseException:
+        traceback.print_exc()
+        sys.stderr.flush()
+    finally:
+        # XRT's own clean-up at exit may hang with a command in flight; the driver cleans up after a process
+        os._exit(status)
+
+
+def _remove(folder: Path) -> None:
+    """What the other side does too, unless it was killed."""
+    with suppress(OSError):
+        for name in os.listdir(folder):
+            os.unlink(folder / name)
+        os.rmdir(folder)
 
 
 if __name__ == "__main__":

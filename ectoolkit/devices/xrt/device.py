@@ -15,7 +15,8 @@ from ectoolkit.core.deployment import Deployment, from_layout, to_layout
 from ectoolkit.devices.base import Device, DeviceInfo
 from ectoolkit.devices.parameters import graph_of
 from ectoolkit.devices.sensors import Reading
-from ectoolkit.devices.xrt.board import Board, Buffer
+from ectoolkit.devices.xrt.board import Board
+from ectoolkit.devices.xrt.buffer import Buffer
 from ectoolkit.devices.xrt.discovery import BoardFacts, absence, find_board, find_boards, usable_board
 from ectoolkit.devices.xrt.health import read_health, read_sensors
 from ectoolkit.devices.xrt.host import current_host

@@ -24,7 +24,8 @@ from ectoolkit.core.graph import Graph, Node
 from ectoolkit.core.ops.base import grid, pair, whole
 from ectoolkit.core.ops.convolution import accumulator_ratio
 from ectoolkit.core.verifier import op_of
-from ectoolkit.devices.xrt.board import Board, Buffer
+from ectoolkit.devices.xrt.board import Board
+from ectoolkit.devices.xrt.buffer import Buffer
 from ectoolkit.errors import InputError, UnsupportedOpError
 
 _KERNELS = {"conv2d": "conv_i8", "linear": "gemm_i8"}

@@ -13,7 +13,8 @@ from ectoolkit.devices.benchmark import require_runs
 from ectoolkit.devices.latency import Latency
 from ectoolkit.devices.sensors import SAMPLE_S, Reading, sampling
 from ectoolkit.devices.xrt import messages as m
-from ectoolkit.devices.xrt.board import Board, Buffer
+from ectoolkit.devices.xrt.board import Board
+from ectoolkit.devices.xrt.buffer import Buffer
 from ectoolkit.devices.xrt.health import read_power_w
 from ectoolkit.devices.xrt.host import current_host
 from ectoolkit.errors import DeviceError

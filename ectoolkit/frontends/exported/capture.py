@@ -15,6 +15,7 @@ from ectoolkit._optional import require
 from ectoolkit.errors import GraphError, InputError
 from ectoolkit.frontends.exported.plan import FloatNetwork
 from ectoolkit.frontends.exported.planner import Planner
+from ectoolkit.frontends.exported.rules import RULES
 
 
 def capture(module: Any, input_shapes: Sequence[Sequence[int]], *, name: str | None = None) -> FloatNetwork:
@@ -54,7 +55,7 @@ def capture(module: Any, input_shapes: Sequence[Sequence[int]], *, name: str | N
                 "with torch's advice"
             ) from error
         folded = _fold_batch_norm(exported)
-    planner = Planner(folded)
+    planner = Planner(folded, RULES)
     return planner.plan(name, [tuple(shape) for shape in input_shapes])
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -35,13 +35,18 @@ CHECKS = {"_assert_tensor_metadata", "sym_size", "_assert_scalar", "_assert_asyn
 class Planner:
     """One captured graph on its way to layers.
 
+    Args:
+        module: as ``torch.export`` gives it, batch norm folded.
+        rules: what each operation becomes, by its name (`ectoolkit.frontends.exported.rules`).
+
     Attributes:
         layers: found so far.
         names: name of the layer or input that stands for a captured node.
     """
 
-    def __init__(self, module: Any) -> None:
+    def __init__(self, module: Any, rules: Mapping[str, Callable[[Planner, Any], None]]) -> None:
         self.module = module
+        self._rules = rules
         self.layers: list[FloatLayer] = []
         self.names: dict[Any, str] = {}
         self._constants: dict[Any, Any] = {}
@@ -71,8 +76,6 @@ class Planner:
         return FloatNetwork(name, self.module, inputs, self.layers, outputs)
 
     def _call(self, node: Any) -> None:
-        from ectoolkit.frontends.exported.rules import RULES  # they need this class
-
         kind = kind_of(node)
         in_place = kind.endswith("_")
         if kind in CHECKS or not (node.users or in_place):
@@ -82,7 +85,7 @@ class Planner:
                 raise self.unsupported(node, f"to {node.meta['val'].dtype} is not defined; only real numbers are")
             self.names[node] = self.source(node, node.args[0])
             return
-        rule = RULES.get(kind)
+        rule = self._rules.get(kind)
         if rule is None:
             raise self.unsupported(node)
         rule(self, node)
@@ -106,11 +109,9 @@ class Planner:
 
     def unsupported(self, node: Any, why: str = "has no integer definition here") -> UnsupportedOpError:
         """The error for an operation without a rule."""
-        from ectoolkit.frontends.exported.rules import RULES
-
         return UnsupportedOpError(
             f"layer {self.layer_name(node)}: {kind_of(node)} {why}. What to do: replace the layer by one of those "
-            f"known, or split the model there and keep this part in float. Known: {', '.join(sorted(RULES))}"
+            f"known, or split the model there and keep this part in float. Known: {', '.join(sorted(self._rules))}"
         )
 
     def layer_name(self, node: Any) -> str:

@@ -46,20 +46,40 @@ def run_tool(
         BuildError: it cannot be started or fails; with its last lines.
     """
     words = [str(word) for word in command]
+    process = _started(words, doing, {**os.environ, **(environment or {})}, folder)
+    lines = _printed(process, watch)
+    output = "\n".join(lines)
+    if process.returncode:
+        tail = "\n".join(lines[-_SHOWN_LINES:])
+        raise BuildError(
+            f"{doing} failed: {words[0]} ended with status {process.returncode}. Its last output:\n{tail}",
+            command=shlex.join(words),
+            stdout=output,
+        )
+    return output
+
+
+def _started(
+    words: Sequence[str], doing: str, environment: Mapping[str, str], folder: Path | None
+) -> subprocess.Popen[bytes]:
     if shutil.which(words[0]) is None:
         raise BuildError(f"{doing}: there is no program {words[0]}", command=shlex.join(words))
     try:
-        process = subprocess.Popen(
+        return subprocess.Popen(
             [sys.executable, "-c", _TIED, *words],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            env={**os.environ, **(environment or {})},
+            env=environment,
             cwd=folder,
             start_new_session=True,
         )
     except OSError as error:
         raise BuildError(f"{doing}: cannot start {words[0]}: {error.strerror}", command=shlex.join(words)) from error
+
+
+def _printed(process: subprocess.Popen[bytes], watch: Watch | None) -> list[str]:
+    """Its lines, when it has ended; where `watch` raises it is killed, with all that it started."""
     lines: list[str] = []
     reader = threading.Thread(target=_collect, args=(process, lines), daemon=True)
     reader.start()
@@ -77,15 +97,7 @@ def run_tool(
         reader.join()
         assert process.stdout is not None
         process.stdout.close()
-    output = "\n".join(lines)
-    if process.returncode:
-        tail = "\n".join(lines[-_SHOWN_LINES:])
-        raise BuildError(
-            f"{doing} failed: {words[0]} ended with status {process.returncode}. Its last output:\n{tail}",
-            command=shlex.join(words),
-            stdout=output,
-        )
-    return output
+    return lines
 
 
 def _collect(process: subprocess.Popen[bytes], lines: list[str]) -> None:

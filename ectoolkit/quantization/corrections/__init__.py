@@ -9,5 +9,6 @@ from ectoolkit.quantization.corrections.adaround import round_adaptively
 from ectoolkit.quantization.corrections.bias import correct_bias
 from ectoolkit.quantization.corrections.equalization import equalize
 from ectoolkit.quantization.corrections.expected import correct_expected
+from ectoolkit.quantization.corrections.levelling import level
 
-__all__ = ["correct_bias", "correct_expected", "equalize", "round_adaptively"]
+__all__ = ["correct_bias", "correct_expected", "equalize", "level", "round_adaptively"]

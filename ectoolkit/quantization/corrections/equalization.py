@@ -50,11 +50,7 @@ def equalize(network: FloatNetwork, statistics: Statistics) -> FloatNetwork:
         groups of more than two layers (residual sums), ranges of activations and ceilings are ours.  Their absorption
         of high biases is left out: it is wrong at the borders of padded layers.
     """
-    if statistics.network_sha256 != network.sha256:
-        raise QuantizationError(
-            f"the statistics are of another network than {network.name}, or of other weights: they name "
-            f"{statistics.network_sha256[:12]}, the network is {network.sha256[:12]}. Collect them again"
-        )
+    require_statistics_of(network, statistics)
     groups = find_groups(network)
     ranges = {layer.name: Ranges(layer) for layer in network.layers if layer.weight is not None}
     bounds = [bounds_of(group, network, statistics) for group in groups]
@@ -65,6 +61,19 @@ def equalize(network: FloatNetwork, statistics: Statistics) -> FloatNetwork:
         if change < SETTLED:
             break
     return replace(network, layers=[ranges[x.name].applied() if x.name in ranges else x for x in network.layers])
+
+
+def require_statistics_of(network: FloatNetwork, statistics: Statistics) -> None:
+    """Require statistics of this very network.
+
+    Raises:
+        QuantizationError: they are of another.
+    """
+    if statistics.network_sha256 != network.sha256:
+        raise QuantizationError(
+            f"the statistics are of another network than {network.name}, or of other weights: they name "
+            f"{statistics.network_sha256[:12]}, the network is {network.sha256[:12]}. Collect them again"
+        )
 
 
 class Ranges:
@@ -140,9 +149,9 @@ def bounds_of(group: Group, network: FloatNetwork, statistics: Statistics) -> Bo
             continue
         seen = statistics.tensors[layer.name]
         highest = seen.channel_maximum.astype(np.float64)
-        sizes = np.maximum(sizes, _per_channel(np.maximum(highest, -seen.channel_minimum), group.channels))
+        sizes = np.maximum(sizes, per_channel(np.maximum(highest, -seen.channel_minimum), group.channels))
         if layer.ceiling is not None:
-            highest = _per_channel(highest, group.channels)
+            highest = per_channel(highest, group.channels)
             held |= highest * ROOM >= layer.ceiling
             least = np.maximum(least, highest * ROOM / layer.ceiling)
     return Bounds(held, np.minimum(least, 1), sizes, np.ones(group.channels))
@@ -182,6 +191,6 @@ def _beside_largest(values: np.ndarray) -> np.ndarray:
     return values / largest if largest > 0 else values
 
 
-def _per_channel(values: np.ndarray, channels: int) -> np.ndarray:
+def per_channel(values: np.ndarray, channels: int) -> np.ndarray:
     """Largest of each channel's; behind a flatten there are several."""
     return values.reshape(channels, -1).max(axis=1)

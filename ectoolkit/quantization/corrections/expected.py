@@ -16,7 +16,7 @@ from dataclasses import replace
 import numpy as np
 
 from ectoolkit.frontends.exported import FloatNetwork
-from ectoolkit.quantization.prediction import channel_moments
+from ectoolkit.quantization.prediction import channel_moments, knows_channels
 from ectoolkit.quantization.scheme import LayerScheme, Scheme
 from ectoolkit.quantization.statistics import Statistics
 
@@ -30,7 +30,8 @@ def correct_expected(network: FloatNetwork, statistics: Statistics, scheme: Sche
     Args:
         network: float.
         statistics: of it.
-        scheme: to correct; not changed.  Layers of transposed convolutions stay as they are.
+        scheme: to correct; not changed.  Transposed convolutions stay as they are, and layers whose channels lie along
+            another axis than the statistics'.
         kept: layers corrected before with these statistics, which stay the very same objects; added to.
     """
     corrected: dict[str, LayerScheme] = dict(scheme.layers)
@@ -41,7 +42,10 @@ def correct_expected(network: FloatNetwork, statistics: Statistics, scheme: Sche
         if id(chosen) in kept:
             corrected[layer.name] = kept[id(chosen)][1]
             continue
-        mean, _ = channel_moments(layer, statistics.tensors[layer.inputs[0]])
+        source = statistics.tensors[layer.inputs[0]]
+        if not knows_channels(layer, source):
+            continue
+        mean, _ = channel_moments(layer, source)
         error = layer.weight.astype(np.float64) - chosen.weight.real
         error = error.reshape(len(error), error.shape[1], -1).sum(2)
         groups = len(mean) // error.shape[1]

@@ -92,6 +92,15 @@ class DevicePanel(DeviceQuestions[DeviceRun]):
         folders = [*(path.parent for path in built), Path.cwd()]
         return list(dict.fromkeys([*built, *find_deployments(graph.sha256, folders)]))
 
+    @property
+    def image_counts(self) -> list[int]:
+        """How many first images of the reference can be asked for, besides all: multiples of the graph's batch."""
+        if not self.flow.interpret.ready:
+            return []
+        graph = self.flow.interpret.trace.graph
+        batch = graph.values[graph.inputs[0]].spec.shape[0]
+        return list(range(batch, len(self.flow.interpret.result.names), batch))
+
     # --- run and diff --------------------------------------------------------------------------------------------
 
     def run(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ectoolkit.analysis.channels import channel_table
@@ -20,8 +21,9 @@ from ectoolkit.analysis.states import compare_states
 from ectoolkit.analysis.sufficiency import sufficiency_table
 from ectoolkit.core.graph import Graph
 from ectoolkit.core.interpreter import Progress
-from ectoolkit.errors import StageError
+from ectoolkit.errors import InputError, StageError
 from ectoolkit.quantization.calibrated import Calibrated
+from ectoolkit.quantization.config import LayerConfig
 from ectoolkit.quantization.exported import ExportedModel
 from ectoolkit.workflow.collapse_check import LOOKED_AT
 from ectoolkit.workflow.tuned_stage import TunedStage
@@ -29,6 +31,23 @@ from ectoolkit.workflow.tuned_stage import TunedStage
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
+
+
+@dataclass(frozen=True)
+class OwnSettings:
+    """What a layer has of its own, and what it can have.
+
+    Attributes:
+        config: its settings; None in a field is the network's.
+        is_layer: it can stay in float; not where it is an input.
+        has_weights: it has settings of weights.
+        keeps_grid: its values lie on the grid of a layer before, and so it has no settings.
+    """
+
+    config: LayerConfig
+    is_layer: bool
+    has_weights: bool
+    keeps_grid: bool
 
 
 class QuantizeQuestions(TunedStage):
@@ -97,6 +116,7 @@ class QuantizeQuestions(TunedStage):
         if images is not None:
             images = self.flow.preprocessed(images)
             self._measurement, self._impact = measure(model, images, progress, limit=None), None
+            self._looked()
         elif self._measurement is None:
             self._measurement = self._looked_into(model)
         else:
@@ -111,7 +131,7 @@ class QuantizeQuestions(TunedStage):
             StageError: the stage has not run, or went the U50 guide's way.
         """
         self._impact = measure_impact(self._exported(), self.measure(), progress=progress)
-        self._frame = None
+        self._looked()
         return self._impact
 
     def sensitivity(self, *, top: int = 3, progress: Progress | None = None) -> Sensitivity:
@@ -131,6 +151,8 @@ class QuantizeQuestions(TunedStage):
             StageError: the stage has not run, or went the U50 guide's way.
         """
         self._exported()
+        if not isinstance(budget, Budget):
+            raise StageError(f"budget is {budget!r}, expected for example ectoolkit.analysis.Budget(sqnr_db=15)")
         images = self.calibrated.images(LOOKED_AT)
         found = auto(self.calibrated, self.states[-1].config, budget, images, progress=progress)
         for step in found.steps:
@@ -163,6 +185,56 @@ class QuantizeQuestions(TunedStage):
         """Where in a layer's value an image's error lies; see `ectoolkit.analysis.error_map`."""
         return error_map(self.measure(), self.source_of(layer), image, kind)
 
+    def table_by_image(self, image: int) -> pd.DataFrame:
+        """`table` with one image's SQNR of every layer in a column more, ``image_<number>_sqnr_db``.
+
+        Raises:
+            InputError: so many images were not measured.
+        """
+        table, name, errors = self.table, f"image_{image}_sqnr_db", self.image_errors()
+        if name not in errors:
+            raise InputError(f"there is no image {image}; {errors.shape[1] - 1} were measured, counted from 0")
+        known = dict(zip(errors["layer"], errors[name], strict=True))
+        table[name] = [known.get(self.source_of(layer), float("nan")) for layer in table["layer"]]
+        return table
+
+    def own_settings(self, layer: str) -> OwnSettings:
+        """What a layer has of its own.
+
+        Raises:
+            StageError: the stage has not run, or went the U50 guide's way.
+        """
+        model, name = self._exported(), self.source_of(layer)
+        known = next((one for one in model.network.layers if one.name == name), None)
+        return OwnSettings(
+            model.config.layers.get(name, LayerConfig()),
+            is_layer=known is not None,
+            has_weights=known is not None and known.weight is not None,
+            keeps_grid=known is not None and known.keeps_grid,
+        )
+
+    @property
+    def worst_layer(self) -> str:
+        """The layer that loses most by itself, inputs aside; empty where no layer has a number."""
+        table = self.table
+        for name in ("isolated_sqnr_db", "predicted_sqnr_db"):
+            known = (
+                table[(table["op"] != "quantize") & table[name].abs().lt(float("inf"))] if name in table else table[:0]
+            )
+            if len(known):
+                return str(known.sort_values(name, kind="stable")["layer"].iloc[0])
+        return ""
+
+    def outdated_by(self, layer: str) -> dict[str, list[str]]:
+        """By layer the columns of `overview` that a change of one layer makes stale until they are measured again.
+
+        Those that are measured with all that is before a layer are so behind it too, those of a layer alone at it only.
+        """
+        names = self.overview.columns
+        behind = [name for name in names if name.startswith("cumulative_")]
+        own = [name for name in names if name.startswith(("isolated_", "saturated_"))]
+        return {one: list(behind) for one in self.layout().behind(layer)} | {layer: [*behind, *own]}
+
     def layout(self) -> GraphLayout:
         """Places for the graph's layers on paper; see `ectoolkit.analysis.layout`."""
         return layout(self.graph)
@@ -174,13 +246,18 @@ class QuantizeQuestions(TunedStage):
     def image_table(self, images: Any = None, *, progress: Progress | None = None) -> pd.DataFrame:
         """One row an image: which flip, and the layer that explains it; see `ectoolkit.analysis.image_table`.
 
+        Classes have their names where the flow knows them (`Flow.class_names`).
+
         Args:
             images: preprocessed, or an image set; the calibration images where None.
             progress: called after each few images; it may raise to cancel.
         """
         images = self._images() if images is None else self.flow.preprocessed(images)
         names, labels = getattr(images, "names", None), getattr(images, "labels", None)
-        return image_table(self._exported(), images, names, labels, progress=progress)
+        model, known = self._exported(), self.flow.class_names
+        output = model.graph.values[model.graph.outputs[0]].spec.shape
+        classes = known if len(output) == 2 and output[1] == len(known) else ()
+        return image_table(model, images, names, labels, progress=progress, class_names=classes)
 
     def sufficiency(self) -> pd.DataFrame:
         """How much each scale still moved as images were added; see `ectoolkit.analysis.sufficiency_table`."""
@@ -190,6 +267,10 @@ class QuantizeQuestions(TunedStage):
         """Two of `states` side by side; see `ectoolkit.analysis.compare_states`."""
         if len(self.states) < 2:
             raise StageError("there is only one state; change something with flow.quantize.tune(...) first")
+        count = len(self.states)
+        for index in (first, second):
+            if not -count <= index < count:
+                raise StageError(f"there is no state {index}: there are {count}, counted from 0, or from -1 backwards")
         chosen = [self.states[index].result for index in (first, second)]
         models = [model for model in chosen if isinstance(model, ExportedModel)]
         if len(models) < 2:

@@ -126,6 +126,12 @@ def test_corrections_of_channels_along_the_last_axis_are_refused() -> None:
     )
 
 
+def test_biases_of_channels_along_the_last_axis_are_not_expected() -> None:
+    prepared = calibrate(Tokens().eval(), IMAGES)
+    plain, default = (prepared.quantize(ect.QuantConfig(corrections=given)).scheme for given in ((), None))
+    assert default["mix"] is plain["mix"]  # statistics know other channels
+
+
 def test_statistics_given_to_go_on_from_stay_as_they_are() -> None:
     first = calibrate(Tokens().eval(), IMAGES[:2])
     before = first.statistics.tensors["mix"].count

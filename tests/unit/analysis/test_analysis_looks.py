@@ -68,7 +68,7 @@ def test_the_range_is_the_grids_until_a_hand_sets_it(calibrated: Calibrated) -> 
     row = layer_table(model).set_index("layer").loc["add"]
     free = histogram(model, "add")
     assert free.range == (row["range_min"], row["range_max"])
-    assert (free.method, free.clip, free.adjustable) == ("mse", None, True)
+    assert (free.method, free.clip, free.adjustable) == ("typical", None, True)
     clipped = histogram(calibrated.quantize(QuantConfig().tuned("second", clip=(-1, 2))), "second")
     assert (clipped.range, clipped.method, clipped.adjustable) == ((-1.0, 2.0), "by hand", True)
 
@@ -188,7 +188,7 @@ def test_pictures_are_sound_and_tell_names(calibrated: Calibrated) -> None:
     assert shades[0] == shades[-1] == 0
     assert shades[1] == 0.6 > shades[4] > shades[-2] == 0
     html = histogram_svg(histogram(model, "second"))
-    assert "<div>second: activation, range mse, " in html
+    assert "<div>second: activation, range typical, " in html
     alt, picture = opened(html)
     assert alt == "distribution of second"
     assert len(list(picture.iter(f"{SVG}path"))) == 2

@@ -171,6 +171,12 @@ def test_image_table(calibrated: Calibrated) -> None:
         known = measure_impact(model, IMAGES[image : image + 1])
         assert table["worst_layer"][image] == known.ranking[0]
         assert table["worst_layer_sqnr_db"][image] == pytest.approx(known.sqnr_db[known.ranking[0]], rel=1e-6)
+    classes = [f"class {index}" for index in range(reference.shape[1])]
+    named = image_table(model, IMAGES, labels=[1, None, 999, "dog", np.int64(0), 0], class_names=classes)
+    assert list(named["label"]) == ["class 1", "", "999", "dog", "class 0", "class 0"]
+    assert list(named["float_class"]) == [classes[best] for best in named["float_top1"]]
+    assert list(named["quantized_class"]) == [classes[best] for best in named["quantized_top1"]]
+    assert "float_class" not in table.columns
     given = image_table(model, IMAGES[:4], measurement=measure(model, IMAGES), explain_all=True)
     assert (given["worst_layer"] != "").all()
     assert list(given["sqnr_db"]) == pytest.approx(list(table["sqnr_db"][:4]))

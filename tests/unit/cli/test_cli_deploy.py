@@ -8,12 +8,17 @@ from typing import Any
 import numpy as np
 import pytest
 
+import ectoolkit as ect
 from ectoolkit.builders import TARGETS
 from ectoolkit.builders.cpu.isa import ISAS
 from ectoolkit.cli import deploy_options
 from ectoolkit.core.deployment import load_deployment
 from ectoolkit.core.types import Layout
+from ectoolkit.data.preprocess import IMAGENET
+from ectoolkit.errors import InputError
 from ectoolkit.quantization import config
+from ectoolkit.quantization.doors import DOORS
+from ectoolkit.workflow import QuantizeStage
 
 SHAPE = ("--input-shape", "1,3,16,16")
 
@@ -39,6 +44,9 @@ def test_options(call: Any, case: Path, tmp_path: Path) -> None:
     assert (deployment.manifest.isa, deployment.manifest.inputs[0].layout) == ("generic", Layout.NCHW)
     random = np.random.default_rng(0).standard_normal((1, 3, 16, 16), dtype=np.float32)
     np.testing.assert_array_equal(deployment.inputs()[0], random)
+
+    assert [choice.value for choice in deploy_options.Correction] == [*config.CORRECTIONS, "none"]
+    assert tuple(choice.value for choice in deploy_options.Door) == DOORS
 
 
 def test_choices_are_those_of_the_toolkit() -> None:
@@ -147,6 +155,70 @@ def test_checkpoint_that_does_not_fit(call: Any, tmp_path: Path) -> None:
 def test_settings_are_checked_before_the_model_is_loaded(call: Any, tmp_path: Path) -> None:
     text = refused(call, "mobilenet_v2", tmp_path / "out", "--activation-bits", 9)
     assert text == "error: activation_bits is 9, expected 8, 7, 6, 5 or 4\n"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            ("--accurate", "--method", "mse"),
+            "--method with --accurate, which chooses method and corrections itself; give one of them",
+        ),
+        (
+            ("--accurate", "--corrections", "bias"),
+            "--corrections with --accurate, which chooses method and corrections itself; give one of them",
+        ),
+        (
+            ("--corrections", "none", "--corrections", "bias"),
+            "--corrections none with others; give none alone, or leave it out",
+        ),
+        (
+            ("--accurate", "--door", "eager"),
+            "--door eager is torch's own flow, which does not know corrections=('equalization', 'expected_bias'); "
+            "leave --door out, or say --door export",
+        ),
+    ],
+)
+def test_options_that_contradict_each_other(call: Any, tmp_path: Path, options: tuple[str, ...], message: str) -> None:
+    text = refused(call, "mobilenet_v2", tmp_path / "out", *options)
+    assert text.endswith(f"Error: Invalid value: {message}\n")
+
+
+def test_corrections_that_undo_each_other(call: Any, tmp_path: Path) -> None:
+    options = ("--corrections", "bias", "--corrections", "adaround")
+    text = refused(call, "mobilenet_v2", tmp_path / "out", *options)
+    assert text == "error: corrections holds 'bias' and 'adaround', which undo each other; choose one of them\n"
+
+
+def test_options_become_the_settings_of_the_run(call: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from torch import nn
+
+    found: list[Any] = []
+
+    def run(stage: QuantizeStage, *arguments: Any, progress: Any, **settings: Any) -> None:
+        found.append((arguments, settings))
+        raise InputError("enough")
+
+    loaded = ect.LoadedModel("tiny", nn.Conv2d(3, 4, 1), IMAGENET, (), (1, 3, 224, 224), "random")
+    monkeypatch.setattr(ect, "load_model", lambda *_, **__: loaded)
+    monkeypatch.setattr(QuantizeStage, "run", run)
+
+    def asked(*options: str) -> Any:
+        assert call("deploy", "tiny", tmp_path / "out", *options).stderr == "error: enough\n"
+        return found[-1]
+
+    assert asked() == ((ect.QuantConfig(),), {})
+    assert asked("--accurate", "--weights-scheme", "per_tensor", "--door", "export") == (
+        (ect.QuantConfig.accurate().tuned(weights="per_tensor"),),
+        {"door": "export"},
+    )
+    corrections = ("--corrections", "equalization", "--corrections", "bias", "--method", "median")
+    assert asked(*corrections) == ((ect.QuantConfig(method="median", corrections=("equalization", "bias")),), {})
+    assert asked("--corrections", "none") == ((ect.QuantConfig(corrections=()),), {})
+    assert asked("--door", "eager", "--activation-bits", "7") == (
+        (ect.QuantConfig(activation_bits=7),),
+        {"door": "eager"},
+    )
 
 
 def test_unknown_model(call: Any, tmp_path: Path) -> None:

@@ -5,17 +5,24 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+from torch import nn
 
 import ectoolkit as ect
 from ectoolkit.cli.images import read_images
+from ectoolkit.cli.verdict import require_built_from
+from ectoolkit.data.preprocess import IMAGENET
 from ectoolkit.devices.cpu import CpuDevice
 from ectoolkit.devices.xrt.libraries import library_version
+from ectoolkit.errors import InputError
 
 Call = Callable[..., Any]
 
@@ -209,3 +216,52 @@ def test_wrong_calls_say_what_is_wrong(call: Call, deployment: Path, tmp_path: P
     result = call("verdict", deployment, "--device", "cup")
     assert result.exit_code == 2
     assert result.stderr.startswith("error: there is no device 'cup'; there are cpu, interpreter, mera, ")
+
+
+def test_a_model_that_the_directory_was_not_built_from(
+    call: Call, deployment: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    loaded = ect.load_deployment(deployment)
+    known = replace(loaded, manifest=msgspec.structs.replace(loaded.manifest, name="mobilenet_v2"))
+    with pytest.raises(InputError) as error:
+        require_built_from(known, "efficientnet_lite0")
+    assert str(error.value) == (
+        "deploy was built from mobilenet_v2, and --model is efficientnet_lite0: float → interpreter would compare two "
+        "networks, and blame quantization. Give --model mobilenet_v2, or leave it out to begin at the interpreter"
+    )
+    require_built_from(known, "mobilenet_v2")
+    assert capsys.readouterr().err == ""
+    result = call("verdict", deployment, "--model", "torchvision/resnet18", "--weights", "none")
+    assert (result.exit_code, result.stdout, result.stderr.splitlines()) == (
+        2,
+        "",
+        [
+            "note: deploy was built from 'model', which is no name of a model here; where that is not "
+            "torchvision/resnet18, float → interpreter compares two networks",
+            "error: --model torchvision/resnet18 gives outputs of shape [(1000,)], and the directory [(16, 16, 16)]. "
+            "Give --model what deploy was built from, 'model'",
+        ],
+    )
+
+
+def test_a_model_that_does_not_run_or_has_other_weights(
+    call: Call, deployment: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def load(module: nn.Module) -> Any:
+        own = ect.LoadedModel("mobilenet_v2", module.eval(), IMAGENET, (), (1, 3, 16, 16), "random weights")
+        monkeypatch.setattr(ect, "load_model", lambda *_, **__: own)
+        return call("verdict", deployment, "--model", "mobilenet_v2")
+
+    result = load(nn.Conv2d(3, 16, 17))
+    assert result.exit_code == 2
+    lines = result.stderr.splitlines()
+    assert lines[1].startswith("error: --model mobilenet_v2 does not run on the directory's input (1, 3, 16, 16): ")
+    assert lines[1].endswith(". Give --model what deploy was built from, 'model'")
+    torch.manual_seed(0)
+    result = load(nn.Conv2d(3, 16, 3, padding=1))
+    assert result.exit_code == 1
+    assert result.stdout.splitlines()[1].startswith("✗ float → interpreter: must be close; ")
+    assert result.stderr.splitlines()[-1] == (
+        f"note: this link also breaks where {deployment} was built with other weights than random weights: --weights "
+        "must be what `ectoolkit deploy` was given"
+    )

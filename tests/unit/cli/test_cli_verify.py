@@ -9,7 +9,8 @@ import msgspec
 import numpy as np
 import pytest
 
-from ectoolkit.core.deployment import MANIFEST, load_deployment, record_files
+from ectoolkit.core.deployment import load_deployment
+from ectoolkit.core.manifest import MANIFEST, record_files
 
 
 def test_intact(call: Any, built: Path) -> None:
@@ -51,6 +52,6 @@ def test_recompute_finds_a_reference_that_was_sealed_wrong(call: Any, deployment
 
 
 def load_deployment_unchecked(folder: Path) -> Any:
-    from ectoolkit.core.deployment import read_manifest
+    from ectoolkit.core.manifest import read_manifest
 
     return read_manifest(folder)

@@ -12,19 +12,9 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
-from ectoolkit.core.deployment import (
-    FileRecord,
-    Manifest,
-    from_layout,
-    is_deployment,
-    load_deployment,
-    read_manifest,
-    record_files,
-    sha256_of,
-    tensor_files,
-    to_layout,
-)
+from ectoolkit.core.deployment import from_layout, is_deployment, load_deployment, to_layout
 from ectoolkit.core.graph_file import graph_to_json
+from ectoolkit.core.manifest import FileRecord, Manifest, read_manifest, record_files, sha256_of, tensor_files
 from ectoolkit.core.program import Probe, Program, ProgramFile, Step
 from ectoolkit.core.types import Layout
 from ectoolkit.errors import DeployFormatError, InputError

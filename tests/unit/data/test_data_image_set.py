@@ -124,7 +124,7 @@ def test_html_is_a_short_row_of_named_thumbnails() -> None:
 
 def test_a_tiny_picture_is_enlarged() -> None:
     """Eight by nine pixels become eighty by ninety: what is on it can be seen."""
-    address = thumbnail(ImageSet.from_arrays(arrays()), 0)
+    address = thumbnail(ImageSet.from_arrays(arrays()).items[0])
     with Image.open(io.BytesIO(base64.b64decode(address.split(",")[1]))) as picture:
         assert picture.size == (90, 80)
 

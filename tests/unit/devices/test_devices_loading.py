@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import tempfile
 import threading
 from importlib.metadata import EntryPoint
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import numpy as np
@@ -104,9 +106,13 @@ def test_what_is_loaded_is_not_checked_again(deployment: Deployment, name: str) 
         assert_array_equal(device.run(deployment, x).outputs[0], device.run_arrays(arrays)[0])
 
 
-def test_a_library_that_the_system_refuses(deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("noexec", [False, True])
+def test_a_library_that_the_system_refuses(
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch, noexec: bool
+) -> None:
     runtime = require("tvm", feature="This test").runtime
     words = "failed to map segment from shared object"
+    told = os.statvfs(tempfile.gettempdir())
 
     def refuse(path: str) -> Any:
         raise OSError(words)
@@ -114,12 +120,19 @@ def test_a_library_that_the_system_refuses(deployment: Deployment, monkeypatch: 
     version = require("tvm", feature="This test").__version__
     with monkeypatch.context() as patch, ect.open_device("cpu") as device:
         patch.setattr(runtime, "load_module", refuse)
-        with pytest.raises(DeviceError) as caught:
-            device.load(deployment)
-        assert str(caught.value) == (
+        expected = (
             f"{deployment.path / 'deploy.so'} does not load on the cpu: {words}. Expected a library built for this "
             f"system and this TVM ({version}): build it again on this machine"
         )
+        if noexec:
+            patch.setattr(os, "statvfs", lambda folder: SimpleNamespace(f_flag=told.f_flag | os.ST_NOEXEC))
+            expected = (
+                f"no library can be loaded from {tempfile.gettempdir()}, where a private copy is made: {words}. Its "
+                "file system allows no programs (noexec). Name a folder that does: TMPDIR=FOLDER"
+            )
+        with pytest.raises(DeviceError) as caught:
+            device.load(deployment)
+        assert str(caught.value) == expected
         patch.undo()
         assert_array_equal(device.run(deployment).outputs[0], deployment.references()[0])
 

@@ -5,14 +5,11 @@ from __future__ import annotations
 import os
 import re
 import resource
-import shutil
 import socket
 import struct
-import subprocess
-import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -20,20 +17,16 @@ from typing import Any
 import msgspec
 import pytest
 from rpc_server import RpcServer
-from runner_changes import replace_file
-from typer.testing import CliRunner
 
 import ectoolkit as ect
-from ectoolkit.cli.main import app
-from ectoolkit.core.deployment import Deployment, FileRecord
+from ectoolkit.core.deployment import Deployment
+from ectoolkit.core.manifest import FileRecord
 from ectoolkit.devices.rpc import handshake as hs
 from ectoolkit.devices.rpc import messages as m
 from ectoolkit.devices.rpc.channel import OVERHEAD_BYTES, Channel
-from ectoolkit.devices.rpc.confine import described, landlock_version
 from ectoolkit.devices.rpc.link import Link
 from ectoolkit.devices.rpc.server import Server
 from ectoolkit.devices.rpc.session import Session
-from ectoolkit.devices.rpc.sockets import can_refuse_sockets
 from ectoolkit.errors import DeviceError
 from ectoolkit.testing.networks import example_input, residual_graph
 
@@ -321,312 +314,6 @@ def test_a_session_takes_our_messages_alone(rpc: RpcServer) -> None:
                 f"a request has {1 << 40} bytes, and the server takes {limit}. Start it with a larger --limit-mb",
             )
             assert channel.coming() is None
-
-
-# --- what native code may do ---------------------------------------------------------------------------------------
-
-#: in a process of its own, for it is confined for good: what it can do afterwards, a letter each
-_TRY = """
-import ctypes, fcntl, os, socket, stat, sys
-from pathlib import Path
-from ectoolkit.devices.rpc.confine import confine
-inside, outside, port, victim = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
-libc = ctypes.CDLL(None, use_errno=True)
-def uring():
-    if libc.syscall(425, 1, bytes(120)) < 0:
-        raise OSError(ctypes.get_errno(), "io_uring_setup")
-before = socket.create_connection(("127.0.0.1", port))  # as a session's own is
-assert confine(inside, 1000)
-def may(what):
-    try:
-        what()
-        return "y"
-    except OSError:
-        return "n"
-def grow(size):
-    with open(inside / "large", "wb", buffering=0) as file:
-        if file.write(bytes(size)) < size:
-            raise OSError
-def unix(path):
-    with socket.socket(socket.AF_UNIX) as client:
-        client.connect(path)
-inside.joinpath("link").symlink_to(outside / "there")
-print("".join(map(may, [
-    lambda: (inside / "new").write_bytes(b"x"),
-    lambda: grow(1000),
-    lambda: grow(1001),
-    lambda: (outside / "there").write_bytes(b"x"),
-    lambda: (inside / "link").write_bytes(b"x"),
-    lambda: (outside / "new").write_bytes(b"x"),
-    lambda: (outside / "there").unlink(),
-    lambda: (inside / "new").rename(outside / "moved"),
-    lambda: os.truncate(outside / "there", 0),
-    lambda: socket.create_connection(("127.0.0.1", port), timeout=5),
-    lambda: os.kill(victim, 0),
-    lambda: unix("\\0ectoolkit test " + sys.argv[4]),
-    lambda: fcntl.ioctl(os.open("/dev/urandom", os.O_RDONLY), 0x80045200, bytes(4)),  # RNDGETENTCNT
-    lambda: os.mknod(inside / "device", 0o600 | stat.S_IFCHR, os.makedev(1, 3)),
-    lambda: unix(str(outside / "socket")),
-    lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b"x", ("127.0.0.1", port)),
-    lambda: socket.socket().sendto(b"x", 0x20000000, ("127.0.0.1", port)),  # MSG_FASTOPEN, which Landlock lets pass
-    lambda: socket.socketpair(),
-    lambda: before.connect(("127.0.0.1", port)),
-    lambda: before.sendto(b"x", 0x20000000, ("127.0.0.1", port)),
-    lambda: uring(),
-    lambda: (outside / "there").read_bytes(),
-    lambda: (outside / "there").chmod(0o640),
-])))
-"""
-
-
-@pytest.mark.skipif(
-    landlock_version() < 6 or not can_refuse_sockets(), reason="this kernel holds neither signals nor sockets"
-)
-def test_native_code_is_held_by_the_kernel(tmp_path: Path) -> None:
-    """And what `described` says that it is not held from, it is not."""
-    inside, outside = tmp_path / "inside", tmp_path / "outside"
-    inside.mkdir()
-    outside.mkdir()
-    (outside / "there").write_bytes(b"unchanged")
-    with (
-        socket.create_server(("127.0.0.1", 0)) as server,
-        socket.socket(socket.AF_UNIX) as named,
-        socket.socket(socket.AF_UNIX) as abstract,
-    ):
-        for listener, address in (
-            (named, str(outside / "socket")),
-            (abstract, f"\0ectoolkit test {os.getpid()}"),
-        ):
-            listener.bind(address)
-            listener.listen()
-        command = [
-            sys.executable,
-            "-c",
-            _TRY,
-            str(inside),
-            str(outside),
-            str(server.getsockname()[1]),
-            str(os.getpid()),
-        ]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
-    assert done.stdout == "yy" + "n" * 19 + "yy\n", done.stderr
-    assert sorted(path.name for path in outside.iterdir()) == ["socket", "there"]
-    assert (outside / "there").read_bytes() == b"unchanged"
-
-
-def test_sessions_are_held(rpc: RpcServer) -> None:
-    with ect.open_device(rpc.name) as device:
-        assert device.identity()["native code there"] == described(landlock_version(), can_refuse_sockets())
-
-
-FILES = "writing, making and removing files outside its folder"
-
-
-@pytest.mark.parametrize(
-    ("version", "sockets", "text"),
-    [
-        (0, False, "neither Landlock nor seccomp in this kernel, so native code may do all that its user may"),
-        (
-            0,
-            True,
-            f"native code is kept from sockets of any kind (seccomp); not from {FILES}, emptying files there, commands "
-            "to devices, signals to other processes, modes, owners and times of files, reading",
-        ),
-        (
-            4,
-            False,
-            f"native code is kept from {FILES}, emptying files there (Landlock 4); not from commands to devices, "
-            "signals to other processes, sockets of any kind, modes, owners and times of files, reading",
-        ),
-        (
-            7,
-            True,
-            f"native code is kept from {FILES}, emptying files there, commands to devices, signals to other processes, "
-            "sockets of any kind (Landlock 7, seccomp); not from modes, owners and times of files, reading",
-        ),
-    ],
-)
-def test_what_a_kernel_holds_is_said(version: int, sockets: bool, text: str) -> None:
-    assert described(version, sockets) == text
-
-
-@pytest.mark.skipif(landlock_version() == 0, reason="this kernel has no Landlock")
-def test_no_session_that_the_kernel_does_not_hold(tmp_path: Path) -> None:
-    """Landlock takes 16 layers of rules, and then refuses."""
-    program = (
-        "from ectoolkit.devices.rpc.confine import confine\nfor _ in range(17): print(confine('.', 1000), flush=True)"
-    )
-    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, timeout=60)
-    assert done.stdout == f"{described(landlock_version(), can_refuse_sockets())}\n" * 16
-    assert done.stderr.splitlines()[-1] == (
-        "ectoolkit.errors.DeviceError: a session cannot be held: the kernel could, and did not restrict it (Argument "
-        "list too long). No session is opened; look at what else restricts the server"
-    )
-
-
-#: run when it is loaded: three processes, of the session, of a session of their own, and without a parent there
-_STARTS = """
-#include <stdio.h>
-#include <unistd.h>
-__attribute__((constructor)) static void start(void) {
-  for (int hidden = 0; hidden < 3; ++hidden) {
-    if (fork() != 0) continue;
-    if (hidden > 0) setsid();
-    if (hidden > 1 && fork() != 0) _exit(0);
-    char name[] = "started-0";
-    name[8] += hidden;
-    FILE* file = fopen(name, "w");
-    fprintf(file, "%d\\n", getpid());
-    fclose(file);
-    for (;;) pause();
-  }
-}
-"""
-
-
-@pytest.fixture(scope="module")
-def starting(deployment: Deployment, tmp_path_factory: pytest.TempPathFactory) -> Deployment:
-    """A deploy directory whose library starts processes, and is none of TVM's."""
-    folder = tmp_path_factory.mktemp("starting") / "deploy"
-    shutil.copytree(deployment.path, folder)
-    (folder.parent / "code.c").write_text(_STARTS)
-    command = ["gcc", "-shared", "-fPIC", "-o", "code.so", "code.c"]
-    subprocess.run(command, cwd=folder.parent, check=True, timeout=60)
-    replace_file(folder, "deploy.so", (folder.parent / "code.so").read_bytes())
-    return ect.load_deployment(folder)
-
-
-def test_what_a_session_started_ends_with_it(rpc: RpcServer, deployment: Deployment, starting: Deployment) -> None:
-    with ect.open_device(rpc.name) as other, ect.open_device(rpc.name) as device:
-        other.load(deployment)
-        with pytest.raises(DeviceError):
-            device.load(starting)
-        started = wait_for(lambda: [int(file.read_text() or 0) for file in rpc.folder.glob("*/started-*")], 3)
-        for pid in started:
-            os.kill(pid, 0)
-        device.close()
-        for pid in started:
-            wait_for(lambda pid=pid: [1] * (not Path(f"/proc/{pid}").exists()), 1)  # type: ignore[misc]
-        # of another client nothing was ended
-        assert other.run(deployment).outputs
-
-
-def wait_for(look: Callable[[], list[int]], count: int) -> list[int]:
-    """What is found, once it is so many; not for ever."""
-    deadline = time.monotonic() + 10
-    while True:
-        found = look()
-        if len(found) == count and all(found):
-            return found
-        assert time.monotonic() < deadline, f"{found} after 10 s"
-        time.sleep(0.05)
-
-
-def test_a_session_has_no_terminal(rpc: RpcServer) -> None:
-    """Neither the server's streams nor its terminal; but a descriptor of its connection."""
-    with ect.open_device(rpc.name):
-        [session] = rpc.sessions()
-        handles = Path(f"/proc/{session}/fd")
-        assert [os.readlink(handles / str(stream)) for stream in range(3)] == [os.devnull] * 3
-        fields = Path(f"/proc/{session}/stat").read_text().rpartition(")")[2].split()
-        assert (int(fields[3]), int(fields[4])) == (session, 0)  # of its own session, which has no terminal
-        sockets = [handle for handle in handles.iterdir() if os.readlink(handle).startswith("socket:")]
-        assert len(sockets) == 1
-
-
-# --- ectoolkit device serve ----------------------------------------------------------------------------------------
-
-
-class Recorded:
-    """In place of a server: only keeps what it was asked for."""
-
-    asked: dict[str, Any]
-
-    def __init__(self, key: str, **asked: Any) -> None:
-        type(self).asked = {"key": key, **asked}
-        self.port = asked["port"]
-
-    def serve(self) -> None:
-        """Over at once."""
-
-
-RISK = "Whoever knows the key can run any program here as this user.\n"
-HELD = f"{described(6, True)}.\n"
-
-
-def serve(monkeypatch: pytest.MonkeyPatch, *options: str, version: int = 6) -> tuple[str, str]:
-    """What the command prints, on both streams."""
-    import signal
-
-    monkeypatch.setattr("ectoolkit.devices.rpc.server.Server", Recorded)
-    monkeypatch.setattr("ectoolkit.devices.rpc.confine.landlock_version", lambda: version)
-    monkeypatch.setattr("ectoolkit.devices.rpc.sockets.can_refuse_sockets", lambda: version > 0)
-    monkeypatch.setattr(signal, "signal", lambda *given: None)
-    done = CliRunner().invoke(app, ["device", "serve", *options])
-    assert done.exit_code == 0, done.output
-    return done.stdout, done.stderr
-
-
-def test_by_default_the_loopback_and_a_new_key(monkeypatch: pytest.MonkeyPatch) -> None:
-    for variable in (hs.KEY_VARIABLE, hs.KEY_FILE_VARIABLE):
-        monkeypatch.delenv(variable, raising=False)
-    keys = set()
-    for _ in range(2):
-        out, err = serve(monkeypatch)
-        key = Recorded.asked["key"]
-        assert out == f"key: {key}\nlistening at 127.0.0.1:9190, process {os.getpid()}\nstopped\n"
-        assert err == RISK + HELD
-        assert Recorded.asked["host"] == "127.0.0.1"
-        assert len(key) == 32
-        keys.add(key)
-    assert len(keys) == 2
-
-
-def test_a_given_key_is_not_printed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(hs.KEY_VARIABLE, "of the environment")
-    out, err = serve(monkeypatch, "--limit-mb", "7")
-    assert (Recorded.asked["key"], Recorded.asked["limit_bytes"]) == ("of the environment", 7_000_000)
-    assert out == f"listening at 127.0.0.1:9190, process {os.getpid()}\nstopped\n"
-    assert "of the environment" not in err
-
-
-@pytest.mark.parametrize("host", ["0.0.0.0", "192.0.2.1", "::"])
-def test_a_public_address_is_said(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
-    _, err = serve(monkeypatch, "--host", host, "--key", "a key of this test")
-    assert (
-        err
-        == RISK
-        + (
-            f"warning: {host} can be reached from other machines, and what is sent is not encrypted. Listen at "
-            "127.0.0.1 and come through ssh instead, unless everybody on this network is trusted.\n"
-        )
-        + HELD
-    )
-
-
-def test_a_kernel_that_cannot_hold_it_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    _, err = serve(monkeypatch, "--key", "a key of this test", version=0)
-    assert (
-        err
-        == RISK + "warning: neither Landlock nor seccomp in this kernel, so native code may do all that its user may.\n"
-    )
-
-
-def test_what_is_refused_at_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ectoolkit.devices.rpc.server.Server", Recorded)
-    for options, said in (
-        (
-            ["--key", "a key of this test", "--key-file", "key.txt"],
-            "a key and a key file, key.txt, are both given. Give one of them",
-        ),
-        (
-            ["--tracker", "192.0.2.1:9191"],
-            "the tracker at 192.0.2.1:9191 would send clients to 127.0.0.1, which is their own machine. Add --host "
-            "ADDRESS, one of this machine's that they reach, or leave out --tracker",
-        ),
-    ):
-        done = CliRunner().invoke(app, ["device", "serve", *options])
-        assert (done.exit_code, done.stdout, done.stderr) == (2, "", f"error: {said}\n")
 
 
 def test_a_client_that_says_nothing_is_closed(rpc: RpcServer, silent: socket.socket) -> None:

@@ -20,6 +20,7 @@ from ectoolkit.core.graph import Graph
 from ectoolkit.core.interpreter import interpret, trace
 from ectoolkit.errors import PrecisionWarning, QuantizationError
 from ectoolkit.quantization.config import QuantConfig
+from ectoolkit.quantization.doors import choose_door
 from ectoolkit.quantization.eager import quantize_eager
 
 IMAGES = np.random.default_rng(0).normal(size=(6, 3, 12, 12)).astype(np.float32)
@@ -142,6 +143,15 @@ def test_activation_bits(method: str, bits: int, top: int) -> None:
     codes = trace(model.graph, IMAGES)
     assert top * 0.75 < codes["1"].max() <= top
     assert (model.config.activation_bits, model.config.method) == (bits, method)
+
+
+def test_the_guides_way_has_torchs_histogram_and_no_corrections_by_default() -> None:
+    torch.manual_seed(0)
+    net = nn.Sequential(tq.QuantStub(), nn.Conv2d(3, 4, 1), tq.DeQuantStub()).eval()
+    configs = (QuantConfig(), QuantConfig(corrections=()), QuantConfig(method="mse"))
+    assert len({quantize_eager(net, IMAGES, config).graph.sha256 for config in configs}) == 1
+    assert {choose_door(net, config) for config in configs} == {"eager"}
+    assert choose_door(net, QuantConfig(corrections=("expected_bias",))) == "export"  # asked for, so not left out
 
 
 @pytest.mark.parametrize(("weights", "different"), [("per_channel", True), ("per_tensor", False)])

@@ -17,9 +17,10 @@ from ectoolkit.frontends.exported import FloatNetwork, capture
 from ectoolkit.frontends.exported.execution import run_network
 from ectoolkit.quantization.calibrated import calibrate
 from ectoolkit.quantization.collection import Collector
-from ectoolkit.quantization.corrections import equalize
+from ectoolkit.quantization.corrections import equalize, level
 from ectoolkit.quantization.corrections.equalization import ROOM
 from ectoolkit.quantization.corrections.groups import find_groups
+from ectoolkit.quantization.corrections.levelling import RARE
 from ectoolkit.quantization.statistics import Statistics
 
 IMAGES = np.random.default_rng(0).standard_normal((6, 3, 12, 12)).astype(np.float32)
@@ -210,3 +211,35 @@ def test_the_reference_stays_the_users_own() -> None:
     changed = calibrated.quantize(config)
     assert output_after(measurement, changed) == pytest.approx(measurement.update(changed).output_sqnr_db, rel=1e-9)
     assert len(measure_impact(equalized, measurement.floats.one(3)).floats) == 1
+
+
+def test_a_scale_a_channel_is_levelled_otherwise(chain: nn.Module) -> None:
+    network, statistics = prepared(chain)
+    levelled = level(network, statistics)
+    np.testing.assert_allclose(outputs(levelled), outputs(network), rtol=1e-3, atol=1e-4)
+    after = Collector(levelled).run(IMAGES)
+    sizes = [one.tensors["depthwise"].channel_typical for one in (statistics, after)]
+    assert sizes[1].max() / sizes[1].min() < sizes[0].max() / sizes[0].min() / 2
+    calibrated = calibrate(chain, IMAGES)
+    found = []
+    for corrections in ((), ("equalization",)):
+        config = ect.QuantConfig(method="minmax", corrections=corrections)
+        found.append(sqnr_db(outputs(network), ect.interpret(calibrated.quantize(config).graph, IMAGES)[0]))
+    assert found[1] > found[0] + 3
+
+
+def test_levelling_keeps_to_ceilings_and_leaves_rare_channels_alone() -> None:
+    torch.manual_seed(0)
+    net = uneven(Chain(nn.ReLU6))
+    images = 3 * IMAGES
+    images[0] *= 20
+    network, statistics = prepared(net, images)
+    levelled = level(network, statistics)
+    seen = statistics.tensors["stem"]
+    ratio = _first(levelled, "stem") / _first(network, "stem")
+    held = seen.channel_maximum * ROOM >= 6
+    rare = seen.channel_maximum > RARE * seen.channel_typical
+    assert held.any()
+    assert (rare & ~held).any()
+    np.testing.assert_allclose(ratio[held | rare], 1, rtol=1e-6)
+    np.testing.assert_allclose(outputs(levelled, images), outputs(network, images), rtol=1e-3, atol=1e-3)

@@ -9,7 +9,7 @@ from torch import nn
 
 from ectoolkit.frontends.exported.execution import run_network
 from ectoolkit.quantization.calibrated import Calibrated, calibrate
-from ectoolkit.quantization.config import QuantConfig
+from ectoolkit.quantization.config import DEFAULT_CORRECTIONS, QuantConfig
 from ectoolkit.quantization.scheme import Scheme
 from ectoolkit.quantization.simulation import Simulator
 
@@ -47,7 +47,9 @@ def test_the_mean_error_of_a_layer_alone_is_gone(groups: int) -> None:
 def test_layers_that_did_not_change_stay_the_same_objects() -> None:
     torch.manual_seed(0)
     made = calibrate(nn.Sequential(nn.Conv2d(6, 4, 3), nn.ReLU(), nn.Conv2d(4, 2, 3)).eval(), IMAGES)
-    config = QuantConfig(corrections=("expected_bias",))
+    config = QuantConfig()
+    assert config.corrections is None
+    assert config.all_corrections == DEFAULT_CORRECTIONS == ("expected_bias",)
     before = made.quantize(config).scheme
     after = made.quantize(config.tuned("2", weight_bits=4)).scheme
     assert after["0"] is before["0"]

@@ -151,10 +151,10 @@ def test_efficientnet_lite0_with_real_weights(lite0: Calibrated, lite0_photos: I
 @pytest.mark.slow
 def test_corrections_bring_efficientnet_lite0_nearer(lite0: Calibrated, lite0_photos: ImageSet) -> None:
     images = lite0_photos[:8].batch()
-    settings = (ect.QuantConfig(), ect.QuantConfig.accurate(), ect.QuantConfig(corrections=("expected_bias",)))
+    settings = (ect.QuantConfig(corrections=()), ect.QuantConfig(), ect.QuantConfig.accurate())
     models = [lite0.quantize(config) for config in settings]
     reference = models[0].float_outputs(images)[0]
-    plain, accurate, expected = (sqnr_db(reference, ect.interpret(model.graph, images)[0]) for model in models)
-    assert accurate > plain + 1
-    assert expected > plain + 2
-    assert accurate > 20
+    plain, default, accurate = (sqnr_db(reference, ect.interpret(model.graph, images)[0]) for model in models)
+    assert default > plain + 2
+    assert accurate > default - 0.2
+    assert accurate > 21

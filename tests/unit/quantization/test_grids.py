@@ -15,7 +15,7 @@ from ectoolkit.core.types import QuantParams
 from ectoolkit.errors import QuantizationError
 from ectoolkit.quantization.distribution import Distribution
 from ectoolkit.quantization.grids import activation_grid, grid_of, raised_for_bias, weight_codes, weight_scales
-from ectoolkit.quantization.methods import METHODS
+from ectoolkit.quantization.methods import FURTHER, METHODS, SPARE
 from ectoolkit.quantization.settings import RangeSettings, WeightSettings
 from ectoolkit.quantization.statistics import TensorStatistics
 
@@ -205,3 +205,40 @@ def test_median_cuts_no_vector_of_features() -> None:
     for largest in (2.0, 3.0, 100.0):
         statistics.add(torch.tensor([[[[0.0]], [[largest]]]]), "pool")
     assert METHODS["median"](statistics, RangeSettings("median")) == (0, 100)
+
+
+def images_of(*ends: tuple[float, float]) -> TensorStatistics:
+    """Images of both signs that reach this far, in two channels."""
+    draw = np.random.default_rng(0)
+    statistics = TensorStatistics()
+    for low, high in ends:
+        image = np.clip(draw.standard_normal((1, 2, 40, 40)) / 3, -1, 1)
+        image.ravel()[:2] = -1, 1
+        statistics.add(torch.from_numpy(np.where(image < 0, -image * low, image * high).astype(np.float32)), "sum")
+    return statistics
+
+
+@pytest.mark.parametrize(("low", "spare"), [(-1.0, SPARE), (0.0, 1.0)])
+def test_typical_is_mse_but_hardly_wider_than_most_images_need(low: float, spare: float) -> None:
+    settings = RangeSettings("typical")
+    alike = images_of(*[(low, 1.0)] * 10)
+    low_of_mse, high_of_mse = METHODS["mse"](alike, settings)
+    assert METHODS["typical"](alike, settings) == (low_of_mse, high_of_mse)
+    one_of_ten = images_of(*[(low, 1.0)] * 9, (20 * low, 20.0))
+    assert METHODS["mse"](one_of_ten, settings)[1] > 10
+    assert METHODS["typical"](one_of_ten, settings) == pytest.approx((spare * low, spare))
+
+
+def test_typical_does_not_cut_what_many_images_need() -> None:
+    settings = RangeSettings("typical")
+    often = images_of(*[(-1.0, 1.0)] * 7, *[(-40.0, 40.0)] * 3)
+    assert METHODS["typical"](often, settings) == (-40 / FURTHER, 40 / FURTHER)
+    rarely = images_of(*[(0.0, 0.0)] * 9, (0.0, 40.0))
+    assert METHODS["typical"](rarely, settings) == METHODS["mse"](rarely, settings)
+
+
+def test_typical_cuts_no_vector_of_features() -> None:
+    statistics = TensorStatistics()
+    for largest in (2.0, 3.0, 100.0):
+        statistics.add(torch.tensor([[[[0.0]], [[largest]]]]), "pool")
+    assert METHODS["typical"](statistics, RangeSettings("typical")) == (0, 100)

@@ -54,6 +54,8 @@ def test_channels_moments_and_images() -> None:
     np.testing.assert_array_equal(statistics.channel_maximum, channels.max(1))
     np.testing.assert_allclose(statistics.channel_total, channels.sum(1), rtol=1e-4)
     np.testing.assert_allclose(statistics.channel_squares, (channels.astype(np.float64) ** 2).sum(1), rtol=1e-5)
+    typical = np.sqrt(np.abs(images).max(axis=(2, 3)).astype(np.float64)).mean(axis=0) ** 2
+    np.testing.assert_allclose(statistics.channel_typical, typical, rtol=1e-12)
     assert statistics.channel_count == channels.shape[1]
     assert statistics.mean_square == pytest.approx((images.astype(np.float64) ** 2).mean(), rel=1e-5)
     np.testing.assert_array_equal(statistics.image_maximum, images.reshape(3, -1).max(1))

@@ -17,11 +17,7 @@ import numpy as np
 import pytest
 from runner_changes import Run
 
-from ectoolkit.core.deployment import (
-    Manifest,
-    record_files,
-    tensor_files,
-)
+from ectoolkit.core.manifest import Manifest, record_files, tensor_files
 from ectoolkit.core.types import Layout
 from ectoolkit.runner import build_runner
 

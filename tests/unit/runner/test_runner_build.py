@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from runner_changes import Run, replace_file
 
-from ectoolkit.core.deployment import MANIFEST, read_manifest
+from ectoolkit.core.manifest import MANIFEST, read_manifest
 from ectoolkit.errors import BuildError, InputError, MissingDependencyError
 from ectoolkit.runner import build, build_runner, runner_path, wheels
 

@@ -10,7 +10,8 @@ import msgspec
 import pytest
 from runner_changes import Run, change_manifest, replace_file
 
-from ectoolkit.core.deployment import FileRecord, load_deployment, read_manifest, sha256_of
+from ectoolkit.core.deployment import load_deployment
+from ectoolkit.core.manifest import FileRecord, read_manifest, sha256_of
 from ectoolkit.errors import DeployFormatError
 
 Refused = Callable[[], str]

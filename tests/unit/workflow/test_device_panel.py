@@ -168,6 +168,15 @@ def test_the_first_images_alone(flow: ect.Flow) -> None:
     assert str(error.value) == "count is 0, expected at least one class"
 
 
+def test_how_many_images_can_be_asked_for() -> None:
+    graph = residual_graph(batch=2)
+    flow = ect.Flow(graph)
+    assert flow.device.image_counts == []
+    flow.interpret.run(next(iter(example_input(graph, batch=3).values())))
+    assert flow.device.image_counts == [2, 4]
+    assert [len(flow.interpret.result.first(count).names) for count in flow.device.image_counts] == [2, 4]
+
+
 def test_layers_that_cannot_be_mapped(flow: ect.Flow) -> None:
     with pytest.raises(InputError) as error:
         flow.device.error_map("block", "cpu")

@@ -10,6 +10,7 @@ import numpy as np
 from ectoolkit.frontends.exported.nodes import arguments, axis_of, named, pair, shape_of
 from ectoolkit.frontends.exported.planner import Planner
 from ectoolkit.frontends.exported.rules import sampling
+from ectoolkit.frontends.exported.rules.arithmetic import combine
 from ectoolkit.frontends.exported.rules.weights import depthwise
 
 
@@ -100,8 +101,6 @@ def largest(op: str) -> Callable[[Planner, Any], None]:
     """The rule of ``max`` and ``min``: of two tensors, or along an axis without the places."""
 
     def find(planner: Planner, node: Any) -> None:
-        from ectoolkit.frontends.exported.rules.arithmetic import combine
-
         if len(node.args) > 1 and hasattr(node.args[1], "op"):
             combine(planner, node, {"float_max": "maximum", "float_min": "minimum"}[op], *node.args[:2])
             return

@@ -5,6 +5,8 @@ from __future__ import annotations
 import gc
 import os
 import signal
+import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -207,6 +209,33 @@ def test_a_board_that_nobody_closed(virtual: VirtualBoard) -> None:
     gc.collect()
     assert not folder.exists()
     assert not Path(f"/proc/{pid}").exists()
+    virtual.settle()
+
+
+@pytest.mark.parametrize("waiting", [False, True])
+def test_a_notebook_that_is_killed_leaves_nothing(virtual: VirtualBoard, tmp_path: Path, waiting: bool) -> None:
+    """Neither its child nor the child's folder; in the middle of a run too, once that is over."""
+    virtual.delay(0.5)
+    program = (
+        "import os, signal, threading\n"
+        "from ectoolkit.devices.xrt import Board\n"
+        "board = Board('0', backend='ctypes')\n"
+        "board.open()\n"
+        f"board.load({str(virtual.xclbin)!r})\n"
+        "a, b, c = (board.buffer('vector_add', name, 64) for name in 'abc')\n"
+        "board.run('vector_add', a, b, c, 16)\n"
+        "print(board._process.pid, flush=True)\n"
+        f"threading.Timer(0.2 if {waiting} else 0, os.kill, (os.getpid(), signal.SIGKILL)).start()\n"
+        "board.run('vector_add', a, b, c, 16) if " + str(waiting) + " else signal.pause()\n"
+    )
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, timeout=60)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    deadline = time.monotonic() + 10
+    while (Path(f"/proc/{done.stdout.strip()}").exists() or list(tmp_path.iterdir())) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert not Path(f"/proc/{done.stdout.strip()}").exists()
+    assert list(tmp_path.iterdir()) == []
     virtual.settle()
 
 
