@@ -10,7 +10,7 @@ from ectoolkit._notices import warn
 from ectoolkit.core.interpreter import Progress
 from ectoolkit.errors import EctoolkitWarning, QuantizationError, StageError
 from ectoolkit.quantization.config import LayerConfig, QuantConfig
-from ectoolkit.quantization.eager import QuantizedModel, unknown_to_eager
+from ectoolkit.quantization.eager import QuantizedModel, missing_stubs, unknown_to_eager
 from ectoolkit.quantization.exported import ExportedModel
 from ectoolkit.quantization.tuning import History, State, TuningStep
 from ectoolkit.workflow.stage import Stage, StageEvent
@@ -116,7 +116,7 @@ class TunedStage(Stage[Quantized]):
         config = history.changed(step)
         before = door_of(history.current.result)
         door = "eager" if before == "eager" and not unknown_to_eager(config) else "export"
-        self.run(config, door=door, progress=progress)
+        self.run(config, door=self._door_to(door), progress=progress)
         history.add(step, config, self.result)
         self._history = history
         self._tell(StageEvent(self, "state"))  # whoever shows the log heard of the run before the step was in it
@@ -168,12 +168,23 @@ class TunedStage(Stage[Quantized]):
         return self._history is not None and self._history.can_redo
 
     @property
+    def undone(self) -> TuningStep | None:
+        """The step that `redo` makes again; None where there is none."""
+        return None if self._history is None else self._history.undone
+
+    @property
     def log(self) -> list[str]:
         """The steps of tuning in words, in order."""
         return [str(state.step) for state in self.states[1:]]
 
     def _show(self, state: State[Quantized]) -> Self:
-        return self._adopt(state.result, (state.config,), {"door": door_of(state.result)})
+        door = self._door_to(door_of(state.result))
+        return self._adopt(state.result, (state.config,), {} if door == "auto" else {"door": door})
+
+    def _door_to(self, door: str) -> str:
+        """What to ask for to go this way; where there is one way only, what the user asked for last stays."""
+        asked = str(self.settings.get("door", "auto"))
+        return asked if asked == "auto" and missing_stubs(self.flow.model.module) else door
 
     def _tuned(self) -> History[Quantized]:
         if self._history is None:

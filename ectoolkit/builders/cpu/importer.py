@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -89,9 +90,10 @@ def import_graph(
     lowered = [lower(context, node) for node in graph.nodes]
     parameters = _parameters(graph, lowered)
     emitter = _Emitter(context, parameters)
-    emitter.prepare(lowered)
-    emitter.main(lowered, progress)
-    probes = emitter.probes()
+    with _WRITING:
+        emitter.prepare(lowered)
+        emitter.main(lowered, progress)
+        probes = emitter.probes()
     steps = tuple(
         Step(emitter.name_of(call), (*context.fused_into(node.name), node.name))
         for node, part in zip(graph.nodes, lowered, strict=True)
@@ -128,6 +130,10 @@ def _row(graph: Graph, node: Node, part: Lowered, emitter: _Emitter, share: floa
         "moved_bytes": work.moved,
         "predicted_share": share,
     }
+
+
+#: Relax keeps the functions that are being written on one stack for all threads: one import at a time
+_WRITING = threading.RLock()
 
 
 class _Emitter:
