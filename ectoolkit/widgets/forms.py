@@ -64,6 +64,7 @@ class Form:
         self._defaults = {name: field.value for name, field in self.fields.items()}
         self._known = dict(self._defaults)
         self.note = ipywidgets.HTML(layout={"display": "none"})
+        self.note.add_class("ect-kept")
         self.widgets = (*self.fields.values(), self.note) if self.fields else ()
         for name, field in self.fields.items():
             field.add_class("ect-field")
