@@ -251,9 +251,10 @@ class Stage(ABC, Generic[Result]):
     @property
     def table(self) -> pd.DataFrame:
         """The result as a DataFrame; its columns are described at the function that makes it."""
-        if self._frame is None or self._frame[0] != self.revision:  # made once: it may take seconds
-            self._frame = self.revision, self._table(self.result)
-        return self._frame[1].copy()
+        frame = self._frame  # another thread may take it away meanwhile
+        if frame is None or frame[0] != self.revision:  # made once: it may take seconds
+            self._frame = frame = self.revision, self._table(self.result)
+        return frame[1].copy()
 
     @property
     def overview(self) -> pd.DataFrame:

@@ -10,7 +10,7 @@ from plain_numpy import IMAGES, Small
 import ectoolkit as ect
 from ectoolkit._notices import hearing, warn
 from ectoolkit.errors import EctoolkitWarning, InputError, PrecisionWarning
-from ectoolkit.workflow import StageEvent
+from ectoolkit.workflow import QuantizeStage, StageEvent
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +42,19 @@ def test_a_change_makes_its_layer_and_those_behind_stale(flow: ect.Flow) -> None
     after = changed.quantize.overview.set_index("layer")
     for name in ("cumulative_sqnr_db", "isolated_sqnr_db", "saturated_high"):
         moved = set(before.index[(before[name] != after[name]) & ~(before[name].isna() & after[name].isna())])
+        assert "second" in moved
         assert moved <= {layer for layer, columns in found.items() if name in columns}
+
+
+def test_a_table_can_be_read_while_another_thread_measures(flow: ect.Flow, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = flow.quantize.table
+
+    def revision(stage: QuantizeStage) -> tuple[int, int]:
+        stage._frame = None  # as a measurement does, between two steps of who reads the table
+        return stage.generation, stage._looks
+
+    monkeypatch.setattr(QuantizeStage, "revision", property(revision))
+    assert len(flow.quantize.table) == len(before)
 
 
 def test_one_images_errors_stand_beside_the_table(flow: ect.Flow) -> None:
