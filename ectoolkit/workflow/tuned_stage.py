@@ -119,16 +119,18 @@ class TunedStage(Stage[Quantized]):
         self.run(config, door=door, progress=progress)
         history.add(step, config, self.result)
         self._history = history
-        self._tell(StageEvent(self, "state"))  # whoever shows the log heard of the run before the step was in it
+        left = ""
         if door != before:
-            warn(
+            left = (
                 f"{self.flow.name} left the U50 guide's way, whose flow does not know ({step}): it went through "
                 "torch.export (door='export'), so every scale is new, not only what the step changed, and there is no "
                 "traced TorchScript file. flow.quantize.undo() goes back; to tune from a state that this step can be "
-                "compared with, begin with flow.quantize.run(door='export')",
-                EctoolkitWarning,
-                stacklevel=3,
+                "compared with, begin with flow.quantize.run(door='export')"
             )
+            self.notices = (*self.notices, left)
+        self._tell(StageEvent(self, "state"))  # whoever shows the log heard of the run before the step was in it
+        if left:
+            warn(left, EctoolkitWarning, stacklevel=3)
         return self
 
     def undo(self) -> Self:
