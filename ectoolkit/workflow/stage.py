@@ -170,12 +170,14 @@ class Stage(ABC, Generic[Result]):
             finally:
                 self.notices = tuple(map(str, heard))
 
-    def _adopt(self, result: Result, arguments: tuple[Any, ...], settings: dict[str, Any]) -> Self:
-        """Take a result that was made before, as if the stage had run with these arguments."""
+    def _adopt(
+        self, result: Result, arguments: tuple[Any, ...], settings: dict[str, Any], notices: tuple[str, ...] = ()
+    ) -> Self:
+        """Take a result that was made before, as if the stage had run with these arguments and warned of `notices`."""
         if not self._running.acquire(blocking=False):
             raise StageError(f"{self.title} is running; wait for it, or call .cancel()")
         try:
-            self.error, self.notices = None, ()
+            self.error, self.notices = None, notices
             self._result, self.settings = result, settings
             self.generation += 1
             self.flow.record(self, arguments, settings)
