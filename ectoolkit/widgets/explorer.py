@@ -212,6 +212,8 @@ class QuantizeExplorer:
         with self._showing:
             if stage.revision == revision:  # else whoever made a newer one shows that
                 self.graph.show(layout, table)
+                if revision[0] != self._revision[0]:  # what was said of a change before is of no interest
+                    self._say("")
                 self._revision = revision
 
     def _choose_layer(self, change: Any) -> None:

@@ -276,6 +276,17 @@ def test_tuning_by_code_shows(session: ect.Flow) -> None:
     assert "tuned(&#x27;second&#x27;, clip=(-3.0, 3.0))" in explorer.bar.script.value
 
 
+def test_what_went_wrong_by_hand_is_gone_with_the_next_result(session: ect.Flow) -> None:
+    explorer = choose(session, "second")
+    explorer.tune(clip=(2.0, 3.0))
+    explorer.wait(30)
+    assert "QuantizationError" in explorer.message.value
+    session.quantize.measure(IMAGES[4:6])  # the same result
+    assert "QuantizationError" in explorer.message.value
+    session.quantize.tune("second", clip=(-3, 3))
+    assert (explorer.message.value, explorer.message.layout.display) == ("", "none")
+
+
 def test_measuring_by_code_shows(session: ect.Flow) -> None:
     """Table, graph and images speak of the images that were measured last; fields that were not applied stay."""
     explorer, card = choose(session, "second"), card_of(session.quantize)
