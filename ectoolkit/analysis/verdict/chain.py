@@ -135,8 +135,16 @@ class Verdict:
         Raises:
             InputError: the name ends in neither ``.html`` nor ``.json``.
         """
-        found = (bool(self), self.summary(), self.images, self.to_frame(), self.proof, self.location, self.facts)
-        return Certificate(*found).save(path)
+        return Certificate(
+            holds=bool(self),
+            headline=self.headline,
+            summary=self.summary(),
+            images=self.images,
+            links=self.to_frame(),
+            proof=self.proof,
+            location=self.location,
+            facts=self.facts,
+        ).save(path)
 
 
 def _row(found: Link) -> dict[str, object]:
