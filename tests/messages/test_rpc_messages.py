@@ -22,7 +22,7 @@ from rpc_server import RpcServer, rpc_server
 
 import ectoolkit as ect
 from ectoolkit.core.deployment import Deployment
-from ectoolkit.devices.exit_status import described_status
+from ectoolkit.core.exit_status import described_status
 from ectoolkit.devices.rpc import door
 from ectoolkit.devices.rpc import handshake as hs
 from ectoolkit.devices.rpc import link as link_module

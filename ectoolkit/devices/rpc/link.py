@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 import msgspec
 
 from ectoolkit import errors
-from ectoolkit.devices.exit_status import described_status
+from ectoolkit.core.exit_status import described_status
 from ectoolkit.devices.rpc import handshake as hs
 from ectoolkit.devices.rpc import messages as m
 from ectoolkit.devices.rpc.address import Address
