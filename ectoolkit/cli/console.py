@@ -16,6 +16,8 @@ Trust = Annotated[
         "--trust", help="Run the native code of a directory that was not built here; remembered for these very files."
     ),
 ]
+#: of sentences
+WIDTH = 110
 #: a last column is not squeezed below this
 _LAST_COLUMN = 24
 

@@ -8,6 +8,7 @@ import typer
 
 import ectoolkit
 from ectoolkit.cli import demo, deploy, device, devices, lab, mera, run, runner, verdict, verify
+from ectoolkit.cli.console import WIDTH
 from ectoolkit.cli.doctor import command as doctor
 from ectoolkit.cli.group import CommandGroup
 
@@ -38,7 +39,7 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": WIDTH},
 )
 
 

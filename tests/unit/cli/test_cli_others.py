@@ -19,15 +19,31 @@ def test_devices(call: Any) -> None:
     result = call("devices")
     assert result.exit_code == 0
     header, *rows = result.stdout.splitlines()
-    assert header.split() == ["device", "state", "what", "it", "is", "reason"]
+    assert header.split() == ["device", "state", "what", "it", "is"]
     assert [row.split()[:2] for row in rows][:2] == [["cpu", "ready"], ["interpreter", "ready"]]
+    assert all(len(row) <= console.WIDTH for row in rows[rows.index("") :])
 
 
 def test_device_that_is_not_ready(call: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    info = DeviceInfo("xrt:0", "an Alveo U50", False, "no card on PCIe")
-    monkeypatch.setattr(ectoolkit, "list_devices", lambda: [info], raising=False)
+    """One reason for several is said once, in lines that fit a terminal."""
+    reason = "MERA is not installed. Install it with `ectoolkit mera install`"
+    infos = [
+        DeviceInfo("cpu", "this CPU", True),
+        DeviceInfo("mera:IP", "their accelerator", False, reason),
+        DeviceInfo("mera:Simulator", "their simulator", False, reason),
+        DeviceInfo("xrt:0", "an Alveo U50", False, "no card on PCIe"),
+    ]
+    monkeypatch.setattr(ectoolkit, "list_devices", lambda: infos, raising=False)
     assert call("devices").stdout == (
-        "device  state      what it is    reason\nxrt:0   not ready  an Alveo U50  no card on PCIe\n"
+        "device          state      what it is\n"
+        "cpu             ready      this CPU\n"
+        "mera:IP         not ready  their accelerator\n"
+        "mera:Simulator  not ready  their simulator\n"
+        "xrt:0           not ready  an Alveo U50\n"
+        "\n"
+        "mera:IP, mera:Simulator: MERA is not installed. Install it with `ectoolkit mera install`\n"
+        "\n"
+        "xrt:0: no card on PCIe\n"
     )
 
 
