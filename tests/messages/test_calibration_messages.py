@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import sys
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -176,22 +177,25 @@ def test_images_of_another_range_or_size(images: np.ndarray, expected: str) -> N
 
 class Branching(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        print("seen", file=sys.stderr)
         if x.sum() > 0:
             return x * 2
         return x
 
 
-def test_control_flow_that_depends_on_data() -> None:
+def test_control_flow_that_depends_on_data(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(Exception, match="data-dependent") as caught:
         torch.export.export(Branching(), (torch.from_numpy(IMAGES[:1]),))
     reason = str(caught.value).splitlines()[0]  # torch's own words
-    line = inspect.getsourcelines(Branching.forward)[1] + 1
+    assert "def forward(self, arg0_1" in capsys.readouterr().err  # and its graph so far
+    line = inspect.getsourcelines(Branching.forward)[1] + 2
     assert message_of(lambda: calibrate(Branching(), IMAGES), GraphError) == (
         f"torch.export cannot capture Branching: {reason}, in test_calibration_messages.py, line {line}: "
         "if x.sum() > 0:. Its forward must be free of branches on tensor values: write torch.where or torch.clamp in "
         "place of the branch, or quantize the parts before and behind it as models of their own. "
         "torch.export.export(module, (example,)) shows the same error with torch's advice"
     )
+    assert capsys.readouterr().err == "seen\nseen\n"  # once run, once captured
 
 
 class Two(nn.Module):
