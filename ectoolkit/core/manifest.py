@@ -109,6 +109,11 @@ def read_manifest(folder: Path) -> Manifest:
     """
     path = folder / MANIFEST
     if not path.is_file():
+        if (folder / LIBRARY).is_file() and (folder / PROGRAM).is_file():
+            raise DeployFormatError(
+                f"{path} is missing, and all else of a deploy directory is there: it was removed or not copied. "
+                "Nothing can be checked without it. Copy it too, or build again"
+            )
         state = "is a file" if folder.is_file() else "does not exist" if not folder.exists() else f"has no {MANIFEST}"
         raise DeployFormatError(f"{folder} {state}; expected a deploy directory made by ectoolkit.build")
     data = path.read_bytes()

@@ -56,7 +56,8 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     return seen
 
 
-def test_lab(call: Any, started: list[Any], tmp_path: Path) -> None:
+def test_lab(call: Any, started: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DISPLAY", ":0")
     checkout = Path(ectoolkit.__file__).parents[1] / "notebooks"
     assert call("lab").exit_code == 0
     assert started == [checkout if checkout.is_dir() else Path.cwd(), [sys.executable, "-m", "jupyterlab"]]
@@ -71,6 +72,22 @@ def test_lab(call: Any, started: list[Any], tmp_path: Path) -> None:
     started.clear()
     assert call("lab", "--", *more).exit_code == 0
     assert started[1] == [sys.executable, "-m", "jupyterlab", *more]
+    for given in ((*more, notebook), (notebook, *more), more):  # without the two dashes too, in any order
+        started.clear()
+        assert call("lab", *given).exit_code == 0
+        assert started[1] == [sys.executable, "-m", "jupyterlab", *(["mine.ipynb"] if notebook in given else []), *more]
+
+
+def test_lab_where_no_browser_can_open(call: Any, started: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in ("DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(variable, raising=False)
+    place, said = call("lab").stderr.splitlines()
+    assert place.endswith("; end it with Ctrl-C")
+    assert said == (
+        "There is no screen here that a browser could open on: add --no-browser; on the machine that has one, "
+        "`ssh -N -L 8888:localhost:8888 THIS_MACHINE`, then open the address that JupyterLab prints."
+    )
+    assert call("lab", "--no-browser").stderr == f"{place}\n"
 
 
 def test_lab_without_jupyterlab(call: Any, started: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
