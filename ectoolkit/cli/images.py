@@ -83,10 +83,17 @@ def calibration_images(path: Path, preprocess: Preprocess | None) -> Any:
         typer.BadParameter: photos for a model that does not say what is done to them.
     """
     import ectoolkit as ect
+    from ectoolkit.errors import InputError
 
     path = path.expanduser()
     if path.suffix == ".npy":
-        return _some(path)
+        array = _some(path)
+        if array.ndim != 4:
+            raise InputError(
+                f"--calibration {path.name} has shape {array.shape}, expected images: float32 N,C,H,W, as "
+                "numpy.stack(images) makes them"
+            )
+        return array
     files = _arrays_of(path) if path.is_dir() else []
     if files:
         return _arrays(files, path, None).arrays[0]

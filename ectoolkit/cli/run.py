@@ -87,8 +87,9 @@ def run(
     expected = None if not reference else _read(deployment, reference, "output")
     manifest = deployment.manifest
     kind = manifest.platform or manifest.isa
+    chosen = open_with(device, threads=threads, xclbin=xclbin)
     say(f"deployment: {deployment.path} ({manifest.name}, target {manifest.target}, {kind})")
-    with open_with(device, threads=threads, xclbin=xclbin) as opened, progress_bar(f"running on {device}") as progress:
+    with chosen as opened, progress_bar(f"running on {device}") as progress:
         progress(0, 0, "loading")
         result = opened.run(deployment, given)
         count = runs or _RUNS

@@ -16,7 +16,7 @@ from ectoolkit._notices import in_terms
 from ectoolkit.core.deployment import Deployment, from_layout, load_deployment
 from ectoolkit.core.inputs import Inputs
 from ectoolkit.core.interpreter import Progress
-from ectoolkit.devices.benchmark import Benchmark, measure
+from ectoolkit.devices.benchmark import Benchmark, Effort, measure
 from ectoolkit.devices.profile import Profile
 from ectoolkit.devices.sensors import Reading
 from ectoolkit.errors import DeployFormatError, DeviceError, DeviceStateError
@@ -320,5 +320,5 @@ class Device(ABC):
                 self._run(arrays)
                 return self._metrics
 
-        asked = {"runs": runs, "warmup": warmup, "depths": depths, "limit_s": limit_s, "progress": progress}
-        return measure(self, deployment, run, **asked)
+        effort = Effort(runs, warmup, tuple(depths), limit_s)
+        return measure(self, deployment, run, effort, progress)

@@ -217,6 +217,16 @@ def require_runs(runs: int, warmup: int) -> None:
         )
 
 
+@dataclass(frozen=True)
+class Effort:
+    """How much is run: see `Device.benchmark`."""
+
+    runs: int
+    warmup: int
+    depths: tuple[int, ...]
+    limit_s: float | None = None
+
+
 class Measured(Protocol):
     """What is asked of a device besides its runs; a `Device` is one."""
 
@@ -233,11 +243,7 @@ def measure(
     device: Measured,
     deployment: Deployment,
     run: Callable[[], Mapping[str, float]],
-    *,
-    runs: int,
-    warmup: int,
-    depths: Sequence[int],
-    limit_s: float | None,
+    effort: Effort,
     progress: Progress | None,
 ) -> Benchmark:
     """See `Device.benchmark`.
@@ -246,8 +252,10 @@ def measure(
         device: open, with the deployment loaded.
         deployment: that is loaded.
         run: runs its example once and gives what the device itself measured; from any thread.
-        runs, warmup, depths, limit_s, progress: as of `Device.benchmark`.
+        effort: how much is run.
+        progress: as of `Device.benchmark`.
     """
+    runs, warmup, depths = effort.runs, effort.warmup, effort.depths
     require_runs(runs, warmup)
     if not depths or min(depths) < 1:
         raise DeviceError(f"depths={tuple(depths)}: expected one number of requests in flight or more, each at least 1")
@@ -255,7 +263,7 @@ def measure(
     loads = []
     for depth in depths:
         with _Requests(run, depth, counter) as requests:
-            limit = math.inf if limit_s is None else limit_s
+            limit = math.inf if effort.limit_s is None else effort.limit_s
             begin = time.perf_counter()
             requests.make(warmup, "warm-up", begin + limit * _WARMUP_SHARE)
             with sampling(device.sensors, device.notice) as sensors:
@@ -317,7 +325,7 @@ class _Requests:
         return _Run(start, time.perf_counter(), own)
 
     def _one_by_one(self, count: int, what: str, until: float) -> _Made:
-        runs, telling_s = [], 0.0
+        runs, telling_s = list[_Run](), 0.0
         begin = time.perf_counter()
         for number in range(count):
             if runs and time.perf_counter() >= until:

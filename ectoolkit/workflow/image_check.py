@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ectoolkit._notices import warn
+from ectoolkit._notices import in_terms, warn
 from ectoolkit.core.words import counted
 from ectoolkit.data import ImageSet
 from ectoolkit.data.sources import FileSource
@@ -54,8 +54,7 @@ def warn_of_odd_images(
     for doubt in (_size(images, preprocess), _range(images, preprocess)):
         if doubt:
             warn(
-                f"{name}: {doubt}. Give photos without preprocessing (ect.image_folder(folder) gets the model's own), "
-                "or preprocess them with model.preprocess",
+                f"{name}: {doubt}. {_cure()}",
                 PrecisionWarning,
                 stacklevel=stacklevel + 1,
             )
@@ -90,13 +89,22 @@ def _warn_of_raw_pixels(name: str, calibration: Iterable[Any], stacklevel: int) 
         return
     smallest, largest = float(images.min()), float(images.max())
     if smallest >= 0 and _RAW < largest <= 255:
+        how = in_terms(": ect.image_folder(folder, ect.Preprocess(resize=256, crop=224, mean=..., std=...))", "")
         warn(
             f"{name}: calibration images hold values from {smallest:.3g} to {largest:.3g}, which looks like raw "
-            "pixels. Where the model was trained on normalized photos, give them normalized: ect.image_folder(folder, "
-            "ect.Preprocess(resize=256, crop=224, mean=..., std=...)); else there is nothing to do",
+            f"pixels. Where the model was trained on normalized photos, give them normalized{how}; else there is "
+            "nothing to do",
             PrecisionWarning,
             stacklevel=stacklevel + 1,
         )
+
+
+def _cure() -> str:
+    return in_terms(
+        "Give photos without preprocessing (ect.image_folder(folder) gets the model's own), or preprocess them with "
+        "model.preprocess",
+        "Give photos (--calibration FOLDER), which get the model's preprocessing",
+    )
 
 
 def _first(calibration: Iterable[Any]) -> list[np.ndarray]:

@@ -136,6 +136,13 @@ def test_refused(folder: Path, own: Path, call: Any) -> None:
         for command in (("deploy", model, folder / "new", "--calibration", images), ("verdict", own, "--model", model)):
             result = call(*command)
             assert (result.exit_code, result.stderr) == (2, f"error: {text}\n")
+    np.save(folder / "one.npy", np.zeros((3, 8, 8), np.float32))
+    result = call("deploy", f"{net}:make", folder / "new", "--calibration", folder / "one.npy")
+    assert (result.exit_code, result.stderr) == (
+        2,
+        "error: --calibration one.npy has shape (3, 8, 8), expected images: float32 N,C,H,W, as numpy.stack(images) "
+        "makes them\n",
+    )
     for options, text in (
         (
             (),

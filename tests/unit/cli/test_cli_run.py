@@ -156,6 +156,10 @@ def test_stranger_in_the_directory(call: Any, deployment: Path) -> None:
     ("arguments", "message"),
     [
         (
+            ["--device", "CPU"],
+            "there is no device 'CPU'; there are cpu, interpreter, mera, rpc, xrt. Did you mean 'cpu'?",
+        ),
+        (
             ["--device", "interpretor"],
             "there is no device 'interpretor'; there are cpu, interpreter, ",
         ),
@@ -187,7 +191,7 @@ def test_no_directory(call: Any, tmp_path: Path) -> None:
     result = call("run", tmp_path / "none")
     assert result.exit_code == 2
     assert result.stderr == (
-        f"error: {tmp_path / 'none'} does not exist; expected a deploy directory made by ectoolkit.build\n"
+        f"error: {tmp_path / 'none'} does not exist; expected a deploy directory made by `ectoolkit deploy`\n"
     )
 
 
