@@ -170,8 +170,8 @@ def test_settings_are_checked_before_the_model_is_loaded(call: Any, tmp_path: Pa
         ),
         (
             ("--accurate", "--door", "eager"),
-            "--door eager is torch's own flow, which does not know corrections=('equalization', 'expected_bias'); leave "
-            "--door out, or say --door export",
+            "--door eager is torch's own flow, which does not know corrections=('equalization', 'expected_bias'); "
+            "leave --door out, or say --door export",
         ),
     ],
 )
