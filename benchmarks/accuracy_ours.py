@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from functools import partial
 
-from accuracy import Entry, Logits
+from accuracy_entry import Entry, Logits
 from contenders import Task
 
 import ectoolkit as ect

@@ -15,7 +15,7 @@ from ectoolkit.core.interpreter import Progress
 from ectoolkit.errors import QuantizationError, StageError
 from ectoolkit.quantization.calibrated import Calibrated, calibrate
 from ectoolkit.quantization.collection import Collector
-from ectoolkit.quantization.config import LayerConfig, QuantConfig
+from ectoolkit.quantization.config import LayerConfig, QuantConfig, require_config
 from ectoolkit.quantization.doors import choose_door
 from ectoolkit.quantization.eager import missing_stubs, quantize_eager
 from ectoolkit.quantization.exported import ExportedModel
@@ -154,7 +154,7 @@ class QuantizeStage(QuantizeQuestions):
     ) -> Quantized:
         if isinstance(self.flow.source, Graph):
             raise StageError(f"{self.flow.name} is an integer graph already; go on with flow.interpret.run()")
-        config = (config or QuantConfig()).tuned(**settings)
+        config = require_config(config, "flow.quantize.run(method='minmax')").tuned(**settings)
         module = self.flow.model.module
         if self._seen is not self.flow.calibration:  # other images: nothing of the old ones holds
             self._calibrated = self._collector = self._measurement = self._impact = None

@@ -45,7 +45,7 @@ def test_options(call: Any, case: Path, tmp_path: Path) -> None:
     random = np.random.default_rng(0).standard_normal((1, 3, 16, 16), dtype=np.float32)
     np.testing.assert_array_equal(deployment.inputs()[0], random)
 
-    assert [choice.value for choice in deploy_options.Correction] == list(config.CORRECTIONS)
+    assert [choice.value for choice in deploy_options.Correction] == [*config.CORRECTIONS, "none"]
     assert tuple(choice.value for choice in deploy_options.Door) == DOORS
 
 
@@ -167,6 +167,10 @@ def test_settings_are_checked_before_the_model_is_loaded(call: Any, tmp_path: Pa
         (
             ("--accurate", "--corrections", "bias"),
             "--corrections with --accurate, which chooses method and corrections itself; give one of them",
+        ),
+        (
+            ("--corrections", "none", "--corrections", "bias"),
+            "--corrections none with others; give none alone, or leave it out",
         ),
         (
             ("--accurate", "--door", "eager"),
