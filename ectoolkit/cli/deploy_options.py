@@ -35,11 +35,11 @@ class Scheme(StrEnum):
 class Correction(StrEnum):
     """Of `QuantConfig.corrections`, and ``none`` for its empty tuple."""
 
+    NONE = "none"
     EQUALIZATION = "equalization"
     EXPECTED_BIAS = "expected_bias"
     BIAS = "bias"
     ADAROUND = "adaround"
-    NONE = "none"
 
 
 class Door(StrEnum):
@@ -184,7 +184,8 @@ CorrectionsOption = Annotated[
     list[Correction] | None,
     typer.Option(
         show_default=False,
-        help="Once for each; of expected_bias, bias and adaround one at most.  [default: expected_bias]",
+        help="Once for each; of expected_bias, bias and adaround one at most.  [default: expected_bias, none on the "
+        "U50 guide's way, or --accurate's]",
     ),
 ]
 DoorOption = Annotated[
