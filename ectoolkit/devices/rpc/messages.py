@@ -106,7 +106,7 @@ class Failure(Message):
 
 
 Reply = Facts | Done | Ran | Profiled | Failure
-_ANSWERS: dict[type, type] = {Describe: Facts, Begin: Done, Put: Done, Load: Done, Run: Ran, Layers: Profiled}
+_ANSWERS: dict[type, type[Message]] = {Describe: Facts, Begin: Done, Put: Done, Load: Done, Run: Ran, Layers: Profiled}
 HERE = "{deploy}"
 
 _encoder = msgspec.msgpack.Encoder()
