@@ -446,6 +446,9 @@ def test_a_tracker_does_not_end_or_hold_up_a_server(
     [
         (b"[1]", "it answers '[1]': Invalid enum value 1 - at `$[0]`"),
         (b'[0, ["h", "x", ""]]', """it answers '[0, ["h", "x", ""]]': Expected `int`, got `str` - at `$[1][1]`"""),
+        (b'[0, ["a..b", 9190, ""]]', "it names the server 'a..b', port 9190"),
+        (b'[0, ["\\u001b[2J", 9190, ""]]', "it names the server '\\x1b[2J', port 9190"),
+        (b'[0, ["h", 70000, ""]]', "it names the server 'h', port 70000"),
         (DRIPPING, "no server in 0.5 s"),
     ],
 )
