@@ -178,7 +178,7 @@ def judge(
         images: how many went in.
         names: of the outputs.
         facts: for the certificate.
-        least_sqnr_db: what counts as close.
+        least_sqnr_db: below, links whose ends must be close are broken.
         progress: called before each member runs; may raise to cancel.
 
     Raises:

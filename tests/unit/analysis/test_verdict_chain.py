@@ -54,9 +54,9 @@ def test_every_link_holds() -> None:
     assert list(found.to_frame()["ok"]) == [True, True]
 
 
-def close(found: np.ndarray, expected: np.ndarray = SCORES) -> Verdict:
+def close(found: np.ndarray, expected: np.ndarray = SCORES, **more: float) -> Verdict:
     members = [Member("float", lambda: [expected]), Member("interpreter", lambda: [found], Must.CLOSE)]
-    return judge(members, same_input(), len(expected))
+    return judge(members, same_input(), len(expected), **more)
 
 
 FOUR = np.tile(np.array([[10, 12, 9]], np.float32), (4, 1))
@@ -107,6 +107,14 @@ def test_links_that_hold_and_are_not_close_are_marked(
     assert list(verdict.to_frame()["grade"]) == [grade]
     assert verdict.rungs[1].standing == standing
     assert bool(verdict) is (standing != "broken")
+
+
+def test_close_is_what_the_caller_asks_for_where_that_is_more() -> None:
+    line = close(SCORES * np.float32(1.25), least_sqnr_db=20).summary().splitlines()[1]
+    assert line == (
+        "✗ float → interpreter: must be close; 12.0 dB, top-1 agrees on 2 of 2: collapsed, for close is 20 dB or more "
+        "with top-1 on 90%"
+    )
 
 
 def test_it_stops_at_the_first_broken_link_and_says_where() -> None:
