@@ -18,12 +18,12 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from accuracy_entry import Entry, Logits, of_module
 
 if TYPE_CHECKING:
     from bounded import Worker
@@ -33,29 +33,7 @@ PACKAGES = ("ectoolkit", "torch", "torchao", "numpy", "onnx", "onnxscript", "onn
 MODELS = ("efficientnet_lite0", "mobilenet_v2")
 LABELLED, CALIBRATION, PHOTOS = 20, 32, 80
 
-#: float32 ``(N, 3, H, W)`` to float32 ``(N, classes)``
-Logits = Callable[[np.ndarray], np.ndarray]
 Prepared = tuple["Task", np.ndarray, list[int | None]]
-
-
-def one_by_one(run: Callable[[np.ndarray], Any]) -> Logits:
-    """What runs one image, for many."""
-    return lambda images: np.concatenate([np.asarray(run(image[None]), np.float32) for image in images])
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One row.
-
-    Attributes:
-        name: as in the table.
-        quantize: calibrates on a task's images and gives what runs.
-        packages: whose absence is no failure.
-    """
-
-    name: str
-    quantize: Callable[[Task], Logits]
-    packages: tuple[str, ...] = ()
 
 
 def main() -> None:
@@ -106,17 +84,6 @@ def prepared(name: str, folder: Path) -> Prepared:
     seen = images[LABELLED : LABELLED + CALIBRATION]
     labels = [None if label is None else int(label) for label in photos.labels]
     return Task(model.module, seen, seen[:1], 1, folder), images, labels
-
-
-def of_module(module: Any) -> Logits:
-    """A torch module, image by image."""
-    import torch
-
-    def run(image: np.ndarray) -> Any:
-        with torch.no_grad():
-            return module(torch.from_numpy(image))
-
-    return one_by_one(run)
 
 
 def logits_of(quantize: Callable[[Task], Logits], given: Prepared) -> np.ndarray:

@@ -5,23 +5,30 @@ from __future__ import annotations
 import functools
 from functools import partial
 
-from accuracy import Entry, Logits
+from accuracy_entry import Entry, Logits
 from contenders import Task
 
 import ectoolkit as ect
 from ectoolkit.quantization.calibrated import Calibrated, calibrate
 
+PLAIN = ect.QuantConfig(corrections=())
+EXPECTED = ect.QuantConfig(corrections=("expected_bias",))
+
 SETTINGS: dict[str, ect.QuantConfig] = {
-    "default (mse)": ect.QuantConfig(),
-    "min-max": ect.QuantConfig(method="minmax"),
-    "moving average": ect.QuantConfig(method="moving_average"),
-    "median": ect.QuantConfig(method="median"),
-    "mse, expected bias": ect.QuantConfig(corrections=("expected_bias",)),
-    "moving average, expected bias": ect.QuantConfig(method="moving_average", corrections=("expected_bias",)),
-    "moving average, bias": ect.QuantConfig(method="moving_average", corrections=("bias",)),
-    "median, expected bias": ect.QuantConfig(method="median", corrections=("expected_bias",)),
+    "default": ect.QuantConfig(),
     "QuantConfig.accurate()": ect.QuantConfig.accurate(),
-    "per tensor: min-max": ect.QuantConfig(method="minmax", weights="per_tensor"),
+    "typical": PLAIN,
+    "mse": PLAIN.tuned(method="mse"),
+    "min-max": PLAIN.tuned(method="minmax"),
+    "median": PLAIN.tuned(method="median"),
+    "mse, expected bias": EXPECTED.tuned(method="mse"),
+    "min-max, expected bias": EXPECTED.tuned(method="minmax"),
+    "median, expected bias": EXPECTED.tuned(method="median"),
+    "moving average, expected bias": EXPECTED.tuned(method="moving_average"),
+    "moving average, bias": ect.QuantConfig(method="moving_average", corrections=("bias",)),
+    "mse, equalization, expected bias": ect.QuantConfig.accurate().tuned(method="mse"),
+    "equalization": ect.QuantConfig(corrections=("equalization",)),
+    "per tensor: min-max": PLAIN.tuned(method="minmax", weights="per_tensor"),
     "per tensor: min-max, equalization, bias": ect.QuantConfig(
         method="minmax", weights="per_tensor", corrections=("equalization", "bias")
     ),

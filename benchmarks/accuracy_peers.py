@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from accuracy import Entry, Logits, of_module, one_by_one
+from accuracy_entry import Entry, Logits, of_module, one_by_one
 from contenders import Task
 from quantize_peers import onnx_file, onnx_reader, quiet
 

@@ -14,8 +14,9 @@ Names are looked up when they are first used: importing ectoolkit loads no torch
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING, Any
+
+from ectoolkit._lazy import find as _find
 
 if TYPE_CHECKING:
     from ectoolkit.analysis import Diff, compare
@@ -125,11 +126,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'ectoolkit' has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"ectoolkit.{_HOMES[name]}"), name)
-    globals()[name] = value
-    return value
+    return _find(__name__, _HOMES, name)
 
 
 def __dir__() -> list[str]:

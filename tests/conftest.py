@@ -44,9 +44,12 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files with slow tests first: at the end, short ones keep all processes busy alike."""
+    """Files with slow tests first: at the end, short ones keep all processes busy alike.
+
+    Those of the browser come behind them: some of the slow ones use several cores, and a page would be late.
+    """
     if _SHARED:
-        slow = {item.path for item in items if item.get_closest_marker("slow")}
+        slow = {item.path for item in items if item.get_closest_marker("slow") and item.path.parent.name != "browser"}
         items.sort(key=lambda item: item.path not in slow)
 
 

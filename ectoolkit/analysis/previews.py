@@ -8,6 +8,7 @@ from typing import Any
 from ectoolkit.analysis.histograms import find_layer, grid_range, has_own_grid
 from ectoolkit.core.types import QuantParams
 from ectoolkit.errors import GraphError, QuantizationError
+from ectoolkit.quantization.derivation import range_settings
 from ectoolkit.quantization.distribution import Distribution
 from ectoolkit.quantization.exported import ExportedModel
 from ectoolkit.quantization.grids import activation_grid
@@ -51,7 +52,7 @@ def preview(model: ExportedModel, layer: str, **changes: Any) -> Preview:
     if not has_own_grid(model, layer):
         raise GraphError(f"layer {layer} has no grid of its own: it runs in float, or keeps that of a layer before it")
     config = model.config.tuned(layer, **changes)
-    settings = config.range_settings(layer, end=layer in (*model.network.inputs, *model.network.outputs))
+    settings = range_settings(model.network, config, layer)
     statistics = model.statistics.tensors[layer]
     grid = activation_grid(statistics, settings)
     before = model.predictions[layer]

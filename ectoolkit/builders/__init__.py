@@ -6,6 +6,7 @@ It must never run anything on hardware.
 
 from __future__ import annotations
 
+import inspect
 import os
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -24,6 +25,7 @@ def _cpu(graph: Graph, out: str | os.PathLike[str], **options: Any) -> Deploymen
     require("tvm", feature="Building for the cpu")
     from ectoolkit.builders.cpu.builder import build_cpu
 
+    _require_known("cpu", build_cpu, options)
     return build_cpu(graph, out, **options)
 
 
@@ -31,7 +33,18 @@ def _mera(target: str, graph: Graph, out: str | os.PathLike[str], **options: Any
     # imported here: it needs torch, to write what their compiler reads
     from ectoolkit.builders.mera.builder import build_mera
 
+    _require_known(f"mera:{target}", build_mera, options)
     return build_mera(graph, out, target, **options)
+
+
+def _require_known(target: str, builder: Callable[..., Deployment], options: Mapping[str, Any]) -> None:
+    parameters = inspect.signature(builder).parameters.values()
+    known = [one.name for one in parameters if one.kind is inspect.Parameter.KEYWORD_ONLY]
+    if any(one.kind is inspect.Parameter.VAR_KEYWORD for one in parameters):
+        return
+    unknown = [name for name in options if name not in known]
+    if unknown:
+        raise BuildError(f"the target {target!r} does not take {unknown[0]!r}; it takes {', '.join(known)}")
 
 
 #: builder of each target
@@ -55,7 +68,7 @@ def build(graph: Graph, out: str | os.PathLike[str], target: str = "cpu", **opti
         The deployment, checked against its manifest.
 
     Raises:
-        BuildError: unknown target, or the build failed.
+        BuildError: unknown target or option, or the build failed.
         InputError: the reference input does not fit, or `out` cannot be written.
     """
     if target not in TARGETS:

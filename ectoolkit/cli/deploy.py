@@ -12,6 +12,7 @@ from ectoolkit.cli.deploy_options import (
     AccurateOption,
     ActivationBitsOption,
     CalibrationOption,
+    Correction,
     CorrectionsOption,
     Door,
     DoorOption,
@@ -95,7 +96,7 @@ def deploy(
         weights_scheme,
         activation_bits,
         accurate or None,
-        tuple(corrections) if corrections else None,
+        tuple(one for one in corrections if one is not Correction.NONE) if corrections else None,
         None if door is Door.AUTO else door,
     )
     if Path(model).suffix in _SUFFIXES or Path(model).is_file():

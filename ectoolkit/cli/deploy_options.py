@@ -33,8 +33,9 @@ class Scheme(StrEnum):
 
 
 class Correction(StrEnum):
-    """`QuantConfig.corrections`."""
+    """Of `QuantConfig.corrections`, and ``none`` for its empty tuple."""
 
+    NONE = "none"
     EQUALIZATION = "equalization"
     EXPECTED_BIAS = "expected_bias"
     BIAS = "bias"
@@ -117,6 +118,8 @@ class Quantizing:
             raise typer.BadParameter(
                 f"{chosen[0]} with --accurate, which chooses method and corrections itself; give one of them"
             )
+        if self.corrections and Correction.NONE in self.corrections and len(self.corrections) > 1:
+            raise typer.BadParameter("--corrections none with others; give none alone, or leave it out")
         config = (QuantConfig.accurate() if self.accurate else QuantConfig()).tuned(**self._asked(hardware))
         if self.door is Door.EAGER:
             self._require_eager(config)
@@ -127,7 +130,7 @@ class Quantizing:
             "method": self.method,
             "weights": self.weights_scheme,
             "activation_bits": self.activation_bits,
-            "corrections": self.corrections,
+            "corrections": () if self.corrections == (Correction.NONE,) else self.corrections,
             "hardware": hardware or None,
         }
         return {name: getattr(value, "value", value) for name, value in asked.items() if value is not None}
@@ -162,7 +165,7 @@ CalibrationOption = Annotated[
 ]
 MethodOption = Annotated[
     Method | None,
-    typer.Option(show_default=False, help="How the range of an activation is chosen.  [default: mse]"),
+    typer.Option(show_default=False, help="How the range of an activation is chosen.  [default: typical]"),
 ]
 WeightsSchemeOption = Annotated[
     Scheme | None, typer.Option(show_default=False, help="Scales of the weights.  [default: per_channel]")
@@ -180,7 +183,9 @@ AccurateOption = Annotated[
 CorrectionsOption = Annotated[
     list[Correction] | None,
     typer.Option(
-        show_default=False, help="Once for each; of the last three one at most.  [default: none, or --accurate's]"
+        show_default=False,
+        help="Once for each; of expected_bias, bias and adaround one at most.  [default: expected_bias, none on the "
+        "U50 guide's way, or --accurate's]",
     ),
 ]
 DoorOption = Annotated[

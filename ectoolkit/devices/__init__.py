@@ -8,8 +8,9 @@ Names are looked up when they are first used: a child process that drives a boar
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING, Any
+
+from ectoolkit._lazy import find as _find
 
 if TYPE_CHECKING:
     from ectoolkit.devices.base import Device, DeviceInfo, RunResult
@@ -64,11 +65,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'ectoolkit.devices' has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"ectoolkit.devices.{_HOMES[name]}"), name)
-    globals()[name] = value
-    return value
+    return _find(__name__, _HOMES, name)
 
 
 def __dir__() -> list[str]:

@@ -52,12 +52,10 @@ class _Tensor:
     Attributes:
         real: name of its real numbers, None until somebody needs them.
         codes: name of its codes, likewise.
-        at_home: ``"real"`` or ``"codes"``, what the layer itself makes; a network's input counts as codes.
     """
 
     real: str | None
     codes: str | None
-    at_home: str
 
 
 class _Assembler:
@@ -70,7 +68,7 @@ class _Assembler:
         self._inputs = frozenset(network.inputs)
         self._in_float = float_layers(network, scheme)
         for name, shape in network.inputs.items():
-            self.tensors[name] = _Tensor(self.builder.input(shape, name), None, "codes")
+            self.tensors[name] = _Tensor(self.builder.input(shape, name), None)
 
     def add(self, layer: FloatLayer) -> None:
         """Add one layer, in float or on codes."""
@@ -81,9 +79,9 @@ class _Assembler:
                 f"nothing. Keep the layer before or behind it in float; possible are: {', '.join(FLOAT_FORMS)}"
             )
         if layer.name in self._in_float:
-            self.tensors[layer.name] = _Tensor(self._add_real(layer), None, "real")
+            self.tensors[layer.name] = _Tensor(self._add_real(layer), None)
         else:
-            self.tensors[layer.name] = _Tensor(None, self._add_integer(layer, chosen), "codes")
+            self.tensors[layer.name] = _Tensor(None, self._add_integer(layer, chosen))
 
     # --- the borders ---------------------------------------------------------------------------------------------
 
@@ -112,7 +110,7 @@ class _Assembler:
         """A result of the graph: real numbers."""
         if name in self._inputs:
             self.codes(name, "the output")
-            tensor = _Tensor(None, self.tensors[name].codes, "codes")  # as every other tensor: as good as its codes
+            tensor = _Tensor(None, self.tensors[name].codes)  # as every other tensor: as good as its codes
             self.tensors[f"{name}:output"] = tensor
             return self.real(f"{name}:output", "dequant")
         return self.real(name, "dequant")

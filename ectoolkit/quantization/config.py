@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
+from numbers import Real
 from typing import Any
 
 from ectoolkit.errors import QuantizationError
@@ -42,7 +43,7 @@ class LayerConfig:
     def __post_init__(self) -> None:
         _check(self)
         if self.clip is not None:
-            clip = tuple(float(end) for end in self.clip)
+            clip = _numbers(self.clip)
             if (
                 len(clip) != 2
                 or not clip[0] <= 0 <= clip[1]
@@ -105,6 +106,15 @@ class QuantConfig:
 
     def __post_init__(self) -> None:
         _check(self)
+        if not isinstance(self.layers, Mapping):
+            raise QuantizationError(
+                f"layers is {self.layers!r}, expected a dict of layers' names and their settings, like "
+                "{'conv1': {'weight_bits': 7}}"
+            )
+        if isinstance(self.fuse, str) or not all(_is_names(group) for group in _items(self.fuse)):
+            raise QuantizationError(
+                f"fuse is {self.fuse!r}, expected lists of module names, like [['conv', 'norm', 'relu']]"
+            )
         object.__setattr__(self, "layers", {name: _layer_config(name, own) for name, own in self.layers.items()})
         object.__setattr__(self, "fuse", tuple(tuple(group) for group in self.fuse))
         if self.corrections is not None:
@@ -184,6 +194,40 @@ _ALLOWED: Mapping[str, tuple[Any, ...]] = {
 }
 
 
+def _numbers(pair: Any) -> tuple[float, ...]:
+    """Of a pair; nothing where it is none."""
+    try:
+        return tuple(float(end) for end in pair)
+    except (TypeError, ValueError):
+        return ()
+
+
+def _items(given: Any) -> tuple[Any, ...]:
+    """Of a list or tuple, or one that is no list of names where it is neither."""
+    return tuple(given) if isinstance(given, list | tuple) else (None,)
+
+
+def _is_names(group: Any) -> bool:
+    return isinstance(group, list | tuple) and all(isinstance(name, str) for name in group)
+
+
+def require_config(given: Any, call: str) -> QuantConfig:
+    """The settings that were given all in one, the default ones for None.
+
+    Args:
+        given: what should be a `QuantConfig`.
+        call: how to give settings one by one, for the error.
+
+    Raises:
+        QuantizationError: it is something else.
+    """
+    if given is None:
+        return QuantConfig()
+    if not isinstance(given, QuantConfig):
+        raise QuantizationError(f"config is {given!r}, expected an ect.QuantConfig. Single settings: {call}")
+    return given
+
+
 def _layer_config(name: str, given: Any) -> LayerConfig:
     """Settings of a layer that may be written as a plain dict."""
     if isinstance(given, LayerConfig):
@@ -207,12 +251,14 @@ def _check(config: QuantConfig | LayerConfig) -> None:
         if value not in allowed and not (optional and value is None):
             raise QuantizationError(f"{name} is {value!r}, expected {_listed(allowed)}")
     percentile = config.percentile
-    if percentile is not None and not 50 < percentile <= 100:
+    if percentile is not None and not (isinstance(percentile, Real) and 50 < percentile <= 100):
         raise QuantizationError(f"percentile is {percentile!r}, expected percent above 50 and up to 100, like 99.99")
 
 
 def _checked_corrections(given: str | Iterable[str]) -> tuple[str, ...]:
     """In the order they are made in."""
+    if not isinstance(given, Iterable):
+        raise QuantizationError(f"corrections is {given!r}, expected names of {_listed(CORRECTIONS)}")
     given = (given,) if isinstance(given, str) else tuple(given)
     unknown = [name for name in given if name not in CORRECTIONS]
     if unknown:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Collection
+from dataclasses import replace
 from typing import Any
 
 from ectoolkit.core.types import QuantParams
@@ -29,6 +31,7 @@ class Deriver:
     def __init__(self, network: FloatNetwork, statistics: Statistics) -> None:
         self.network = network
         self.statistics = statistics
+        self._alone = read_depthwise(network)
         self._kept: dict[tuple[Any, ...], Any] = {}
 
     def derive(self, config: QuantConfig) -> Scheme:
@@ -40,7 +43,7 @@ class Deriver:
         check_names(self.network, config)
         chosen = {}
         for name in self.network.inputs:
-            chosen[name] = self._same(name, self._grid(name, config.range_settings(name, end=True)), None, None, False)
+            chosen[name] = self._same(name, self._grid(name, self._settings(config, name)), None, None, False)
         for layer in self.network.layers:
             chosen[layer.name] = self._layer(layer, chosen, config)
         return Scheme(chosen, config.hardware)
@@ -49,14 +52,16 @@ class Deriver:
         source = chosen[layer.inputs[0]].grid
         if layer.keeps_grid or (layer.op == "mean" and config.hardware == "dna"):
             return self._same(layer.name, source, None, None, False)
-        settings = config.range_settings(layer.name, end=layer.name in self.network.outputs)
-        quant = self._grid(layer.name, settings)
+        quant = self._grid(layer.name, self._settings(config, layer.name))
         if config.keeps_float(layer.name):
             return self._same(layer.name, quant, None, layer.bias, True)
         if layer.weight is None or source is None:
             return self._same(layer.name, quant, None, None, False)
         weight = self._weight(layer, config.weight_settings(layer.name), float(source.scalar))
         return self._same(layer.name, quant, weight, layer.bias, False)
+
+    def _settings(self, config: QuantConfig, name: str) -> RangeSettings:
+        return range_settings(self.network, config, name, self._alone)
 
     def _same(
         self, name: str, quant: QuantParams | None, weight: WeightScheme | None, bias: Any, keep_float: bool
@@ -90,6 +95,38 @@ class Deriver:
         if key not in self._kept:
             self._kept[key] = WeightScheme(weight_codes(layer.weight, raised, settings), raised)
         return self._kept[key]
+
+
+def range_settings(
+    network: FloatNetwork, config: QuantConfig, name: str, alone: Collection[str] | None = None
+) -> RangeSettings:
+    """What decides the grid of a layer or an input; `alone`: what `read_depthwise` gave, where it is known."""
+    settings = config.range_settings(name, end=name in (*network.inputs, *network.outputs))
+    return replace(settings, spare=1.0) if name in (read_depthwise(network) if alone is None else alone) else settings
+
+
+def read_depthwise(network: FloatNetwork) -> frozenset[str]:
+    """Names of the layers and inputs whose grids only depthwise convolutions read.
+
+    These see each channel alone, the small ones too, so what they read spares nothing for rare large values; where
+    channels are summed, errors of rounding average out and large values count.
+    """
+    owners: dict[str, str] = {}
+    read: dict[bool, set[str]] = {True: set(), False: set()}
+    for layer in network.layers:
+        inputs = {owners.get(name, name) for name in layer.inputs}
+        if layer.keeps_grid:  # a padding, between a convolution and the one that reads it
+            owners[layer.name] = owners.get(layer.inputs[0], layer.inputs[0])
+        else:
+            read[is_depthwise(layer)] |= inputs
+    return frozenset(read[True] - read[False])
+
+
+def is_depthwise(layer: FloatLayer) -> bool:
+    """True for a convolution with one input channel to each output."""
+    return (
+        layer.weight is not None and layer.op == "conv2d" and layer.weight.shape[1] == 1 != layer.attributes["groups"]
+    )
 
 
 def check_names(network: FloatNetwork, config: QuantConfig) -> None:

@@ -15,8 +15,6 @@ from ectoolkit.quantization.settings import RangeSettings
 from ectoolkit.quantization.statistics import TensorStatistics
 
 Range = tuple[float, float]
-#: `typical`: how much wider than a typical image's a range of both signs may be
-SPARE = 1.5
 #: `typical`: a fifth of the images keeps a range at a quarter of theirs or more, however small most images' values are
 OFTEN, FURTHER = 0.8, 4.0
 #: weight of a new image in a moving average
@@ -58,21 +56,18 @@ def median(statistics: TensorStatistics, settings: RangeSettings) -> Range:
 
 
 def typical(statistics: TensorStatistics, settings: RangeSettings) -> Range:
-    """The range of `mse`, but hardly wider than a typical image needs.
+    """The range of `mse`, but hardly wider than a typical image needs: `settings.spare` times the median of their ends.
 
     The squared error of all images together is mostly that of the few with the largest values: where one image in ten
     has values fifteen times those of the others (the last blocks of MobileNetV2), it leaves the others a few codes.
-    What a layer behind a ReLU gives is cut at a typical image's largest value; sums of both signs, which the next
-    layer averages over its channels and needs whole, at `SPARE` times that.
 
     See docs/decisions/0019.
     """
-    low, high = mse(statistics, settings)
     if statistics.channel_count == len(statistics.image_minimum):
         return minmax(statistics, settings)  # as for `median`
-    spare = 1.0 if statistics.minimum >= 0 else SPARE
+    low, high = mse(statistics, settings)
     lowest, highest = np.array([statistics.image_minimum, statistics.image_maximum])
-    return max(low, -_most(-lowest, spare, -low)), min(high, _most(highest, spare, high))
+    return max(low, -_most(-lowest, settings.spare, -low)), min(high, _most(highest, settings.spare, high))
 
 
 def _most(ends: np.ndarray, spare: float, otherwise: float) -> float:

@@ -17,6 +17,7 @@ class RangeSettings:
         clip: the range by hand, real units; None leaves it to the method.
         highest_zero_point: largest zero point allowed.
         open_end: values beyond the range use the codes up to 255, as on the accelerator, instead of being cut.
+        spare: for ``"typical"``, how many times a typical image's range this one may have.
     """
 
     method: str = "typical"
@@ -26,6 +27,7 @@ class RangeSettings:
     clip: tuple[float, float] | None = None
     highest_zero_point: int = 255
     open_end: bool = False
+    spare: float = 1.5
 
     @property
     def levels(self) -> int:

@@ -132,12 +132,16 @@ class QuantizeForm(Form):
     """Method, weights, bits, and the way there."""
 
     def _fields(self, stage: Stage[Any]) -> dict[str, ipywidgets.ValueWidget]:
-        return {
+        fields: dict[str, ipywidgets.ValueWidget] = {
             "method": choice("method", METHODS, "how the range of an activation is chosen"),
             "weights": choice("weights", WEIGHTS, "one scale for each output channel, or one for all"),
             "activation_bits": choice("activation bits", ACTIVATION_BITS, "7 is the U50 guide's setting"),
             "door": choice("door", DOORS, "export: any module, with statistics to tune by; eager: the U50 guide's way"),
         }
+        for name, field in fields.items():
+            if name != "door":
+                field.value = getattr(QuantConfig(), name)  # what a run without settings takes
+        return fields
 
     def call(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
         arguments, settings = super().call()

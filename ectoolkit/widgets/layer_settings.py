@@ -61,7 +61,9 @@ class LayerSettings:
         when_pressed(self.free, lambda: self._tune(clip=None))
         self.shows.add_class("ect-shows")
         row = {"flex_flow": "row wrap", "align_items": "center"}
-        self.view = ipywidgets.HBox([ipywidgets.HTML("of this layer:"), *self.fields.values(), self.free], layout=row)
+        self.view = ipywidgets.HBox(
+            [ipywidgets.HTML("<h4>of this layer</h4>"), *self.fields.values(), self.free], layout=row
+        )
         self.view.add_class("ect-own")
 
     def show(self, stage: QuantizeStage, layer: str) -> None:

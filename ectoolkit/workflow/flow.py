@@ -51,6 +51,8 @@ class Flow:
                 f"Flow takes a model, got the text {os.fspath(model)!r}. Use ect.load_model(name), or "
                 "ect.import_torchscript(path, input_shape) for a file"
             )
+        if isinstance(class_names, str):
+            raise InputError(f"class_names is the text {class_names!r}, expected a list of names, one for each class")
         self.source = model
         self.given = {"name": name, "class_names": None if class_names is None else list(class_names)}
         self.name = name or getattr(model, "name", None) or type(model).__name__

@@ -16,7 +16,7 @@ from ectoolkit.core.interpreter import Progress, Trace
 from ectoolkit.data import ImageSet
 from ectoolkit.quantization import calibrated
 from ectoolkit.quantization.calibrated import Calibrated
-from ectoolkit.quantization.config import QuantConfig
+from ectoolkit.quantization.config import QuantConfig, require_config
 from ectoolkit.quantization.doors import choose_door
 from ectoolkit.quantization.eager import quantize_eager
 from ectoolkit.quantization.statistics import Statistics
@@ -56,7 +56,7 @@ def quantize(
             layers and a remedy.  Or the images do not look like the model's.
     """
     module, calibration, name = _plain(module, calibration)
-    config = config or QuantConfig()
+    config = require_config(config, "ect.quantize(module, images, ect.QuantConfig(method='minmax'))")
     if choose_door(module, config, door) == "eager":
         calibration = calibration if not isinstance(calibration, Iterator) else list(calibration)
         eager = quantize_eager(module, calibration, config, name=name, progress=progress)

@@ -8,7 +8,7 @@ from typing import Any, Self
 
 from ectoolkit._notices import warn
 from ectoolkit.core.interpreter import Progress
-from ectoolkit.errors import EctoolkitWarning, StageError
+from ectoolkit.errors import EctoolkitWarning, QuantizationError, StageError
 from ectoolkit.quantization.config import LayerConfig, QuantConfig
 from ectoolkit.quantization.eager import QuantizedModel, unknown_to_eager
 from ectoolkit.quantization.exported import ExportedModel
@@ -84,7 +84,7 @@ class TunedStage(Stage[Quantized]):
             The stage, so that it displays as a card.
 
         Raises:
-            QuantizationError: there is no such layer or setting, or the value is none of those allowed.
+            QuantizationError: there is no such layer or setting, none was named, or the value is none of those allowed.
             StageError: the stage has not run.
 
         Warns:
@@ -109,6 +109,9 @@ class TunedStage(Stage[Quantized]):
 
     def _step(self, layer: str | None, changes: dict[str, Any], progress: Progress | None) -> Self:
         history = self._tuned()
+        if not changes:
+            of_what = "network" if layer is None else f"layer {layer}"
+            raise QuantizationError(f"no setting of the {of_what} was named to change; name one, like method='minmax'")
         step = TuningStep(None if layer is None else self.source_of(layer), changes)
         config = history.changed(step)
         before = door_of(history.current.result)

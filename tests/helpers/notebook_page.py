@@ -128,21 +128,6 @@ class NotebookPage:
         self.theme(theme)
         return self
 
-    def go_on_to(self, path: str) -> None:
-        """Close this notebook and show another in the same JupyterLab."""
-        self.page.evaluate(
-            """async (path) => {
-                const { commands, shell } = window.jupyterapp;
-                shell.currentWidget.close();
-                const next = await commands.execute('docmanager:open', { path, factory: 'Notebook' });
-                await next.revealed;
-                shell.activateById(next.id);
-            }""",
-            path,
-        )
-        self.page.wait_for_function(_IDLE)
-        self.page.wait_for_function(_WHOLE)
-
     def theme(self, name: str) -> None:
         """Switch to ``light`` or ``dark``."""
         self.page.evaluate(

@@ -154,8 +154,10 @@ def require_complete(walk: Walk) -> None:
     found = {(id(widget), hand): f"{widget!r}, {hand or 'shows'}" for widget, hand in reached(walk.card.view)}
     if walk.attribute == "flow":  # what is in it are the other cards
         found = {key: what for key, what in found.items() if key[0] == id(walk.card.view)}
-    assert [what for key, what in found.items() if key not in listed] == []
-    assert [what for key, what in listed.items() if key not in found] == []
+    unlisted = [what for key, what in found.items() if key not in listed]
+    assert not unlisted, f"ectoolkit.widgets.actions does not list {'; '.join(unlisted)}"
+    absent = [what for key, what in listed.items() if key not in found]
+    assert not absent, f"the card has no {'; '.join(absent)}"
 
 
 def require_labels(walk: Walk) -> None:

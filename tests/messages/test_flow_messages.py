@@ -1,4 +1,4 @@
-"""The full text of what a session says of a door that was left, and of statistics that are not its own."""
+"""The full text of what a session says of a door that was left, of others' statistics, of calls that mean nothing."""
 
 from __future__ import annotations
 
@@ -12,7 +12,15 @@ from torch import nn
 from torch.ao import quantization as tq
 
 import ectoolkit as ect
-from ectoolkit.errors import Cancelled, EctoolkitError, EctoolkitWarning, QuantizationError, StageError
+from ectoolkit.errors import (
+    BuildError,
+    Cancelled,
+    EctoolkitError,
+    EctoolkitWarning,
+    InputError,
+    QuantizationError,
+    StageError,
+)
 from ectoolkit.quantization.calibration import image_sha256
 
 IMAGES = np.random.default_rng(0).standard_normal((4, 3, 8, 8)).astype(np.float32)
@@ -36,7 +44,7 @@ def test_tuning_stays_on_the_guides_way_or_says_that_it_leaves_it() -> None:
     assert flow.to_script().splitlines()[-1] == "flow.quantize.run(door='eager')"
     flow.quantize.tune(weights="per_tensor")
     assert (flow.quantize.door, flow.quantize.table.attrs["door"]) == ("eager", "eager")
-    assert flow.quantize.summary() == "3 layers, all integer, 0.00 GMAC, 4 images, as in the U50 guide"
+    assert flow.quantize.summary() == "3 layers, all integer, 0.00 MMAC, 4 images, as in the U50 guide"
     with pytest.warns(EctoolkitWarning) as caught:
         flow.quantize.tune("1", clip=(0, 2))
     assert [str(warning.message) for warning in caught] == [
@@ -105,3 +113,64 @@ def test_photos_of_another_preprocessing() -> None:
     known = ect.calibrate(model, photos.with_preprocess(small)).statistics
     text = message_of(lambda: ect.calibrate(model, photos.with_preprocess(dark), statistics=known), QuantizationError)
     assert f" They were preprocessed by {small}, these by {dark}. Give the images" in text
+
+
+CLIP = "clip is {}, expected (smallest, largest) around 0, in real units: zero padding and ReLU need a code for 0"
+FUSE = "fuse is {}, expected lists of module names, like [['conv', 'norm', 'relu']]"
+
+
+@pytest.mark.parametrize(
+    ("settings", "text"),
+    [
+        ({"percentile": "99.9"}, "percentile is '99.9', expected percent above 50 and up to 100, like 99.99"),
+        (
+            {"corrections": 5},
+            "corrections is 5, expected names of 'equalization', 'expected_bias', 'bias' or 'adaround'",
+        ),
+        (
+            {"layers": ["0"]},
+            "layers is ['0'], expected a dict of layers' names and their settings, like {'conv1': {'weight_bits': 7}}",
+        ),
+        ({"layers": {"0": {"clip": 5}}}, CLIP.format(5)),
+        ({"layers": {"0": {"clip": ("a", 1)}}}, CLIP.format("('a', 1)")),
+        ({"fuse": "abc"}, FUSE.format("'abc'")),
+        ({"fuse": ["conv", "relu"]}, FUSE.format("['conv', 'relu']")),
+        ({"fuse": 3}, FUSE.format(3)),
+    ],
+)
+def test_settings_of_another_kind(settings: dict[str, object], text: str) -> None:
+    assert message_of(lambda: ect.QuantConfig(**settings), QuantizationError) == text  # type: ignore[arg-type]
+
+
+def test_calls_that_mean_nothing(tmp_path: Path) -> None:
+    flow = ect.Flow(net(), calibration=IMAGES, name="tiny")
+    config: object = {"method": "minmax"}
+    assert message_of(lambda: flow.quantize.run(config), QuantizationError) == (  # type: ignore[arg-type]
+        "config is {'method': 'minmax'}, expected an ect.QuantConfig. Single settings: "
+        "flow.quantize.run(method='minmax')"
+    )
+    assert message_of(lambda: ect.quantize(net(), IMAGES, config), QuantizationError) == (  # type: ignore[arg-type]
+        "config is {'method': 'minmax'}, expected an ect.QuantConfig. Single settings: "
+        "ect.quantize(module, images, ect.QuantConfig(method='minmax'))"
+    )
+    flow.quantize.run(door="export")
+    for layer, of_what in ((None, "network"), ("1", "layer 1")):
+        assert message_of(lambda layer=layer: flow.quantize.tune(layer), QuantizationError) == (  # type: ignore[misc]
+            f"no setting of the {of_what} was named to change; name one, like method='minmax'"
+        )
+    flow.quantize.tune(method="minmax")
+    assert message_of(lambda: flow.quantize.compare(-3, 0), StageError) == (
+        "there is no state -3: there are 2, counted from 0, or from -1 backwards"
+    )
+    assert message_of(lambda: flow.quantize.auto(15), StageError) == (  # type: ignore[arg-type]
+        "budget is 15, expected for example ectoolkit.analysis.Budget(sqnr_db=15)"
+    )
+    assert message_of(lambda: ect.Flow(net(), IMAGES, class_names="abc"), InputError) == (
+        "class_names is the text 'abc', expected a list of names, one for each class"
+    )
+    text = "the target 'cpu' does not take 'platform'; it takes reference_input, layout, host_arch, isa, imported, "
+    flow.interpret.run(IMAGES[:1])
+    out = tmp_path / "out"
+    assert message_of(lambda: flow.build.run(out, platform="DNAF200L0003"), BuildError) == (
+        f"{text}calibration_sha256, remember, progress"
+    )

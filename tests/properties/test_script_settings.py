@@ -52,7 +52,9 @@ OWN = st.fixed_dictionaries(
     },
 )
 NAME = st.text(st.characters(codec="utf-8"), min_size=1, max_size=8)
-CORRECTED = st.sampled_from([*CORRECTIONS, *Correction, (), ("equalization", "bias"), ["adaround"], [Correction.BIAS]])
+CORRECTED = st.sampled_from(
+    [*CORRECTIONS, Correction.BIAS, (), ("equalization", "bias"), ["adaround"], [Correction.BIAS]]
+)
 SETTINGS = st.fixed_dictionaries(
     {},
     optional={

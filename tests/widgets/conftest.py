@@ -13,6 +13,8 @@ from torch import nn
 import ectoolkit as ect
 from ectoolkit.widgets.cards import card_of
 
+pytest.register_assert_rewrite("parity_shown", "parity_walk", "session_state")
+
 
 class Tiny(nn.Module):
     def __init__(self) -> None:

@@ -129,7 +129,7 @@ def test_what_is_chosen_while_a_run_ends_stays(make_flow: Callable[..., ect.Flow
     gate.open.set()
     card.wait(30)
     config = flow.quantize.result.config
-    assert (config.method, config.weights, config.activation_bits) == ("mse", "per_channel", 7)
+    assert (config.method, config.weights, config.activation_bits) == ("typical", "per_channel", 7)
     fields = {name: field.value for name, field in card.form.fields.items()}
     assert fields == {"method": "minmax", "weights": "per_tensor", "activation_bits": 7, "door": "auto"}
     flow.quantize._listeners.remove(choose)

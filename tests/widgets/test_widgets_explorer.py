@@ -71,7 +71,7 @@ def test_a_row_moves_histogram_graph_and_maps(session: ect.Flow) -> None:
     table.layer = "second"
     explorer.wait(30)
     assert explorer.graph.layer == "second"
-    assert explorer.histogram.caption == "second: activation, range mse"
+    assert explorer.histogram.caption == "second: activation, range typical"
     prediction = session.quantize.result.predictions["second"]
     assert explorer.histogram.noise["sqnr_db"] == prediction.sqnr_db
     channels = session.quantize.channels("second")
@@ -165,7 +165,7 @@ def test_letting_go_tunes_and_later_stages_are_stale(session: ect.Flow) -> None:
     assert "1 change" in explorer.bar.log.value
     explorer.bar.undo_button.click()
     explorer.wait(30)
-    assert explorer.histogram.caption == "second: activation, range mse"
+    assert explorer.histogram.caption == "second: activation, range typical"
     assert explorer.bar.undo_button.disabled
     assert not explorer.bar.redo_button.disabled
 

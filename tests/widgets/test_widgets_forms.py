@@ -18,7 +18,7 @@ def settings(stage: Any) -> dict[str, Any]:
 
 def test_fields_begin_at_the_defaults_of_run(flow: ect.Flow) -> None:
     assert settings(flow.model) == {}
-    assert settings(flow.quantize) == {"method": "mse", "weights": "per_channel", "activation_bits": 8}
+    assert settings(flow.quantize) == {"method": "typical", "weights": "per_channel", "activation_bits": 8}
     assert settings(flow.importer) == {"layout": "NHWC", "isa": "host"}
     assert settings(flow.build) == {"out": None, "target": "cpu"}
     assert settings(flow.device) == {"device": "cpu", "runs": 20}
@@ -69,7 +69,7 @@ def test_what_a_run_leaves_out_is_the_default(flow: ect.Flow) -> None:
     form = form_of(flow.quantize)
     form.show((), {"method": "minmax", "activation_bits": 7})
     form.show((), {"activation_bits": 7})
-    assert form.call()[1] == {"method": "mse", "weights": "per_channel", "activation_bits": 7}
+    assert form.call()[1] == {"method": "typical", "weights": "per_channel", "activation_bits": 7}
 
 
 def test_arguments_by_position_are_shown(flow: ect.Flow) -> None:

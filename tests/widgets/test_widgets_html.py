@@ -67,7 +67,7 @@ def test_an_error_shows_above_the_last_good_table(flow: ect.Flow) -> None:
     with pytest.raises(QuantizationError, match="method"):
         flow.quantize.run(method="best")
     html = stage_html(flow.quantize)
-    assert "method is &#x27;best&#x27;, expected &#x27;mse&#x27;, &#x27;minmax&#x27;" in html
+    assert "method is &#x27;best&#x27;, expected &#x27;typical&#x27;, &#x27;mse&#x27;" in html
     assert html.index('role="alert"') < html.index("<table")
 
 

@@ -48,7 +48,7 @@ def faulty() -> Iterator[str]:
 #: of each card what its fields say at first
 SETTINGS: dict[str, Names] = {
     "model": {},
-    "quantize": {"method": "mse", "weights": "per_channel", "activation_bits": 8},
+    "quantize": {"method": "typical", "weights": "per_channel", "activation_bits": 8},
     "interpret": {},
     "importer": {"layout": "NHWC", "isa": "host"},
     "build": {"out": None, "target": "cpu"},

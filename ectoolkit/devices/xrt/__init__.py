@@ -6,8 +6,9 @@ looked up when they are first used, so that the child process starts with little
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING, Any
+
+from ectoolkit._lazy import find as _find
 
 if TYPE_CHECKING:
     from ectoolkit.devices.xrt.board import Board
@@ -57,11 +58,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'ectoolkit.devices.xrt' has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"ectoolkit.devices.xrt.{_HOMES[name]}"), name)
-    globals()[name] = value
-    return value
+    return _find(__name__, _HOMES, name)
 
 
 def __dir__() -> list[str]:

@@ -15,7 +15,7 @@ from ectoolkit.core.interpreter import Progress
 from ectoolkit.errors import QuantizationError, StageError
 from ectoolkit.quantization.calibrated import Calibrated, calibrate
 from ectoolkit.quantization.collection import Collector
-from ectoolkit.quantization.config import LayerConfig, QuantConfig
+from ectoolkit.quantization.config import LayerConfig, QuantConfig, require_config
 from ectoolkit.quantization.doors import choose_door
 from ectoolkit.quantization.eager import missing_stubs, quantize_eager
 from ectoolkit.quantization.exported import ExportedModel
@@ -93,15 +93,16 @@ class QuantizeStage(QuantizeQuestions):
 
         Args:
             config: all settings at once, for example ``QuantConfig.accurate()``; the defaults where None.
-            method: of choosing an activation's range: ``"mse"`` (the default), ``"minmax"``, ``"percentile"``,
-                ``"entropy"``, ``"moving_average"`` or ``"median"``.
+            method: of choosing an activation's range: ``"typical"`` (the default), ``"mse"``, ``"minmax"``,
+                ``"percentile"``, ``"entropy"``, ``"moving_average"`` or ``"median"``.
             percentile: for ``method="percentile"``: above 50 and up to 100, 99.99 by default.
             weights: ``"per_channel"`` (the default) or ``"per_tensor"``.
             weight_bits: 8 (the default) to 2.
             activation_bits: 8 (the default) to 4; the U50 guide's is 7.
             symmetric: real 0 in the middle of the codes; False by default.
             hardware: ``"dna"`` for EdgeCortix's accelerator alone; ``""`` by default.
-            corrections: of ``"equalization"``, ``"expected_bias"``, ``"bias"`` and ``"adaround"``; none by default.
+            corrections: of ``"equalization"``, ``"expected_bias"`` (the default, but not on the U50 guide's way),
+                ``"bias"`` and ``"adaround"``; ``()`` for none.
             layers: what single layers have of their own, by name: `ectoolkit.LayerConfig`, or a dict of its fields;
                 nothing by default.
             fuse: lists of module names to fuse, for modules with QuantStubs; what torch finds by default.
@@ -153,7 +154,7 @@ class QuantizeStage(QuantizeQuestions):
     ) -> Quantized:
         if isinstance(self.flow.source, Graph):
             raise StageError(f"{self.flow.name} is an integer graph already; go on with flow.interpret.run()")
-        config = (config or QuantConfig()).tuned(**settings)
+        config = require_config(config, "flow.quantize.run(method='minmax')").tuned(**settings)
         module = self.flow.model.module
         if self._seen is not self.flow.calibration:  # other images: nothing of the old ones holds
             self._calibrated = self._collector = self._measurement = self._impact = None

@@ -151,6 +151,8 @@ class QuantizeQuestions(TunedStage):
             StageError: the stage has not run, or went the U50 guide's way.
         """
         self._exported()
+        if not isinstance(budget, Budget):
+            raise StageError(f"budget is {budget!r}, expected for example ectoolkit.analysis.Budget(sqnr_db=15)")
         images = self.calibrated.images(LOOKED_AT)
         found = auto(self.calibrated, self.states[-1].config, budget, images, progress=progress)
         for step in found.steps:
@@ -265,6 +267,10 @@ class QuantizeQuestions(TunedStage):
         """Two of `states` side by side; see `ectoolkit.analysis.compare_states`."""
         if len(self.states) < 2:
             raise StageError("there is only one state; change something with flow.quantize.tune(...) first")
+        count = len(self.states)
+        for index in (first, second):
+            if not -count <= index < count:
+                raise StageError(f"there is no state {index}: there are {count}, counted from 0, or from -1 backwards")
         chosen = [self.states[index].result for index in (first, second)]
         models = [model for model in chosen if isinstance(model, ExportedModel)]
         if len(models) < 2:

@@ -45,7 +45,7 @@ def test_options(call: Any, case: Path, tmp_path: Path) -> None:
     random = np.random.default_rng(0).standard_normal((1, 3, 16, 16), dtype=np.float32)
     np.testing.assert_array_equal(deployment.inputs()[0], random)
 
-    assert [choice.value for choice in deploy_options.Correction] == list(config.CORRECTIONS)
+    assert [choice.value for choice in deploy_options.Correction] == [*config.CORRECTIONS, "none"]
     assert tuple(choice.value for choice in deploy_options.Door) == DOORS
 
 
@@ -169,9 +169,13 @@ def test_settings_are_checked_before_the_model_is_loaded(call: Any, tmp_path: Pa
             "--corrections with --accurate, which chooses method and corrections itself; give one of them",
         ),
         (
+            ("--corrections", "none", "--corrections", "bias"),
+            "--corrections none with others; give none alone, or leave it out",
+        ),
+        (
             ("--accurate", "--door", "eager"),
-            "--door eager is torch's own flow, which does not know method='median', corrections=('equalization', "
-            "'expected_bias'); leave --door out, or say --door export",
+            "--door eager is torch's own flow, which does not know corrections=('equalization', 'expected_bias'); "
+            "leave --door out, or say --door export",
         ),
     ],
 )
@@ -210,6 +214,7 @@ def test_options_become_the_settings_of_the_run(call: Any, tmp_path: Path, monke
     )
     corrections = ("--corrections", "equalization", "--corrections", "bias", "--method", "median")
     assert asked(*corrections) == ((ect.QuantConfig(method="median", corrections=("equalization", "bias")),), {})
+    assert asked("--corrections", "none") == ((ect.QuantConfig(corrections=()),), {})
     assert asked("--door", "eager", "--activation-bits", "7") == (
         (ect.QuantConfig(activation_bits=7),),
         {"door": "eager"},

@@ -19,7 +19,8 @@ import pytest
 from rpc_server import RpcServer
 
 import ectoolkit as ect
-from ectoolkit.core.deployment import Deployment, FileRecord
+from ectoolkit.core.deployment import Deployment
+from ectoolkit.core.manifest import FileRecord
 from ectoolkit.devices.rpc import handshake as hs
 from ectoolkit.devices.rpc import messages as m
 from ectoolkit.devices.rpc.channel import OVERHEAD_BYTES, Channel

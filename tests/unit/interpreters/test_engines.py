@@ -62,6 +62,25 @@ def test_equal_to_the_definition(graph: Graph) -> None:
     assert_equal(graph, example_input(graph, batch=3))
 
 
+def test_equal_on_two_threads() -> None:
+    """Where tests share the cores, all others run on one."""
+    builder, numbers = GraphBuilder("wide"), np.random.default_rng(0)
+    x = builder.node("quantize", "quantize", [builder.input((1, 32, 24, 24))], GRID)
+    weight = numbers.integers(-128, 128, (64, 32, 3, 3)).astype(np.int8)
+    scale = numbers.uniform(0.001, 0.002, 64).astype(np.float32)
+    attributes = {"stride": (1, 1), "padding": (1, 1), "dilation": (1, 1), "groups": 1, "relu": True}
+    x = builder.weighted(
+        "conv2d", "conv", x, weight, scale, scale * 100, QuantParams.uint8(np.float32(1), 0), attributes
+    )
+    graph = builder.finish([builder.node("dequantize", "dequantize", [x], None, dtype="float32")])
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        assert_equal(graph, example_input(graph, batch=3))
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_every_operation_has_a_fast_form_or_computes_on_real_numbers() -> None:
     assert {name for name, op in OPS.items() if not op.real} == set(FORMS)
 

@@ -10,12 +10,16 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import nn
 
 from ectoolkit.core.types import QuantParams
 from ectoolkit.errors import QuantizationError
+from ectoolkit.frontends.exported import capture
+from ectoolkit.quantization.config import QuantConfig
+from ectoolkit.quantization.derivation import range_settings, read_depthwise
 from ectoolkit.quantization.distribution import Distribution
 from ectoolkit.quantization.grids import activation_grid, grid_of, raised_for_bias, weight_codes, weight_scales
-from ectoolkit.quantization.methods import FURTHER, METHODS, SPARE
+from ectoolkit.quantization.methods import FURTHER, METHODS
 from ectoolkit.quantization.settings import RangeSettings, WeightSettings
 from ectoolkit.quantization.statistics import TensorStatistics
 
@@ -218,9 +222,9 @@ def images_of(*ends: tuple[float, float]) -> TensorStatistics:
     return statistics
 
 
-@pytest.mark.parametrize(("low", "spare"), [(-1.0, SPARE), (0.0, 1.0)])
+@pytest.mark.parametrize(("low", "spare"), [(-1.0, 1.5), (0.0, 1.0)])
 def test_typical_is_mse_but_hardly_wider_than_most_images_need(low: float, spare: float) -> None:
-    settings = RangeSettings("typical")
+    settings = RangeSettings("typical", spare=spare)
     alike = images_of(*[(low, 1.0)] * 10)
     low_of_mse, high_of_mse = METHODS["mse"](alike, settings)
     assert METHODS["typical"](alike, settings) == (low_of_mse, high_of_mse)
@@ -242,3 +246,16 @@ def test_typical_cuts_no_vector_of_features() -> None:
     for largest in (2.0, 3.0, 100.0):
         statistics.add(torch.tensor([[[[0.0]], [[largest]]]]), "pool")
     assert METHODS["typical"](statistics, RangeSettings("typical")) == (0, 100)
+
+
+def test_what_depthwise_convolutions_read_has_no_spare() -> None:
+    torch.manual_seed(0)
+    net = nn.Sequential(
+        nn.Conv2d(3, 4, 1), nn.ReLU(), nn.ZeroPad2d(1), nn.Conv2d(4, 4, 3, groups=4), nn.ReLU(), nn.Conv2d(4, 2, 1)
+    )
+    network = capture(net.eval(), [(1, 3, 8, 8)])
+    names = [layer.name for layer in network.layers if layer.weight is not None]
+    assert read_depthwise(network) == {names[0]}  # through the padding
+    config = QuantConfig()
+    assert [range_settings(network, config, name).spare for name in names] == [1.0, 1.5, 1.5]
+    assert [range_settings(network, config, name).method for name in names] == ["typical", "typical", "minmax"]
