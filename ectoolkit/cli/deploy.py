@@ -12,7 +12,6 @@ from ectoolkit.cli.deploy_options import (
     AccurateOption,
     ActivationBitsOption,
     CalibrationOption,
-    Correction,
     CorrectionsOption,
     Door,
     DoorOption,
@@ -96,7 +95,7 @@ def deploy(
         weights_scheme,
         activation_bits,
         accurate or None,
-        tuple(one for one in corrections if one is not Correction.NONE) if corrections else None,
+        tuple(corrections) if corrections else None,
         None if door is Door.AUTO else door,
     )
     if Path(model).suffix in _SUFFIXES or Path(model).is_file():

@@ -35,11 +35,11 @@ class Scheme(StrEnum):
 class Correction(StrEnum):
     """Of `QuantConfig.corrections`, and ``none`` for its empty tuple."""
 
-    NONE = "none"
     EQUALIZATION = "equalization"
     EXPECTED_BIAS = "expected_bias"
     BIAS = "bias"
     ADAROUND = "adaround"
+    NONE = "none"
 
 
 class Door(StrEnum):
