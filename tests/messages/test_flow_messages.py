@@ -44,7 +44,7 @@ def test_tuning_stays_on_the_guides_way_or_says_that_it_leaves_it() -> None:
     assert flow.to_script().splitlines()[-1] == "flow.quantize.run(door='eager')"
     flow.quantize.tune(weights="per_tensor")
     assert (flow.quantize.door, flow.quantize.table.attrs["door"]) == ("eager", "eager")
-    assert flow.quantize.summary() == "3 layers, all integer, 0.00 MMAC, 4 images, as in the U50 guide"
+    assert flow.quantize.summary() == "3 layers, all integer, 3,888 MAC, 4 images, as in the U50 guide"
     with pytest.warns(EctoolkitWarning) as caught:
         flow.quantize.tune("1", clip=(0, 2))
     assert [str(warning.message) for warning in caught] == [

@@ -18,6 +18,7 @@ from ectoolkit.analysis.verdict.links import LEAST_SQNR_DB, Link, Must, link, li
 from ectoolkit.analysis.verdict.location import Location
 from ectoolkit.analysis.verdict.proof import InputProof
 from ectoolkit.core.interpreter import Progress
+from ectoolkit.core.words import counted
 from ectoolkit.errors import BuildError, InputError
 
 if TYPE_CHECKING:
@@ -105,7 +106,11 @@ class Verdict:
         if self.broken is not None or not self.proof:
             return f"broken at {'input' if self.broken is None else self.broken.name}"
         doubts = [f"{found.name} is {found.grade}" for found in self.links if found.doubtful]
-        return f"Every link holds on {self.images} image(s)" + (f", but {' and '.join(doubts)}" if doubts else "")
+        but = f", but {' and '.join(doubts)}" if doubts else ""
+        return f"Every link holds on {counted(self.images, 'image')}{but}"
+
+    def __str__(self) -> str:
+        return self.summary()
 
     def __repr__(self) -> str:
         state = "holds" if self else f"broken: {self.broken.name if self.broken else 'input'}"

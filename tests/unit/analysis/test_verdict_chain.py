@@ -49,7 +49,7 @@ def test_every_link_holds() -> None:
         "input: ✓ the same numbers at every stage",
         "✓ float → interpreter: must be close; 19.1 dB, top-1 agrees on 2 of 2",
         "✓ interpreter → cpu: must be equal; 6 elements equal",
-        "Every link holds on 2 image(s)",
+        "Every link holds on 2 images",
     ]
     assert list(found.to_frame()["ok"]) == [True, True]
 
