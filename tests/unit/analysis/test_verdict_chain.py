@@ -181,7 +181,7 @@ def test_a_chain_of_one_is_refused() -> None:
 
 def test_the_title_of_a_certificate_says_what_is_not_close(tmp_path: Path) -> None:
     page = close(SCORES * np.float32(1.5)).save(tmp_path / "verdict.html").read_text(encoding="utf-8")
-    assert "<h1>Verdict: every link holds on 2 image(s), but float → interpreter is far</h1>" in page
+    assert "<h1>Verdict: every link holds on 2 images, but float → interpreter is far</h1>" in page
     assert '<div class="verdict doubtful">' in page
     page = close(-SCORES).save(tmp_path / "verdict.html").read_text(encoding="utf-8")
     assert "<h1>Verdict: broken at float → interpreter</h1>" in page
