@@ -22,7 +22,7 @@ class FloatModel:
 
     Attributes:
         name: of the model.
-        module: the ``nn.Module``, in eval mode.
+        module: the ``nn.Module``, as the user left it.
         weights: where they come from, in words.
         source: what `ectoolkit.Flow` takes: a `LoadedModel`, or the module.
         preprocess: from photos to its input; None where nobody knows.
@@ -68,9 +68,9 @@ def load_own(text: str) -> FloatModel:
             found = found()
     where = f"{path.name}:{name}"
     if isinstance(found, LoadedModel):
-        return FloatModel(found.name, found.module.eval(), found.weights, found, found.preprocess)
+        return FloatModel(found.name, found.module, found.weights, found, found.preprocess)
     if isinstance(found, torch.nn.Module):
-        return FloatModel(type(found).__name__, found.eval(), f"as {where} makes them", found)
+        return FloatModel(type(found).__name__, found, f"as {where} makes them", found)
     raise InputError(f"{where} is {type(found).__name__}; expected an nn.Module or an ectoolkit.LoadedModel")
 
 
@@ -103,5 +103,5 @@ def _failing(what: str) -> Iterator[None]:
         yield
     except EctoolkitError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise InputError(f"{what}: {type(error).__name__}: {error}. `ectoolkit --debug` shows where") from error

@@ -100,7 +100,7 @@ def run(
             progress(0, 0, "timing each layer")
             measured = opened.profile(deployment, runs=min(times.latency.runs, 20))
         if expected is None:
-            progress(0, 0, "the interpreter's result")
+            progress(0, 0, "comparing")
             expected = _expected(deployment, given, opened)
     say(f"device: {result.device}")
     _print_times(times)

@@ -182,24 +182,25 @@ def _float_outputs(
     import torch
 
     from ectoolkit.errors import InputError
+    from ectoolkit.frontends.exported.nodes import flattened
 
     built = f"Give --model what {deployment.path.name} was built from, {deployment.manifest.name!r}"
 
-    count = len(inputs[0])
+    module, count = loaded.module.eval(), len(inputs[0])
     found = []
     for number in range(count):
         progress(number, count, "float")
         images = [array[number : number + 1] for array in inputs]
         try:
             with torch.inference_mode():
-                one = loaded.module(*map(torch.from_numpy, images))
+                one = module(*map(torch.from_numpy, images))
         except (RuntimeError, TypeError) as error:
             shapes = ", ".join(str(image.shape) for image in images)
             raise InputError(
                 f"--model {loaded.name} does not run on the directory's input {shapes}: "
                 f"{str(error).strip().splitlines()[0]}. {built}"
             ) from error
-        found.append([tensor.numpy() for tensor in (one if isinstance(one, tuple | list) else [one])])
+        found.append([tensor.numpy() for tensor in flattened(one) if isinstance(tensor, torch.Tensor)])
     outputs = [np.concatenate(parts) for parts in zip(*found, strict=True)]
     expected = [tensor.graph_spec.shape[1:] for tensor in deployment.manifest.outputs]
     if [output.shape[1:] for output in outputs] != expected:

@@ -45,6 +45,8 @@ def test_every_link_holds() -> None:
     found = judge(members, same_input(), 2)
     assert found
     assert found.broken is None
+    assert str(found) == found.summary()  # what `print` shows is the ladder
+    assert repr(found) == "Verdict(2 link(s), holds)"
     assert found.summary().splitlines() == [
         "input: ✓ the same numbers at every stage",
         "✓ float → interpreter: must be close; 19.1 dB, top-1 agrees on 2 of 2",

@@ -49,6 +49,25 @@ def broken():
     raise RuntimeError("no weights here")
 
 
+class Named(Net):
+    def forward(self, x):
+        return {"scores": super().forward(x), "nothing": None}
+
+
+class Two(nn.Module):
+    def forward(self, a, b):
+        return a + b
+
+
+def named():
+    torch.manual_seed(0)
+    return Named()
+
+
+def leaves():
+    raise SystemExit(0)
+
+
 def number():
     return 7
 """
@@ -95,6 +114,17 @@ def test_verdict_begins_at_the_users_model(folder: Path, own: Path, call: Any) -
     )
 
 
+def test_results_in_a_dict_and_what_train_mode_changes(folder: Path, call: Any, tmp_path: Path) -> None:
+    model, images = f"{folder / 'net.py'}:named", folder / "images.npy"
+    result = call("deploy", model, tmp_path / "out", "--calibration", images)
+    assert result.exit_code == 0, result.output
+    line = result.stdout.splitlines()[1]
+    assert line.endswith(", 8 images, by torch.export, in eval() mode though the module is in train mode")
+    result = call("verdict", tmp_path / "out", "--model", model, "--images", images)
+    assert result.exit_code == 0, result.output
+    assert result.stdout.splitlines()[1].startswith("✓ float → interpreter: must be close; ")
+
+
 def test_photos_go_through_the_models_own_preprocessing(folder: Path, call: Any, tmp_path: Path) -> None:
     photos = tmp_path / "photos"
     photos.mkdir()
@@ -117,7 +147,7 @@ def test_refused(folder: Path, own: Path, call: Any) -> None:
     (folder / "bad.py").write_text("import not_there\n")
     (folder / "empty.py").write_text("")
     expected = "Expected FILE.py:NAME, where NAME is a function without arguments that returns the module"
-    defines = "it defines Net, make, other, loaded, broken, number"
+    defines = "it defines Net, make, other, loaded, broken, Named, Two, named, leaves, number"
     for model, text in (
         (f"{folder / 'none.py'}:make", f"{folder / 'none.py'} is not there; expected a Python file"),
         (f"{net}:mak", f"{net} has no 'mak'; {defines}. {expected}"),
@@ -131,11 +161,18 @@ def test_refused(folder: Path, own: Path, call: Any) -> None:
             "bad.py does not run: ModuleNotFoundError: No module named 'not_there'. `ectoolkit --debug` shows where",
         ),
         (f"{net}:broken", "net.py:broken() fails: RuntimeError: no weights here. `ectoolkit --debug` shows where"),
+        (f"{net}:leaves", "net.py:leaves() fails: SystemExit: 0. `ectoolkit --debug` shows where"),
         (f"{net}:number", "net.py:number is int; expected an nn.Module or an ectoolkit.LoadedModel"),
     ):
         for command in (("deploy", model, folder / "new", "--calibration", images), ("verdict", own, "--model", model)):
             result = call(*command)
             assert (result.exit_code, result.stderr) == (2, f"error: {text}\n")
+    result = call("deploy", f"{net}:Two", folder / "new", "--calibration", images)
+    assert (result.exit_code, result.stderr) == (
+        2,
+        "error: calibration item 0 is ndarray, expected the 2 inputs of the model: a, b, which the command line cannot "
+        "give; quantize and build it in a script\n",
+    )
     np.save(folder / "one.npy", np.zeros((3, 8, 8), np.float32))
     result = call("deploy", f"{net}:make", folder / "new", "--calibration", folder / "one.npy")
     assert (result.exit_code, result.stderr) == (
