@@ -179,7 +179,7 @@ def test_pictures_are_sound_and_tell_names(calibrated: Calibrated) -> None:
     assert alt == f"{len(values)} layers as a graph, with a number in dB for each; the table has them by name"
     texts = [[text.text or "" for text in group.iter(f"{SVG}text")] for group in picture.iter(f"{SVG}g")]
     assert texts == [
-        [op[:10], "" if value is None or value != value else f"{value:.3g}"]
+        [op if len(op) <= 10 else f"{op[:9]}…", "" if value is None or value != value else f"{value:.3g}"]
         for op, value in zip(found.ops, values, strict=True)
     ]
     ground, *boxes = picture.iter(f"{SVG}rect")
