@@ -26,15 +26,17 @@ class Gate:
     """Calibration images that stop after the second until they are let through."""
 
     def __init__(self, images: np.ndarray) -> None:
-        self.images = images
+        self.images, self.looks = images, 0
         self.reached, self.open = threading.Event(), threading.Event()
 
     def __len__(self) -> int:
         return len(self.images)
 
     def __iter__(self) -> Iterator[np.ndarray]:
+        self.looks += 1
+        stops = self.looks > 1  # the first look is whether they look like raw pixels
         for index, image in enumerate(self.images):
-            if index == 2:
+            if index == 2 and stops:
                 self.reached.set()
                 assert self.open.wait(30)
             yield image
