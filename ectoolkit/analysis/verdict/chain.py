@@ -107,9 +107,6 @@ class Verdict:
         doubts = [f"{found.name} is {found.grade}" for found in self.links if found.doubtful]
         return f"Every link holds on {self.images} image(s)" + (f", but {' and '.join(doubts)}" if doubts else "")
 
-    def __str__(self) -> str:
-        return self.summary()
-
     def __repr__(self) -> str:
         state = "holds" if self else f"broken: {self.broken.name if self.broken else 'input'}"
         return f"Verdict({len(self.links)} link(s), {state})"
