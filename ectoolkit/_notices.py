@@ -1,4 +1,5 @@
-"""Warnings of the package, which one thread can hear without changing what the process does with warnings."""
+"""Warnings of the package, which one thread can hear without changing what the process does with warnings; and whose
+words a message uses: a script's or the command line's."""
 
 from __future__ import annotations
 
@@ -9,6 +10,29 @@ from contextvars import ContextVar
 
 #: who hears in this thread, the outermost first: the list, and whether nobody further out is told
 _hearers: ContextVar[tuple[tuple[list[Warning], bool], ...]] = ContextVar("hearers", default=())
+
+#: whether it is the command line that asks
+_on_command_line: ContextVar[bool] = ContextVar("on_command_line", default=False)
+
+
+def in_terms(python: str, command: str) -> str:
+    """Advice that whoever asks can follow.
+
+    Args:
+        python: as a script or a notebook would do it.
+        command: as the command line would.
+    """
+    return command if _on_command_line.get() else python
+
+
+@contextmanager
+def on_command_line() -> Iterator[None]:
+    """Messages made in this thread meanwhile advise in the command line's terms."""
+    token = _on_command_line.set(True)
+    try:
+        yield
+    finally:
+        _on_command_line.reset(token)
 
 
 def warn(message: str, category: type[Warning], stacklevel: int = 1) -> None:

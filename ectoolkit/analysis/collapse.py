@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from ectoolkit._notices import warn
+from ectoolkit._notices import in_terms, warn
 from ectoolkit.analysis.grades import AGREEMENT_IMAGES, LEAST_AGREEMENT, LEAST_SQNR_DB
 from ectoolkit.analysis.measurement import Measurement, measure
 from ectoolkit.core import metrics
 from ectoolkit.core.metrics import agreement
+from ectoolkit.core.words import counted
 from ectoolkit.errors import PrecisionWarning
 from ectoolkit.quantization.exported import ExportedModel
 
@@ -51,8 +52,8 @@ def warn_of_collapse(
     names = sorted(layers, key=layers.__getitem__)[:NAMED]
     worst = ", ".join(f"{name} ({layers[name]:.1f} dB)" for name in names)
     warn(
-        f"{model.network.name} does not survive this quantization: {found} on {measurement.images} images. Worst "
-        f"layers, each quantized alone: {worst}. {_remedy(measurement, names)}",
+        f"{model.network.name} does not survive this quantization: {found} on {counted(measurement.images, 'image')}. "
+        f"Worst layers, each quantized alone: {worst}. {_remedy(measurement, names)}",
         PrecisionWarning,
         stacklevel=stacklevel,
     )
@@ -69,15 +70,18 @@ def warn_of_collapsed_outputs(
     """
     sqnr_db = metrics.sqnr_db(reference, found)
     what = ""
-    if sqnr_db < least_sqnr_db:
+    if not sqnr_db >= least_sqnr_db:  # NaN is no result, too
         what = f"its result is at {sqnr_db:.1f} dB, expected {least_sqnr_db:g} dB or more"
     elif reference.ndim == 2 and reference.shape[1] > 1 and len(reference) >= AGREEMENT_IMAGES:
         what = _flipped(agreement(reference, found), LEAST_AGREEMENT)
     if not what:
         return False
+    advice = in_terms(
+        "Quantize with door='export' to see what each layer costs",
+        "Deploy with --accurate, or with --door export, whose warning names the worst layers",
+    )
     warn(
-        f"{name} does not survive this quantization: {what} on {len(reference)} images. Quantize with door='export' to "
-        "see what each layer costs",
+        f"{name} does not survive this quantization: {what} on {counted(len(reference), 'image')}. {advice}",
         PrecisionWarning,
         stacklevel=stacklevel,
     )
@@ -86,7 +90,7 @@ def warn_of_collapsed_outputs(
 
 def _found(measurement: Measurement, least_sqnr_db: float, least_agreement: float) -> str:
     sqnr_db = measurement.output_sqnr_db
-    if sqnr_db < least_sqnr_db:
+    if not sqnr_db >= least_sqnr_db:
         return f"its result is at {sqnr_db:.1f} dB, expected {least_sqnr_db:g} dB or more"
     output = measurement.model.network.outputs[0]
     scores = measurement.floats.batches[0][output]
@@ -104,14 +108,17 @@ def _flipped(share: float, least_agreement: float) -> str:
 def _remedy(measurement: Measurement, worst: list[str]) -> str:
     config = measurement.model.config
     if any(config.weight_settings(name).granularity == "per_tensor" for name in worst):
-        return "Quantize with weights='per_channel'"
+        return in_terms("Quantize with weights='per_channel'", "Deploy with --weights-scheme per_channel")
     settings = [config.weight_settings(name).bits for name in worst]
     settings += [config.range_settings(name).bits for name in worst]
     if min(settings, default=8) < 8:
-        return "Give these layers 8 bits, or all of them"
+        return in_terms("Give these layers 8 bits, or all of them", "Deploy with --activation-bits 8")
     if any(config.range_settings(name).method == "percentile" for name in worst):
-        return "Quantize with method='mse', which cuts less than a percentile"
-    return (
+        less = "which cuts less than a percentile"
+        return in_terms(f"Quantize with method='mse', {less}", f"Deploy with --method mse, {less}")
+    return in_terms(
         "Calibrate with images that look like yours and went through the model's preprocessing; if they did, keep "
-        "these layers in float (keep_float=True), or let ectoolkit.analysis.sensitivity try what helps"
+        "these layers in float (keep_float=True), or let ectoolkit.analysis.sensitivity try what helps",
+        "Calibrate with images that look like yours (--calibration); if they did, deploy with --accurate, or find out "
+        "in a notebook which layers to keep in float: ectoolkit lab",
     )

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -16,6 +19,19 @@ Trust = Annotated[
         "--trust", help="Run the native code of a directory that was not built here; remembered for these very files."
     ),
 ]
+#: of the commands that open a device by name
+Xclbin = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        show_default=False,
+        help="For a board xrt:N: the design whose kernel runs deployments.  [default: the virtual board's own]",
+    ),
+]
+#: seconds without a terminal's bar after which a line says that something is going on
+SILENCE_S = 20.0
+#: of sentences
+WIDTH = 110
 #: a last column is not squeezed below this
 _LAST_COLUMN = 24
 
@@ -73,9 +89,13 @@ def _print_plain(columns: Sequence[str], rows: Sequence[Sequence[str]], right: S
 
 @contextmanager
 def progress_bar(title: str) -> Iterator[Callable[[int, int, str], None]]:
-    """Yields what a stage calls with ``(done, total, label)``; a bar on standard error where that is a terminal."""
+    """Yields what a stage calls with ``(done, total, label)``; a bar on standard error where that is a terminal.
+
+    Elsewhere what takes long gets a line now and then.
+    """
     if not sys.stderr.isatty():
-        yield lambda done, total, label: None
+        with _spoken(title) as told:
+            yield told
         return
     from rich.console import Console
     from rich.markup import escape
@@ -85,6 +105,28 @@ def progress_bar(title: str) -> Iterator[Callable[[int, int, str], None]]:
     with Progress(*look, TimeElapsedColumn(), console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(title, total=None, label="")
         yield lambda done, total, label: bar.update(task, completed=done, total=total or None, label=escape(label))
+
+
+@contextmanager
+def _spoken(title: str) -> Iterator[Callable[[int, int, str], None]]:
+    start, over = time.monotonic(), threading.Event()
+    last = [title]
+
+    def speak() -> None:
+        while not over.wait(SILENCE_S):
+            note(f"… {last[0]}, {time.monotonic() - start:.0f} s so far")
+
+    def told(done: int, total: int, label: str) -> None:
+        last[0] = " ".join(filter(None, (f"{title}:", label, f"{done} of {total}" if total else ""))).rstrip(":")
+
+    # a thread, for a run that hangs calls nobody
+    speaker = threading.Thread(target=speak, daemon=True, name="ect-progress")
+    speaker.start()
+    try:
+        yield told
+    finally:
+        over.set()
+        speaker.join()
 
 
 def size_text(size_bytes: int) -> str:

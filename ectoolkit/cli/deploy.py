@@ -32,6 +32,8 @@ from ectoolkit.cli.deploy_options import (
     WeightsOption,
     WeightsSchemeOption,
 )
+from ectoolkit.cli.files import require_file
+from ectoolkit.cli.own_model import is_own
 
 if TYPE_CHECKING:
     from ectoolkit.workflow import Flow
@@ -39,14 +41,17 @@ if TYPE_CHECKING:
 HELP = """Make a deploy directory of a model.
 
 MODEL is mobilenet_v2 or efficientnet_lite0, whose weights are in packages; torchvision/NAME for a classifier of
-torchvision, such as resnet50; or a TorchScript file of a model that is quantized already. A model by name is quantized
-here, with calibration photos: better give some of yours than rely on the sample photos.
+torchvision, such as resnet50; FILE.py:NAME for a float model of yours; or a TorchScript file of a model that is
+quantized already. A float model is quantized here, with calibration photos: better give some of yours than rely on the
+sample photos. NAME is a function without arguments that returns an nn.Module, for which --calibration is preprocessed
+float32 N,C,H,W in .npy files, or an ectoolkit.LoadedModel, whose preprocess takes photos. The file is run.
 
 \b
 Examples:
   ectoolkit deploy mobilenet_v2 out
   ectoolkit deploy torchvision/resnet50 out --weights my_resnet50.pth --calibration photos/
   ectoolkit deploy mobilenet_v2 out --accurate
+  ectoolkit deploy net.py:make_model out --calibration images.npy
   ectoolkit deploy torchvision/resnet18 out --weights none --method minmax --corrections expected_bias
   ectoolkit deploy quantized.pt out --input-shape 1,3,224,224 --reference input.npy
   ectoolkit deploy mobilenet_v2 out --target mera:IP --platform DNAF200L0003
@@ -98,7 +103,7 @@ def deploy(
         tuple(corrections) if corrections else None,
         None if door is Door.AUTO else door,
     )
-    if Path(model).suffix in _SUFFIXES or Path(model).is_file():
+    if not is_own(model) and (Path(model).suffix in _SUFFIXES or Path(model).is_file()):
         flow, example = _from_file(model, input_shape or [], reference or [], quantizing)
     else:
         # the U50 guide's way is the accelerator's arithmetic by itself
@@ -144,6 +149,7 @@ def _from_file(model: str, shapes: list[str], reference: list[Path], quantizing:
     given = quantizing.given()
     if given:
         raise typer.BadParameter(f"{given[0]} is for a model by name; {model} is a file, quantized already")
+    require_file(model)
     if not shapes:
         raise typer.BadParameter(f"{model} is a TorchScript file: add --input-shape, for example 1,3,224,224")
     parsed = [_shape(text) for text in shapes]
@@ -165,11 +171,21 @@ def _from_name(
 ) -> tuple[Flow, Any]:
     from ectoolkit.cli.stages import run_stage
 
+    own = is_own(model)
     if shapes:
-        raise typer.BadParameter(f"--input-shape is for a TorchScript file; {model} brings its own")
+        brings = "the calibration images tell it" if own else f"{model} brings its own"
+        raise typer.BadParameter(f"--input-shape is for a TorchScript file; {brings}")
+    config = quantizing.config(hardware)  # refuses before anything is loaded
+    flow = _own_flow(model, quantizing) if own else _named_flow(model, quantizing)
+    first = flow.calibration[:1]
+    example = _arrays(reference) if reference else first.batch() if hasattr(first, "batch") else first
+    run_stage(flow.quantize, config, **({} if quantizing.door is None else {"door": quantizing.door.value}))
+    return flow, example
+
+
+def _named_flow(model: str, quantizing: Quantizing) -> Flow:
     import ectoolkit as ect
 
-    config = quantizing.config(hardware)  # refuses before anything is loaded
     photos = ect.sample_photos(_SAMPLES.stop)[_SAMPLES]
     if quantizing.calibration is not None:
         photos = ect.image_folder(quantizing.calibration)
@@ -178,9 +194,26 @@ def _from_name(
         loaded = ect.load_model(model, weights=None if asked.lower() == "none" else asked)
     flow = ect.Flow(loaded, calibration=photos)
     say(f"{loaded.name}: {loaded.weights}, input {shape_text(loaded.input_shape)}")
-    example = _arrays(reference) if reference else flow.calibration[:1].batch()
-    run_stage(flow.quantize, config, **({} if quantizing.door is None else {"door": quantizing.door.value}))
-    return flow, example
+    return flow
+
+
+def _own_flow(model: str, quantizing: Quantizing) -> Flow:
+    import ectoolkit as ect
+    from ectoolkit.cli.images import calibration_images
+    from ectoolkit.cli.own_model import load_own
+
+    if quantizing.weights is not None:
+        raise typer.BadParameter(f"--weights is for a model by name; {model} loads its own")
+    if quantizing.calibration is None:
+        raise typer.BadParameter(
+            f"{model} needs images like those it is for: --calibration, a .npy file of preprocessed float32 N,C,H,W, a "
+            "folder of such files, or photos where it returns an ectoolkit.LoadedModel"
+        )
+    with progress_bar("loading the model"):
+        loaded = load_own(model)
+    flow = ect.Flow(loaded.source, calibration=calibration_images(quantizing.calibration, loaded.preprocess))
+    say(f"{loaded.name}: {loaded.weights}, input {shape_text((1, *flow.calibration[0].shape))}")
+    return flow
 
 
 def _shape(text: str) -> tuple[int, ...]:

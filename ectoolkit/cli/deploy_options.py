@@ -148,7 +148,8 @@ class Quantizing:
 
 
 ModelArgument = Annotated[
-    str, typer.Argument(metavar="MODEL", show_default=False, help="A model's name, or a TorchScript file.")
+    str,
+    typer.Argument(metavar="MODEL", show_default=False, help="A name, FILE.py:NAME, or a TorchScript file."),
 ]
 OutArgument = Annotated[Path, typer.Argument(metavar="OUT", show_default=False, help="The deploy directory to write.")]
 WeightsOption = Annotated[
@@ -161,7 +162,11 @@ WeightsOption = Annotated[
 ]
 CalibrationOption = Annotated[
     Path | None,
-    typer.Option(metavar="FOLDER", show_default=False, help="Photos.  [default: 32 sample photos]"),
+    typer.Option(
+        metavar="FOLDER|FILE.npy",
+        show_default=False,
+        help="Photos; for FILE.py:NAME also .npy.  [default: 32 sample photos]",
+    ),
 ]
 MethodOption = Annotated[
     Method | None,

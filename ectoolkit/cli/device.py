@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ectoolkit.cli import serve
-from ectoolkit.cli.console import Trust, note, print_table, progress_bar, say
+from ectoolkit.cli.console import Trust, Xclbin, note, print_table, progress_bar, say
 
 if TYPE_CHECKING:
     from ectoolkit.devices import Benchmark
@@ -50,7 +50,7 @@ Examples:
 
 app = typer.Typer(rich_markup_mode=None, no_args_is_help=True)
 
-app.command(help=serve.HELP)(serve.serve)
+app.command(help=serve.HELP, short_help="Let other machines run directories on this CPU")(serve.serve)
 
 _NAME = Annotated[str, typer.Argument(metavar="NAME", help="Of the board, as `ectoolkit devices` lists it.")]
 
@@ -64,7 +64,7 @@ def _address(name: str) -> str:
     return address
 
 
-@app.command(help=BENCHMARK_HELP)
+@app.command(help=BENCHMARK_HELP, short_help="Time a deploy directory on a device")
 def benchmark(
     name: Annotated[
         str, typer.Argument(metavar="NAME", help="Of the device, as `ectoolkit devices` lists it.", show_default=False)
@@ -76,6 +76,7 @@ def benchmark(
         list[int] | None,
         typer.Option(min=1, show_default=False, help="Requests at a time; once for each row.  [default: 1, 2 and 4]"),
     ] = None,
+    xclbin: Xclbin = None,
     trust: Trust = False,
     report: Annotated[
         Path | None,
@@ -84,11 +85,12 @@ def benchmark(
 ) -> None:
     """See `BENCHMARK_HELP`."""
     import ectoolkit as ect
+    from ectoolkit.cli.opening import open_with
 
     if report is not None and report.suffix != ".json":
         raise typer.BadParameter(f"--report {report.name} ends in {report.suffix!r}; times are saved as .json")
     deployment = ect.load_deployment(directory, trust=trust)
-    with ect.open_device(name) as device, progress_bar(f"timing on {name}") as progress:
+    with open_with(name, xclbin=xclbin) as device, progress_bar(f"timing on {name}") as progress:
         found = device.benchmark(deployment, runs=runs, warmup=warmup, depths=in_flight or [1, 2, 4], progress=progress)
         identity = device.identity()
     _print_benchmark(found)
@@ -104,15 +106,20 @@ def _print_benchmark(found: Benchmark) -> None:
     titles = [whole.get(name, name.replace("_ms", ", ms").replace("_per_s", "/s")) for name in table.columns]
     rows = []
     for row in table.to_dict("records"):
-        digits = {name: ".0f" if name in whole else ".3f" if name in HOST_COLUMNS else ".4g" for name in row}
-        rows.append([f"{value:{digits[str(name)]}}" for name, value in row.items()])
+        digits = {name: ".0f" if name in whole else ".3f" if name in HOST_COLUMNS else "" for name in row}
+        rows.append([f"{v:{digits[str(k)]}}" if digits[str(k)] else _measured(v) for k, v in row.items()])
     say(f"{found.device}, {found.deployment}: after {found.warmup} runs to warm up")
     print_table(titles, rows, right=titles)
     if found.notice:
         note(f"note: {found.notice}")
 
 
-@app.command(help=HEALTH_HELP)
+def _measured(value: float) -> str:
+    """Four digits, or all before the point: no powers of ten."""
+    return f"{value:.4g}" if abs(value) < 1e4 else f"{value:.0f}"
+
+
+@app.command(help=HEALTH_HELP, short_help="Temperatures, power, clocks of a board")
 def health(name: _NAME = "xrt:0") -> None:
     """See `HEALTH_HELP`."""
     from ectoolkit.devices.xrt import read_health
@@ -120,7 +127,7 @@ def health(name: _NAME = "xrt:0") -> None:
     say(str(read_health(_address(name))))
 
 
-@app.command(help=BANKS_HELP)
+@app.command(help=BANKS_HELP, short_help="Measure copies to and from a board's memory")
 def banks(
     name: _NAME = "xrt:0",
     xclbin: Annotated[
@@ -145,7 +152,7 @@ def banks(
         note("note: on a virtual board these are copies in this machine's memory")
 
 
-@app.command(help=VIRTUAL_HELP)
+@app.command(help=VIRTUAL_HELP, short_help="A virtual Alveo U50, for a command or for other terminals")
 def virtual(
     command: Annotated[
         list[str] | None, typer.Argument(metavar="[-- COMMAND...]", help="What to run with it.", show_default=False)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from ectoolkit.cli.console import print_table
+import textwrap
+
+from ectoolkit.cli.console import WIDTH, print_table, say
 
 HELP = """List the devices a deployment can run on, and why one is not ready.
 
@@ -14,8 +16,13 @@ def devices() -> None:
     """See `HELP`."""
     import ectoolkit as ect
 
-    rows = [
-        [info.name, "ready" if info.available else "not ready", info.description, info.reason or "-"]
-        for info in ect.list_devices()
-    ]
-    print_table(["device", "state", "what it is", "reason"], rows)
+    found = ect.list_devices()
+    rows = [[info.name, "ready" if info.available else "not ready", info.description] for info in found]
+    print_table(["device", "state", "what it is"], rows)
+    why: dict[str, list[str]] = {}  # several wait for the same thing
+    for info in found:
+        if not info.available:
+            why.setdefault(info.reason, []).append(info.name)
+    for reason, names in why.items():
+        text = f"{', '.join(names)}: {reason}"
+        say("\n" + textwrap.fill(text, WIDTH, subsequent_indent="  ", break_on_hyphens=False, break_long_words=False))

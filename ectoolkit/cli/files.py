@@ -14,6 +14,19 @@ if TYPE_CHECKING:
     from ectoolkit.core.manifest import TensorFile
 
 
+def require_file(path: str) -> None:
+    """Refuse a model's file that is not there, before anything else is asked of the user.
+
+    Raises:
+        InputError: it is missing, or a folder.
+    """
+    from ectoolkit.errors import InputError
+
+    found = Path(path).expanduser()
+    if not found.is_file():
+        raise InputError(f"{found} is {'a folder' if found.is_dir() else 'not there'}; expected a TorchScript file")
+
+
 def read_npy(path: Path) -> np.ndarray:
     """A float32 array from numpy's file format.
 

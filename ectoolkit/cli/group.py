@@ -12,6 +12,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
+from ectoolkit._notices import on_command_line
 from ectoolkit.errors import Cancelled, EctoolkitError, EctoolkitWarning
 
 #: read by torch when it is imported, which is later.  Its C++ code announces the end of quantized tensors, about which
@@ -29,7 +30,7 @@ class CommandGroup(TyperGroup):
         for name, value in _TORCH.items():
             os.environ.setdefault(name, value)
         try:
-            with _plain_warnings():
+            with _plain_warnings(), on_command_line():
                 return super().invoke(ctx)
         except (KeyboardInterrupt, Cancelled):
             typer.echo("\ninterrupted: the last good state is kept, nothing is half written", err=True)

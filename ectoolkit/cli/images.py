@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -66,6 +66,44 @@ def read_images(
     few = array[:limit]
     first = "" if len(few) == len(array) else f"the first {_images(len(few))} of "
     return Images([few], f"{first}{path.name}, preprocessed")
+
+
+def calibration_images(path: Path, preprocess: Preprocess | None) -> Any:
+    """What a model of the user's own is calibrated with.
+
+    Args:
+        path: a ``.npy`` file of preprocessed images, a folder of such files, or a folder of photos.
+        preprocess: for photos; None where nobody knows it.
+
+    Returns:
+        float32 ``(N, C, H, W)``, or an image set.
+
+    Raises:
+        InputError: there is nothing of that kind.
+        typer.BadParameter: photos for a model that does not say what is done to them.
+    """
+    import ectoolkit as ect
+    from ectoolkit.errors import InputError
+
+    path = path.expanduser()
+    if path.suffix == ".npy":
+        array = _some(path)
+        if array.ndim != 4:
+            raise InputError(
+                f"--calibration {path.name} has shape {array.shape}, expected images: float32 N,C,H,W, as "
+                "numpy.stack(images) makes them"
+            )
+        return array
+    files = _arrays_of(path) if path.is_dir() else []
+    if files:
+        return _arrays(files, path, None).arrays[0]
+    photos = ect.image_folder(path)
+    if preprocess is None:
+        raise typer.BadParameter(
+            f"--calibration {path} is a folder of photos, and an nn.Module does not say how they become its input: "
+            "return an ectoolkit.LoadedModel, which has a preprocess, or give preprocessed float32 N,C,H,W as .npy"
+        )
+    return photos.with_preprocess(preprocess)
 
 
 def _some(path: Path) -> np.ndarray:

@@ -8,6 +8,7 @@ import typer
 
 import ectoolkit
 from ectoolkit.cli import demo, deploy, device, devices, lab, mera, run, runner, verdict, verify
+from ectoolkit.cli.console import WIDTH
 from ectoolkit.cli.doctor import command as doctor
 from ectoolkit.cli.group import CommandGroup
 
@@ -38,7 +39,7 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": WIDTH},
 )
 
 
@@ -70,4 +71,4 @@ app.add_typer(device.app, name="device", help=device.HELP)
 app.command(help=doctor.HELP, short_help="What is installed, what is missing")(doctor.doctor)
 app.add_typer(mera.app, name="mera", help=mera.HELP)
 app.add_typer(runner.app, name="runner", help=runner.HELP)
-app.command(help=lab.HELP, short_help="Start JupyterLab on the notebooks")(lab.lab)
+app.command(help=lab.HELP, short_help="Start JupyterLab on the notebooks", context_settings=lab.SETTINGS)(lab.lab)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ectoolkit.cli.console import Trust, note, print_table, progress_bar, say
+from ectoolkit.cli.console import Trust, Xclbin, note, print_table, progress_bar, say
 from ectoolkit.cli.group import EXIT_DIFFERENT
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ _RUNS, _TIMING_SECONDS = 100, 10.0
 
 _Runs = Annotated[
     int | None,
-    typer.Option(min=1, show_default=False, help="Timed runs.  [default: 100, fewer where they would take over 10 s]"),
+    typer.Option(min=1, show_default=False, help="Timed runs.  [default: 100, or those of 10 s]"),
 ]
 _Reference = Annotated[
     list[Path] | None,
@@ -75,33 +75,37 @@ def run(
         bool,
         typer.Option("--profile", help="Also print each layer's time, and its share of what the CPU can do at most."),
     ] = False,
+    xclbin: Xclbin = None,
     trust: Trust = False,
 ) -> None:
     """See `HELP`."""
     import ectoolkit as ect
+    from ectoolkit.cli.opening import open_with
 
     deployment = ect.load_deployment(directory, trust=trust)
-    options: dict[str, Any] = {} if threads is None else {"threads": threads}
     given = None if not inputs else _read(deployment, inputs, "input")
     expected = None if not reference else _read(deployment, reference, "output")
     manifest = deployment.manifest
     kind = manifest.platform or manifest.isa
+    chosen = open_with(device, threads=threads, xclbin=xclbin)
     say(f"deployment: {deployment.path} ({manifest.name}, target {manifest.target}, {kind})")
-    with ect.open_device(device, **options) as opened, progress_bar(f"running on {device}") as progress:
+    with chosen as opened, progress_bar(f"running on {device}") as progress:
         progress(0, 0, "loading")
         result = opened.run(deployment, given)
-        progress(0, 0, "timing")
-        # the first run warms up, so it overstates
-        count = runs or max(1, min(_RUNS, int(_TIMING_SECONDS / max(result.latency_s, 1e-6))))
-        times = opened.benchmark(deployment, runs=count, warmup=min(10, count))
+        count = runs or _RUNS
+        limit_s = None if runs else _TIMING_SECONDS
+        times = opened.benchmark(deployment, runs=count, warmup=min(10, count), limit_s=limit_s, progress=progress)
         measured = None
         if profile:
             progress(0, 0, "timing each layer")
-            measured = opened.profile(deployment, runs=min(count, 20))
+            measured = opened.profile(deployment, runs=min(times.latency.runs, 20))
         if expected is None:
+            progress(0, 0, "comparing")
             expected = _expected(deployment, given, opened)
     say(f"device: {result.device}")
     _print_times(times)
+    if times.latency.runs < count:
+        note(f"note: {_TIMING_SECONDS:g} s were over before {count} runs were made; --runs {count} takes its time")
     if measured is not None:
         _print_profile(measured)
     diff = diff_in_layout(deployment, result.outputs, expected)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ipaddress
 import os
 import signal
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -65,12 +64,13 @@ def serve(
     """See `HELP`."""
     from ectoolkit.devices.rpc.address import Address
     from ectoolkit.devices.rpc.handshake import find_key, new_key
+    from ectoolkit.devices.rpc.own_folder import own_folder
     from ectoolkit.devices.rpc.server import Server
 
     given = find_key(key, key_file)
     secret = given or new_key()
     registration = None if tracker is None else _registration(tracker, name, host)
-    with tempfile.TemporaryDirectory(prefix="ectoolkit-serve-") as own:
+    with own_folder() as own:
         server = Server(
             secret,
             host=host,

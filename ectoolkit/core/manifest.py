@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
+from ectoolkit._notices import in_terms
 from ectoolkit.core.graph_file import check_format
 from ectoolkit.core.types import Layout, TensorSpec
 from ectoolkit.errors import DeployFormatError
@@ -109,8 +110,14 @@ def read_manifest(folder: Path) -> Manifest:
     """
     path = folder / MANIFEST
     if not path.is_file():
+        if (folder / LIBRARY).is_file() and (folder / PROGRAM).is_file():
+            raise DeployFormatError(
+                f"{path} is missing, and all else of a deploy directory is there: it was removed or not copied. "
+                "Nothing can be checked without it. Copy it too, or build again"
+            )
         state = "is a file" if folder.is_file() else "does not exist" if not folder.exists() else f"has no {MANIFEST}"
-        raise DeployFormatError(f"{folder} {state}; expected a deploy directory made by ectoolkit.build")
+        maker = in_terms("ectoolkit.build", "`ectoolkit deploy`")
+        raise DeployFormatError(f"{folder} {state}; expected a deploy directory made by {maker}")
     data = path.read_bytes()
     check_format(data, FORMAT, VERSION, str(path))
     try:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ectoolkit._notices import in_terms
 from ectoolkit._optional import require
 from ectoolkit.data.checkpoints import fit, read_state_dict
 from ectoolkit.data.preprocess import IMAGENET, Preprocess
@@ -75,7 +76,7 @@ def recipe_of(name: str) -> Recipe:
     raise InputError(
         f"There is no model {name!r}.{hint} Packaged with weights: {', '.join(map(repr, sorted(PACKAGED)))}. "
         f"Any classifier of torchvision is '{PREFIX}<name>', for example '{PREFIX}resnet50'; "
-        "a model of your own needs no name: pass the nn.Module."
+        + in_terms("a model of your own needs no name: pass the nn.Module.", "a model of your own is FILE.py:NAME.")
     )
 
 

@@ -58,17 +58,26 @@ class FileSource:
             image = image.crop((round(left * width), round(top * height), round(right * width), round(bottom * height)))
         return ops.mirror(image) if self.mirror else image
 
-    def check(self) -> None:
-        """Read the file's header only, so that a folder of thousands is checked in seconds.
+    def size(self) -> tuple[int, int]:
+        """Width and height of the file's image, pixels, from its header alone.
 
         Raises:
             InputError: the file is not an image.
         """
         pil = require("PIL.Image", feature="Reading an image file")
         try:
-            pil.open(self.path).close()
+            with pil.open(self.path) as file:
+                return tuple(file.size)
         except (*_DAMAGE, pil.DecompressionBombError) as error:
             raise _unreadable(self.path, error) from error
+
+    def check(self) -> None:
+        """Read the file's header only, so that a folder of thousands is checked in seconds.
+
+        Raises:
+            InputError: the file is not an image.
+        """
+        self.size()
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,10 +12,11 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
+from ectoolkit._notices import in_terms
 from ectoolkit.core.deployment import Deployment, from_layout, load_deployment
 from ectoolkit.core.inputs import Inputs
 from ectoolkit.core.interpreter import Progress
-from ectoolkit.devices.benchmark import Benchmark, measure
+from ectoolkit.devices.benchmark import Benchmark, Effort, measure
 from ectoolkit.devices.profile import Profile
 from ectoolkit.devices.sensors import Reading
 from ectoolkit.errors import DeployFormatError, DeviceError, DeviceStateError
@@ -282,7 +283,8 @@ class Device(ABC):
         Raises:
             DeviceError: the device cannot tell, or cannot run it.
         """
-        raise DeviceError(f"{self.name} cannot time single layers; use open_device('cpu')")
+        cpu = in_terms("open_device('cpu')", "--device cpu")
+        raise DeviceError(f"{self.name} cannot time single layers; use {cpu}")
 
     def benchmark(
         self,
@@ -291,6 +293,7 @@ class Device(ABC):
         runs: int = 100,
         warmup: int = 10,
         depths: Sequence[int] = (1,),
+        limit_s: float | None = None,
         progress: Progress | None = None,
     ) -> Benchmark:
         """Time the deployment's own example: latency, throughput, the device's own times, its sensors; errors as `run`.
@@ -300,6 +303,7 @@ class Device(ABC):
             runs: how many are timed, for each of `depths`.
             warmup: runs before each of them, not timed.
             depths: how many requests are in flight at a time, each with a thread of its own.
+            limit_s: host seconds after which each of `depths` ends with the runs it has, one at least; None for none.
             progress: called after each run, or a few times a second where several are in flight; always by the calling
                 thread, its time not counted; may raise to cancel.
 
@@ -316,4 +320,5 @@ class Device(ABC):
                 self._run(arrays)
                 return self._metrics
 
-        return measure(self, deployment, run, runs=runs, warmup=warmup, depths=depths, progress=progress)
+        effort = Effort(runs, warmup, tuple(depths), limit_s)
+        return measure(self, deployment, run, effort, progress)

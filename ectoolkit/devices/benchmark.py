@@ -6,6 +6,7 @@ itself measured stands under its own names and units (`Load.own`), and what is n
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 import time
@@ -45,6 +46,8 @@ HOST_COLUMNS = (
 )
 #: seconds between two calls of `progress` while several requests are in flight
 _TELL_S = 0.1
+#: of a limit, at most this is for the warm-up
+_WARMUP_SHARE = 0.1
 _PERCENTILES = {"min_ms": 0, "p50_ms": 50, "p90_ms": 90, "p95_ms": 95, "p99_ms": 99, "max_ms": 100}
 
 
@@ -214,6 +217,16 @@ def require_runs(runs: int, warmup: int) -> None:
         )
 
 
+@dataclass(frozen=True)
+class Effort:
+    """How much is run: see `Device.benchmark`."""
+
+    runs: int
+    warmup: int
+    depths: tuple[int, ...]
+    limit_s: float | None = None
+
+
 class Measured(Protocol):
     """What is asked of a device besides its runs; a `Device` is one."""
 
@@ -230,10 +243,7 @@ def measure(
     device: Measured,
     deployment: Deployment,
     run: Callable[[], Mapping[str, float]],
-    *,
-    runs: int,
-    warmup: int,
-    depths: Sequence[int],
+    effort: Effort,
     progress: Progress | None,
 ) -> Benchmark:
     """See `Device.benchmark`.
@@ -242,8 +252,10 @@ def measure(
         device: open, with the deployment loaded.
         deployment: that is loaded.
         run: runs its example once and gives what the device itself measured; from any thread.
-        runs, warmup, depths, progress: as of `Device.benchmark`.
+        effort: how much is run.
+        progress: as of `Device.benchmark`.
     """
+    runs, warmup, depths = effort.runs, effort.warmup, effort.depths
     require_runs(runs, warmup)
     if not depths or min(depths) < 1:
         raise DeviceError(f"depths={tuple(depths)}: expected one number of requests in flight or more, each at least 1")
@@ -251,9 +263,11 @@ def measure(
     loads = []
     for depth in depths:
         with _Requests(run, depth, counter) as requests:
-            requests.make(warmup, "warm-up")
+            limit = math.inf if effort.limit_s is None else effort.limit_s
+            begin = time.perf_counter()
+            requests.make(warmup, "warm-up", begin + limit * _WARMUP_SHARE)
             with sampling(device.sensors, device.notice) as sensors:
-                made = requests.make(runs, "run")
+                made = requests.make(runs, "run", begin + limit)
         latency = Latency.of([run.end - run.start for run in made.runs])
         loads.append(Load(depth, latency, made.elapsed_s, _columns([run.own for run in made.runs]), sensors))
     return Benchmark(device.name, deployment.path.name, warmup, tuple(loads), device.notice)
@@ -296,9 +310,12 @@ class _Requests:
         if self._pool is not None:
             self._pool.shutdown(cancel_futures=True)
 
-    def make(self, count: int, what: str) -> _Made:
-        """So many runs; the first error ends them and is raised."""
-        made = self._one_by_one(count, what) if self._pool is None else self._at_once(self._pool, count, what)
+    def make(self, count: int, what: str, until: float) -> _Made:
+        """So many runs, or those up to a time, one at least; the first error ends them and is raised."""
+        if self._pool is None:
+            made = self._one_by_one(count, what, until)
+        else:
+            made = self._at_once(self._pool, count, what, until)
         self._counter.made(count)
         return made
 
@@ -307,17 +324,19 @@ class _Requests:
         own = self._run()
         return _Run(start, time.perf_counter(), own)
 
-    def _one_by_one(self, count: int, what: str) -> _Made:
-        runs, telling_s = [], 0.0
+    def _one_by_one(self, count: int, what: str, until: float) -> _Made:
+        runs, telling_s = list[_Run](), 0.0
         begin = time.perf_counter()
         for number in range(count):
+            if runs and time.perf_counter() >= until:
+                break
             runs.append(self._timed())
             before = time.perf_counter()
             self._counter.tell(number + 1, what)
             telling_s += time.perf_counter() - before
         return _Made(runs, time.perf_counter() - begin - telling_s)
 
-    def _at_once(self, pool: ThreadPoolExecutor, count: int, what: str) -> _Made:
+    def _at_once(self, pool: ThreadPoolExecutor, count: int, what: str, until: float) -> _Made:
         """Other threads make the runs, and this one tells: none of them waits for `progress`."""
         left, runs = iter(range(count)), list[_Run]()
         turn, over = threading.Lock(), threading.Event()
@@ -326,7 +345,8 @@ class _Requests:
             try:
                 while not over.is_set():
                     with turn:
-                        if next(left, None) is None:
+                        late = bool(runs) and time.perf_counter() >= until
+                        if late or next(left, None) is None:
                             return
                     runs.append(self._timed())
             except BaseException:

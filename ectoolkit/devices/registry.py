@@ -72,7 +72,7 @@ def _kind(name: str) -> type[Device]:
     kind = name.partition(":")[0]
     points = {point.name: point for point in _points()}
     if kind not in points:
-        near = difflib.get_close_matches(kind, points, n=1)
+        near = difflib.get_close_matches(kind.lower(), points, n=1)
         hint = f" Did you mean {near[0]!r}?" if near else ""
         raise DeviceNotFoundError(f"there is no device {name!r}; there are {', '.join(sorted(points))}.{hint}")
     return _load(points[kind])

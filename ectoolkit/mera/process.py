@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from ectoolkit._optional import require
+from ectoolkit.core.exit_status import described_status
 from ectoolkit.errors import WorkerError
 from ectoolkit.mera.place import Place
 
@@ -151,12 +152,12 @@ class PythonProcess:
             return "it closed the connection"
         self._close_pipes()
         if code < 0:
-            return f"it was ended by {signal.Signals(-code).name}{_CAUSES.get(-code, '')}"
+            return f"it {described_status(code)}{_CAUSES.get(-code, '')}"
         if self.place.ssh and code == _SSH_FAILED:
             return f"the connection to {self.place.ssh} failed or was lost"
         if code > 128 and code - 128 in _CAUSES:  # a shell's or ssh's way to say it
-            return f"it was ended by {signal.Signals(code - 128).name}{_CAUSES[code - 128]}"
-        return f"it ended with status {code}"
+            return f"it {described_status(128 - code)}{_CAUSES[code - 128]}"
+        return f"it {described_status(code)}"
 
     def kill(self) -> None:
         """End it and all it started, at once."""

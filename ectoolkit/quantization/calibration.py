@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ectoolkit._notices import in_terms
 from ectoolkit.errors import InputError
 
 
@@ -96,8 +97,11 @@ def _all_inputs(item: Any, names: Sequence[str], position: int) -> list[Any]:
         return list(item[: len(names)])
     found = f"keys {sorted(item)}" if isinstance(item, Mapping) else type(item).__name__
     raise InputError(
-        f"calibration item {position} is {found}, expected the {len(names)} inputs of the model: a tuple "
-        f"({', '.join(names)}) or a dict with these keys, float32 arrays with the batch as first axis"
+        f"calibration item {position} is {found}, expected the {len(names)} inputs of the model: "
+        + in_terms(
+            f"a tuple ({', '.join(names)}) or a dict with these keys, float32 arrays with the batch as first axis",
+            f"{', '.join(names)}, which the command line cannot give; quantize and build it in a script",
+        )
     )
 
 

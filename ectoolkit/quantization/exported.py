@@ -11,6 +11,7 @@ import numpy as np
 
 from ectoolkit._optional import require
 from ectoolkit.core.graph import Graph
+from ectoolkit.errors import QuantizationError
 from ectoolkit.frontends.exported import FloatNetwork
 from ectoolkit.frontends.exported.execution import run_network
 from ectoolkit.quantization.assembly import assemble
@@ -63,6 +64,20 @@ class ExportedModel:
     def in_float(self) -> frozenset[str]:
         """Names of the layers that run in float: kept there, without an integer form, or moving what such ones give."""
         return frozenset(float_layers(self.network, self.scheme))
+
+    @property
+    def traced(self) -> Any:
+        """There is none on this way.
+
+        Raises:
+            QuantizationError: says what there is in its place.
+        """
+        raise QuantizationError(
+            f"{self.network.name} was captured by torch.export, which traces no TorchScript: `traced` is the U50 "
+            "guide's file, made from a module with QuantStubs by door='eager'. Keep the integer graph with "
+            "ect.save_graph(result.graph, 'model.ectgraph'); or, for EdgeCortix's compiler, quantize with "
+            "hardware='dna' and write ect.save_torchscript(result.graph, 'model.pt')"
+        )
 
     @property
     def calibration_sha256(self) -> str:

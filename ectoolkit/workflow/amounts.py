@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 #: fewer than these are not told in the larger unit
-_MANY_PARAMETERS, _MANY_MACS = 100_000, 50_000_000
+_MANY_PARAMETERS, _MANY_MACS, _SOME_MACS = 100_000, 50_000_000, 50_000
 
 
 def parameters_text(count: int) -> str:
@@ -12,5 +12,7 @@ def parameters_text(count: int) -> str:
 
 
 def macs_text(count: int) -> str:
-    """Such as "0.30 GMAC" or "1.48 MMAC"."""
+    """Such as "0.30 GMAC", "1.48 MMAC" or "2,304 MAC"."""
+    if count < _SOME_MACS:
+        return f"{count:,} MAC"
     return f"{count / 1e9:.2f} GMAC" if count >= _MANY_MACS else f"{count / 1e6:.2f} MMAC"

@@ -16,6 +16,7 @@ from ectoolkit.builders import TARGETS, build
 from ectoolkit.core.graph import Graph
 from ectoolkit.core.inputs import Inputs, check_inputs
 from ectoolkit.core.interpreter import Progress
+from ectoolkit.core.words import counted
 from ectoolkit.devices import open_device
 from ectoolkit.errors import BuildError, InputError
 from ectoolkit.interpreters import trace
@@ -44,7 +45,7 @@ class CrossCheck:
 
     def __str__(self) -> str:
         if self.diff:
-            return f"{self.device} equals the interpreter in every element of {self.images} images"
+            return f"{self.device} equals the interpreter in every element of {counted(self.images, 'image')}"
         where = str(self.location) if self.location is not None else self.note
         return "\n".join([f"{self.device} differs from the interpreter:", self.diff.summary(), where])
 

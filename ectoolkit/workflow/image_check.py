@@ -1,6 +1,6 @@
 """Do the images look like what the model was trained on?  Asked before a calibration, of its first images.
 
-Only for models that bring their preprocessing; of another module nobody knows what it takes.
+What a module without preprocessing takes nobody knows; it is only asked whether its images look like raw pixels.
 """
 
 from __future__ import annotations
@@ -11,15 +11,22 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ectoolkit._notices import warn
-from ectoolkit.errors import PrecisionWarning
+from ectoolkit._notices import in_terms, warn
+from ectoolkit.core.words import counted
+from ectoolkit.data import ImageSet
+from ectoolkit.data.sources import FileSource
+from ectoolkit.errors import InputError, PrecisionWarning
 from ectoolkit.quantization.calibration import batches
 
 if TYPE_CHECKING:
     from ectoolkit.data import Preprocess
 
-#: images looked at
-_LOOKED_AT = 4
+#: images looked at; of files, whose header alone is read
+_LOOKED_AT, _FILES_LOOKED_AT = 4, 256
+#: photos enlarged more than so many times hold next to nothing of what the model was trained on
+_ENLARGED = 4
+#: no normalized photo has a value as large
+_RAW = 20
 
 
 def warn_of_odd_images(
@@ -29,24 +36,75 @@ def warn_of_odd_images(
 
     Args:
         name: of the model.
-        preprocess: the model's, None where it is not known: then nothing is checked.
+        preprocess: the model's, None where it is not known.
         calibration: the images; a generator is left alone, since looking would use it up.
         stacklevel: of the caller, as `warnings.warn` counts.
 
     Warns:
         PrecisionWarning: says what the images look like and what was expected.
     """
-    if preprocess is None or isinstance(calibration, Iterator):
+    if isinstance(calibration, ImageSet):
+        _warn_of_tiny_photos(name, calibration, stacklevel + 1)
+    if isinstance(calibration, Iterator):
+        return
+    if preprocess is None:
+        _warn_of_raw_pixels(name, calibration, stacklevel + 1)
         return
     images = np.concatenate(_first(calibration))
     for doubt in (_size(images, preprocess), _range(images, preprocess)):
         if doubt:
             warn(
-                f"{name}: {doubt}. Give photos without preprocessing (ect.image_folder(folder) gets the model's own), "
-                "or preprocess them with model.preprocess",
+                f"{name}: {doubt}. {_cure()}",
                 PrecisionWarning,
                 stacklevel=stacklevel + 1,
             )
+
+
+def _warn_of_tiny_photos(name: str, photos: ImageSet, stacklevel: int) -> None:
+    """Of files that the set's preprocessing enlarges many times."""
+    if photos.preprocess is None:
+        return
+    least = photos.preprocess.resize / _ENLARGED
+    files = [item for item in photos.items if isinstance(item.source, FileSource) and item.source.box is None]
+    sizes = {item.name: item.source.size() for item in files[:_FILES_LOOKED_AT] if isinstance(item.source, FileSource)}
+    tiny = {photo: size for photo, size in sizes.items() if min(size) < least}
+    if not tiny:
+        return
+    smallest = min(tiny, key=lambda photo: min(tiny[photo]))
+    width, height = tiny[smallest]
+    crop = photos.preprocess.crop
+    warn(
+        f"{name}: {len(tiny)} of {counted(len(sizes), 'photo')} had to be enlarged more than {_ENLARGED} times; "
+        f"{smallest} is {width}×{height} pixels. A blur has other ranges than a photo: give photos of {crop}×{crop} "
+        "pixels or more",
+        PrecisionWarning,
+        stacklevel=stacklevel + 1,
+    )
+
+
+def _warn_of_raw_pixels(name: str, calibration: Iterable[Any], stacklevel: int) -> None:
+    try:
+        images = np.concatenate(_first(calibration))
+    except InputError:  # several inputs, or what the calibration itself refuses
+        return
+    smallest, largest = float(images.min()), float(images.max())
+    if smallest >= 0 and _RAW < largest <= 255:
+        how = in_terms(": ect.image_folder(folder, ect.Preprocess(resize=256, crop=224, mean=..., std=...))", "")
+        warn(
+            f"{name}: calibration images hold values from {smallest:.3g} to {largest:.3g}, which looks like raw "
+            f"pixels. Where the model was trained on normalized photos, give them normalized{how}; else there is "
+            "nothing to do",
+            PrecisionWarning,
+            stacklevel=stacklevel + 1,
+        )
+
+
+def _cure() -> str:
+    return in_terms(
+        "Give photos without preprocessing (ect.image_folder(folder) gets the model's own), or preprocess them with "
+        "model.preprocess",
+        "Give photos (--calibration FOLDER), which get the model's preprocessing",
+    )
 
 
 def _first(calibration: Iterable[Any]) -> list[np.ndarray]:

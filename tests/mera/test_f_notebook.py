@@ -27,7 +27,7 @@ def test_runs(mera: Any, tmp_path: Path) -> None:
     found = {cell.id: cell.outputs for cell in notebook.cells if cell.cell_type == "code"}
     for cell, parts in found.items():
         assert not [part for part in parts if part.output_type == "error"], cell
-    assert found["cross-check"][0].text == "mera:InterpreterHw equals the interpreter in every element of 1 images\n"
+    assert found["cross-check"][0].text == "mera:InterpreterHw equals the interpreter in every element of 1 image\n"
     assert "total_sim_cycles" in found["simulator"][0].text
     assert "license.lic" in found["board"][0].text
     assert "DNAF200L0003" in found["platforms"][0].data["text/plain"]

@@ -7,6 +7,7 @@ import pytest
 from messages import message_of
 from plain_numpy import IMAGES, small
 
+from ectoolkit._notices import hearing, on_command_line
 from ectoolkit.analysis import (
     Budget,
     channel_table,
@@ -130,19 +131,29 @@ def test_budget(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("config", "remedy"),
+    ("config", "remedy", "command"),
     [
-        (QuantConfig(weights="per_tensor"), "Quantize with weights='per_channel'"),
-        (QuantConfig(weight_bits=4), "Give these layers 8 bits, or all of them"),
-        (QuantConfig(method="percentile"), "Quantize with method='mse', which cuts less than a percentile"),
+        (
+            QuantConfig(weights="per_tensor"),
+            "Quantize with weights='per_channel'",
+            "Deploy with --weights-scheme per_channel",
+        ),
+        (QuantConfig(weight_bits=4), "Give these layers 8 bits, or all of them", "Deploy with --activation-bits 8"),
+        (
+            QuantConfig(method="percentile"),
+            "Quantize with method='mse', which cuts less than a percentile",
+            "Deploy with --method mse, which cuts less than a percentile",
+        ),
         (
             QuantConfig(method="minmax"),
             "Calibrate with images that look like yours and went through the model's preprocessing; if they did, keep "
             "these layers in float (keep_float=True), or let ectoolkit.analysis.sensitivity try what helps",
+            "Calibrate with images that look like yours (--calibration); if they did, deploy with --accurate, or find "
+            "out in a notebook which layers to keep in float: ectoolkit lab",
         ),
     ],
 )
-def test_collapse(calibrated: Calibrated, config: QuantConfig, remedy: str) -> None:
+def test_collapse(calibrated: Calibrated, config: QuantConfig, remedy: str, command: str) -> None:
     measurement = measure(calibrated.quantize(config), IMAGES)
     known = {name: sums.sqnr_db for name, sums in measurement.isolated.items() if name != "input0"}
     worst = ", ".join(f"{name} ({known[name]:.1f} dB)" for name in sorted(known, key=known.__getitem__)[:3])
@@ -152,6 +163,9 @@ def test_collapse(calibrated: Calibrated, config: QuantConfig, remedy: str) -> N
         f"Small does not survive this quantization: its result is at {measurement.output_sqnr_db:.1f} dB, expected 90 "
         f"dB or more on 4 images. Worst layers, each quantized alone: {worst}. {remedy}"
     )
+    with on_command_line(), hearing() as heard:  # who has no Python at hand is told the options
+        assert warn_of_collapse(measurement.model, measurement, least_sqnr_db=90)
+    assert str(heard[0]).endswith(f" each quantized alone: {worst}. {command}")
     with pytest.warns(PrecisionWarning) as caught:
         assert warn_of_collapse(measurement.model, measurement, least_agreement=1.1)
     start = "Small does not survive this quantization: the top class stays for "
@@ -173,3 +187,9 @@ def test_collapsed_results_of_the_guides_way() -> None:
             f"tiny does not survive this quantization: {what}. Quantize with door='export' to see what each layer costs"
         ]
     assert not warn_of_collapsed_outputs("tiny", scores[:2], scores[:2, [1, 0, 2]])
+    with on_command_line(), hearing() as heard:
+        assert warn_of_collapsed_outputs("tiny", scores[:1], -scores[:1])
+    assert [str(warning) for warning in heard] == [
+        "tiny does not survive this quantization: its result is at -6.0 dB, expected 3 dB or more on 1 image. Deploy "
+        "with --accurate, or with --door export, whose warning names the worst layers"
+    ]

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import inspect
+import sys
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from messages import message_of
+from PIL import Image
 from torch import nn
 
 import ectoolkit as ect
@@ -138,6 +141,56 @@ def again(images: np.ndarray) -> np.ndarray:
 def test_photos_as_expected_are_passed_over() -> None:
     warn_of_odd_images("net", PREPROCESS, photos())
     warn_of_odd_images("net", None, photos() * 100)
+    warn_of_odd_images("net", None, [(IMAGES[0], IMAGES[1, 0, 0])])  # of several inputs
+    warn_of_odd_images("net", None, [{"left": IMAGES}])
+
+
+def test_raw_pixels_for_a_module_of_unknown_preprocessing() -> None:
+    pixels = np.linspace(0, 255, 192, dtype=np.float32).reshape(1, 3, 8, 8)
+    assert warning_of(lambda: warn_of_odd_images("net", None, pixels)) == (
+        "net: calibration images hold values from 0 to 255, which looks like raw pixels. Where the model was trained "
+        "on normalized photos, give them normalized: ect.image_folder(folder, ect.Preprocess(resize=256, crop=224, "
+        "mean=..., std=...)); else there is nothing to do"
+    )
+
+
+def test_photos_that_are_enlarged_many_times(tmp_path: Path) -> None:
+    for name, size in (("a.png", (10, 8)), ("b.png", (80, 30)), ("c.png", (64, 70))):
+        image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (*size[::-1], 3), np.uint8))
+        image.save(tmp_path / name)
+    preprocess = ect.Preprocess(resize=256, crop=224, mean=PREPROCESS.mean, std=PREPROCESS.std)
+    tiny = ect.image_folder(tmp_path, preprocess)
+    assert warning_of(lambda: warn_of_odd_images("net", None, tiny)) == (
+        "net: 2 of 3 photos had to be enlarged more than 4 times; a.png is 10×8 pixels. A blur has other ranges than a "
+        "photo: give photos of 224×224 pixels or more"
+    )
+    warn_of_odd_images("net", None, tiny[2:])
+
+
+def test_there_is_no_traced_file_of_a_captured_module() -> None:
+    result = calibrate(conv(), IMAGES).quantize()
+    assert message_of(lambda: result.traced, QuantizationError) == (
+        "Sequential was captured by torch.export, which traces no TorchScript: `traced` is the U50 guide's file, made "
+        "from a module with QuantStubs by door='eager'. Keep the integer graph with ect.save_graph(result.graph, "
+        "'model.ectgraph'); or, for EdgeCortix's compiler, quantize with hardware='dna' and write "
+        "ect.save_torchscript(result.graph, 'model.pt')"
+    )
+
+
+def test_a_module_in_train_mode_stays_there_and_is_said() -> None:
+    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Dropout(0.5))
+    net[1].eval()
+    flow = ect.Flow(net, calibration=IMAGES)
+    flow.model.run()
+    flow.quantize.run()
+    trained = ", in eval() mode though the module is in train mode"
+    assert flow.model.summary().endswith(f"; quantized as torch.export captures it{trained}")
+    assert flow.quantize.summary().endswith(f", 3 images, by torch.export{trained}")
+    assert [part.training for part in net.modules()] == [True, True, False, True]
+    found = ect.interpret(flow.quantize.graph, IMAGES)
+    same = ect.interpret(ect.quantize(net.eval(), IMAGES), IMAGES)
+    np.testing.assert_array_equal(found[0], same[0])
+    assert flow.model.summary().endswith("; quantized as torch.export captures it")
 
 
 @pytest.mark.parametrize(
@@ -176,22 +229,25 @@ def test_images_of_another_range_or_size(images: np.ndarray, expected: str) -> N
 
 class Branching(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        print("seen", file=sys.stderr)
         if x.sum() > 0:
             return x * 2
         return x
 
 
-def test_control_flow_that_depends_on_data() -> None:
+def test_control_flow_that_depends_on_data(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(Exception, match="data-dependent") as caught:
         torch.export.export(Branching(), (torch.from_numpy(IMAGES[:1]),))
     reason = str(caught.value).splitlines()[0]  # torch's own words
-    line = inspect.getsourcelines(Branching.forward)[1] + 1
+    assert "def forward(self, arg0_1" in capsys.readouterr().err  # and its graph so far
+    line = inspect.getsourcelines(Branching.forward)[1] + 2
     assert message_of(lambda: calibrate(Branching(), IMAGES), GraphError) == (
         f"torch.export cannot capture Branching: {reason}, in test_calibration_messages.py, line {line}: "
         "if x.sum() > 0:. Its forward must be free of branches on tensor values: write torch.where or torch.clamp in "
         "place of the branch, or quantize the parts before and behind it as models of their own. "
         "torch.export.export(module, (example,)) shows the same error with torch's advice"
     )
+    assert capsys.readouterr().err == "seen\nseen\n"  # once run, once captured
 
 
 class Two(nn.Module):

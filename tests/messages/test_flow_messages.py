@@ -44,7 +44,7 @@ def test_tuning_stays_on_the_guides_way_or_says_that_it_leaves_it() -> None:
     assert flow.to_script().splitlines()[-1] == "flow.quantize.run(door='eager')"
     flow.quantize.tune(weights="per_tensor")
     assert (flow.quantize.door, flow.quantize.table.attrs["door"]) == ("eager", "eager")
-    assert flow.quantize.summary() == "3 layers, all integer, 0.00 MMAC, 4 images, as in the U50 guide"
+    assert flow.quantize.summary() == "3 layers, all integer, 3,888 MAC, 4 images, as in the U50 guide"
     with pytest.warns(EctoolkitWarning) as caught:
         flow.quantize.tune("1", clip=(0, 2))
     assert [str(warning.message) for warning in caught] == [
@@ -54,6 +54,7 @@ def test_tuning_stays_on_the_guides_way_or_says_that_it_leaves_it() -> None:
         "flow.quantize.run(door='export')"
     ]
     assert caught[0].filename == __file__
+    assert flow.quantize.notices == tuple(str(warning.message) for warning in caught)
     assert (flow.quantize.door, flow.quantize.table.attrs["door"]) == ("export", "export")
     assert flow.quantize.summary().endswith(", 4 images, by torch.export")
     assert flow.to_script().splitlines()[-1] == "flow.quantize.run(quantize_0, door='export')"

@@ -401,22 +401,16 @@ def test_virtual_board(virtual: VirtualBoard, monkeypatch: pytest.MonkeyPatch) -
         "the virtual board has no fault 'fire'; it has not permitted, wrong shell, in use, hung unit, unsigned, no "
         "management, no memory, hang, error, lost completion, wrong result"
     )
+    remedy = "On Debian and Ubuntu: apt install libxrt1 libxrt-dev uuid-dev gcc"
+    monkeypatch.setattr(compiler, "HEADERS", (Path("/nowhere/xocl_ioctl.h"), Path("/nowhere/uuid.h")))
+    headers = "/nowhere/xocl_ioctl.h, /nowhere/uuid.h"
     start = starter.virtual_u50().__enter__
-    for patched, value, text in (
-        (
-            (compiler, "HEADERS"),
-            (Path("/nowhere/xocl_ioctl.h"),),
-            "/nowhere/xocl_ioctl.h is not there. On Debian: apt install libxrt1 libxrt-dev uuid-dev",
-        ),
-        ((compiler.shutil, "which"), lambda name: None, "gcc is not installed. On Debian and Ubuntu: apt install gcc"),
-        (
-            (starter, "find_library"),
-            lambda: None,
-            "libxrt_coreutil.so.2 is not installed. Install AMD's XRT package for your distribution (from the Alveo "
-            "U50's download page), or Debian's: apt install libxrt1",
-        ),
-    ):
-        with monkeypatch.context() as patch:
-            patch.setattr(*patched, value)
-            start = starter.virtual_u50().__enter__
-            assert message_of(start, errors.MissingDependencyError) == f"The virtual U50 cannot start: {text}"
+    assert message_of(start, errors.MissingDependencyError) == (
+        f"The virtual U50 cannot start: not found: {headers}. {remedy}"
+    )
+    monkeypatch.setattr(compiler.shutil, "which", lambda name: None)
+    monkeypatch.setattr(compiler, "find_library", lambda: None)
+    start = starter.virtual_u50().__enter__
+    assert message_of(start, errors.MissingDependencyError) == (
+        f"The virtual U50 cannot start: not found: libxrt_coreutil.so.2, {headers}, gcc. {remedy}"
+    )

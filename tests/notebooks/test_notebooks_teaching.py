@@ -103,7 +103,7 @@ def test_board_bringup_on_the_virtual_board(executed_notebooks: ExecutedNotebook
         "hang: DeviceTimeoutError",
     ]
     assert "xrt:0 equals the interpreter in every element" in found["run"][-1].data["text/html"]
-    assert "Every link holds on 2 image(s)" in text(found["verdict"])
+    assert "Every link holds on 2 images" in text(found["verdict"])
     assert "inside (conv2d) is the first layer that differs" in text(found["broken"])
     assert "interpreter → faulty" in found["located"][-1].data["text/html"]
     assert {path.name for path in executed.folder.iterdir()} >= {"verdict.html", "broken.html", "broken.json"}

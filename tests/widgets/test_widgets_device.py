@@ -112,7 +112,7 @@ def test_a_link_that_is_far_is_a_warning_on_the_ladder() -> None:
     members = [Member("float", lambda: [scores]), Member("interpreter", lambda: [scores * 1.5], Must.CLOSE)]
     ladder = VerdictLadder(judge(members, InputProof(facts_of("images", ["x"], [scores])), 1))
     assert [rung["standing"] for rung in ladder.rungs] == ["holds", "far"]
-    assert ladder.headline == "! Every link holds on 1 image(s), but float → interpreter is far"
+    assert ladder.headline == "! Every link holds on 1 image, but float → interpreter is far"
 
 
 def test_choosing_the_layer_moves_the_map(panel: DeviceCard, fault: Fault) -> None:

@@ -18,6 +18,7 @@ from ectoolkit.analysis.verdict.links import LEAST_SQNR_DB, Link, Must, link, li
 from ectoolkit.analysis.verdict.location import Location
 from ectoolkit.analysis.verdict.proof import InputProof
 from ectoolkit.core.interpreter import Progress
+from ectoolkit.core.words import counted
 from ectoolkit.errors import BuildError, InputError
 
 if TYPE_CHECKING:
@@ -105,7 +106,8 @@ class Verdict:
         if self.broken is not None or not self.proof:
             return f"broken at {'input' if self.broken is None else self.broken.name}"
         doubts = [f"{found.name} is {found.grade}" for found in self.links if found.doubtful]
-        return f"Every link holds on {self.images} image(s)" + (f", but {' and '.join(doubts)}" if doubts else "")
+        but = f", but {' and '.join(doubts)}" if doubts else ""
+        return f"Every link holds on {counted(self.images, 'image')}{but}"
 
     def __repr__(self) -> str:
         state = "holds" if self else f"broken: {self.broken.name if self.broken else 'input'}"
@@ -135,8 +137,16 @@ class Verdict:
         Raises:
             InputError: the name ends in neither ``.html`` nor ``.json``.
         """
-        found = (bool(self), self.summary(), self.images, self.to_frame(), self.proof, self.location, self.facts)
-        return Certificate(*found).save(path)
+        return Certificate(
+            holds=bool(self),
+            headline=self.headline,
+            summary=self.summary(),
+            images=self.images,
+            links=self.to_frame(),
+            proof=self.proof,
+            location=self.location,
+            facts=self.facts,
+        ).save(path)
 
 
 def _row(found: Link) -> dict[str, object]:
@@ -173,7 +183,7 @@ def judge(
         images: how many went in.
         names: of the outputs.
         facts: for the certificate.
-        least_sqnr_db: what counts as close.
+        least_sqnr_db: below, links whose ends must be close are broken.
         progress: called before each member runs; may raise to cancel.
 
     Raises:

@@ -45,7 +45,7 @@ def xrt() -> list[Finding]:
         found = Finding("XRT", False, f"{libraries.LIBRARY} is not found", libraries.REMEDY)
     else:
         found = Finding("XRT", True, f"{libraries.library_version()}, {library}")
-    cure = "AMD's XRT package brings it; XRT's C library does the same"
+    cure = "install AMD's XRT package; not needed where XRT's C library is there, which does the same"
     return [
         found,
         Finding("pyxrt", True, "found") if libraries.has_pyxrt() else Finding("pyxrt", False, "not found", cure),

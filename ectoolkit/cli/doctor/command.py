@@ -6,7 +6,7 @@ import textwrap
 
 import typer
 
-from ectoolkit.cli.console import say
+from ectoolkit.cli.console import WIDTH, say
 from ectoolkit.cli.doctor.examine import examine, missing
 from ectoolkit.cli.doctor.finding import Finding, Section
 from ectoolkit.cli.group import EXIT_DIFFERENT
@@ -43,7 +43,7 @@ def _print(section: Section) -> None:
         if finding.cure:
             hang = " " * (10 + width + 2)
             cure = "as above" if finding.cure == before else finding.cure
-            say(textwrap.fill(f"get it: {cure}", 110, initial_indent=hang, subsequent_indent=hang + " " * 8))
+            say(textwrap.fill(f"get it: {cure}", WIDTH, initial_indent=hang, subsequent_indent=hang + " " * 8))
         before = finding.cure
     say()
 

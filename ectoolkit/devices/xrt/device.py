@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
+from ectoolkit._notices import in_terms
 from ectoolkit.core.deployment import Deployment, from_layout, to_layout
 from ectoolkit.devices.base import Device, DeviceInfo
 from ectoolkit.devices.parameters import graph_of
@@ -96,10 +97,10 @@ class XrtDevice(Device):
         usable_board(self.board.address)  # without a board nobody needs a design for it
         xclbin = self._xclbin or current_host().xclbin
         if not xclbin:
+            how = in_terms(f"open_device({self.name!r}, xclbin='design.xclbin')", "give it with --xclbin design.xclbin")
             raise DeviceError(
-                f"{self.name} needs an xclbin with the kernel {KERNEL} to run deployments: open_device({self.name!r}, "
-                "xclbin='design.xclbin'). EdgeCortix's own design is opened as 'mera:IP'; for other kernels use "
-                "ectoolkit.devices.xrt.Board"
+                f"{self.name} needs an xclbin with the kernel {KERNEL} to run deployments: {how}. EdgeCortix's own "
+                "design is opened as 'mera:IP'; for other kernels use ectoolkit.devices.xrt.Board"
             )
         self.board.open()
         try:

@@ -11,7 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ectoolkit.devices.xrt.host import Host, current_host
-from ectoolkit.devices.xrt.libraries import LIBRARY, REMEDY, find_library, has_pyxrt, library_version
+from ectoolkit.devices.xrt.libraries import (
+    LIBRARY,
+    REMEDY,
+    VIRTUAL_PACKAGES,
+    find_library,
+    has_pyxrt,
+    library_version,
+)
 from ectoolkit.devices.xrt.sysfs import read_text, subdevice
 from ectoolkit.errors import DeviceNotFoundError, DeviceStateError
 
@@ -120,11 +127,12 @@ def absence(host: Host | None = None) -> Obstacle:
             "Flash the card's shell: sudo xbmgmt program --base, then reboot",
         )
     card = "no Xilinx card on PCIe (vendor 10ee)"
-    look = "Is it seated and powered? In a virtual machine, is it passed through? To try without one: ectoolkit device "
+    look = "Seat and power a card, or pass it into this virtual machine. To try without one: "
     missing = _missing_library()
     if missing is not None:  # without it not even a virtual board can be tried
-        return Obstacle(f"{missing.problem}; and there is {card}", f"{missing.remedy}. Of the card: {look}virtual")
-    return Obstacle(card, f"{look}virtual")
+        virtual = f"apt install {VIRTUAL_PACKAGES}, then: ectoolkit device virtual"
+        return Obstacle(f"{missing.problem}; and there is {card}", f"{missing.remedy}. {look}{virtual}")
+    return Obstacle(card, f"{look}ectoolkit device virtual")
 
 
 def has_board(host: Host | None = None) -> bool:

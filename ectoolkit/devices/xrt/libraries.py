@@ -18,6 +18,8 @@ REMEDY = (
     "Install AMD's XRT package for your distribution (from the Alveo U50's download page), or Debian's: "
     "apt install libxrt1"
 )
+#: Debian's packages for the virtual board: XRT, what its driver is compiled against, and what compiles it
+VIRTUAL_PACKAGES = "libxrt1 libxrt-dev uuid-dev gcc"
 
 
 def find_library() -> Path | None:

@@ -17,7 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from ectoolkit.devices.exit_status import described_status
+from ectoolkit.core.exit_status import described_status
 from ectoolkit.devices.xrt import messages as m
 from ectoolkit.devices.xrt.libraries import LIBRARY, find_library, xrt_folder
 from ectoolkit.errors import BoardLostError, Cancelled, DeviceStateError, DeviceTimeoutError

@@ -6,5 +6,6 @@ statistics (`ectoolkit.quantization`).
 
 from ectoolkit.frontends.exported.capture import capture
 from ectoolkit.frontends.exported.plan import FloatLayer, FloatNetwork
+from ectoolkit.frontends.exported.rules import known_operations
 
-__all__ = ["FloatLayer", "FloatNetwork", "capture"]
+__all__ = ["FloatLayer", "FloatNetwork", "capture", "known_operations"]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import copy
+import io
 import logging
 import re
+import sys
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +48,8 @@ def capture(module: Any, input_shapes: Sequence[Sequence[int]], *, name: str | N
         ) from error
     with _quiet():
         try:
-            exported = torch.export.export(module, examples).module(check_guards=False)
+            with _no_graph_dump():
+                exported = torch.export.export(module, examples).module(check_guards=False)
         except Exception as error:  # torch raises its own private kinds here
             raise GraphError(
                 f"torch.export cannot capture {name}: {_reason(str(error))}. Its forward must be free of branches on "
@@ -89,6 +92,24 @@ def _fold_batch_norm(exported: Any) -> Any:
             """Nothing to validate."""
 
     return pt2e.prepare_pt2e(exported, _AnnotatesNothing())
+
+
+@contextmanager
+def _no_graph_dump() -> Iterator[None]:
+    """What torch.export prints of a capture that fails is the graph so far, once a wrapper; the error says it better.
+
+    All else that is printed meanwhile, by the user's forward for example, is printed afterwards.
+    """
+    printed, dumped = io.StringIO(), ""
+    try:
+        with redirect_stderr(printed):
+            yield
+    except Exception as error:
+        dumped = f"{getattr(error, 'partial_fx_graph', '')}\n"
+        raise
+    finally:
+        text = printed.getvalue().replace(dumped, "") if dumped.strip() else printed.getvalue()
+        sys.stderr.write(text)
 
 
 @contextmanager

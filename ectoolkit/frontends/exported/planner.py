@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -109,9 +110,12 @@ class Planner:
 
     def unsupported(self, node: Any, why: str = "has no integer definition here") -> UnsupportedOpError:
         """The error for an operation without a rule."""
+        near = difflib.get_close_matches(kind_of(node), sorted(self._rules), n=3)
+        names = f" Near by name: {', '.join(near)}." if near else ""
         return UnsupportedOpError(
             f"layer {self.layer_name(node)}: {kind_of(node)} {why}. What to do: replace the layer by one of those "
-            f"known, or split the model there and keep this part in float. Known: {', '.join(sorted(self._rules))}"
+            f"known, or split the model there and keep this part in float.{names} All {len(self._rules)} that are "
+            "known: ectoolkit.frontends.exported.known_operations()"
         )
 
     def layer_name(self, node: Any) -> str:

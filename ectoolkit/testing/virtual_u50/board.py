@@ -15,9 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ectoolkit.devices.xrt.discovery import Obstacle
 from ectoolkit.devices.xrt.host import VARIABLE, Host
-from ectoolkit.devices.xrt.libraries import LIBRARY, REMEDY, find_library
 from ectoolkit.errors import DeviceError, MissingDependencyError
 from ectoolkit.testing.virtual_u50 import compile as compiler
 from ectoolkit.testing.virtual_u50.facts import NOTICE
@@ -29,13 +27,6 @@ from ectoolkit.testing.virtual_u50.wire import ANSWER, REQUEST, RequestKind, rec
 from ectoolkit.testing.virtual_u50.xclbin_file import write_xclbin
 
 _SECONDS = 30.0
-
-
-def missing() -> Obstacle | None:
-    """What this machine lacks for the virtual board; None where nothing."""
-    if find_library() is None:
-        return Obstacle(f"{LIBRARY} is not installed", REMEDY)
-    return compiler.missing()
 
 
 class VirtualBoard:
@@ -153,7 +144,7 @@ def virtual_u50() -> Iterator[VirtualBoard]:
     Raises:
         MissingDependencyError: XRT's library, its headers or gcc are not installed.
     """
-    lacking = missing()
+    lacking = compiler.missing()
     if lacking is not None:
         raise MissingDependencyError(f"The virtual U50 cannot start: {lacking}")
     before = os.environ.get(VARIABLE)

@@ -11,6 +11,7 @@ import platformdirs
 
 from ectoolkit.core.atomic import replacing_file
 from ectoolkit.devices.xrt.discovery import Obstacle
+from ectoolkit.devices.xrt.libraries import LIBRARY, VIRTUAL_PACKAGES, find_library
 from ectoolkit.errors import BuildError, MissingDependencyError
 
 SOURCES = Path(__file__).parent / "driver"
@@ -20,13 +21,13 @@ _SECONDS = 120
 
 
 def missing() -> Obstacle | None:
-    """What the virtual board's driver lacks on this machine; None where it can be built."""
-    if shutil.which("gcc") is None:
-        return Obstacle("gcc is not installed", "On Debian and Ubuntu: apt install gcc")
-    lacking = next((header for header in HEADERS if not header.is_file()), None)
-    if lacking is not None:
-        return Obstacle(f"{lacking} is not there", "On Debian: apt install libxrt1 libxrt-dev uuid-dev")
-    return None
+    """All that the virtual board lacks on this machine; None where it can be built and started."""
+    lacking = [] if find_library() else [LIBRARY]
+    lacking += [str(header) for header in HEADERS if not header.is_file()]
+    lacking += [] if shutil.which("gcc") else ["gcc"]
+    if not lacking:
+        return None
+    return Obstacle(f"not found: {', '.join(lacking)}", f"On Debian and Ubuntu: apt install {VIRTUAL_PACKAGES}")
 
 
 def driver_library() -> Path:

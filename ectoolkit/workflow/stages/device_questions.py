@@ -15,6 +15,7 @@ from ectoolkit.analysis.verdict import Location, Verdict
 from ectoolkit.core.deployment import Deployment
 from ectoolkit.core.graph import Graph
 from ectoolkit.core.interpreter import Progress
+from ectoolkit.core.words import counted
 from ectoolkit.devices import (
     Benchmark,
     Device,
@@ -127,7 +128,7 @@ class DeviceQuestions(Stage[Result]):
             return f"{found.path.name}: {found.manifest.target} {found.manifest.isa or found.manifest.platform}".strip()
 
         questions = {
-            "reference": lambda: f"{len(self._reference(images).names)} images",
+            "reference": lambda: counted(len(self._reference(images).names), "image"),
             "device": lambda: device_state(open_device(device, **options)),
             "deployment": fits,
             "input": lambda: input_state(self._reference(images).inputs, self._deployment(deployment)),

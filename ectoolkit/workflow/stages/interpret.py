@@ -12,6 +12,7 @@ from ectoolkit.analysis.predictions import prediction_table
 from ectoolkit.core import metrics
 from ectoolkit.core.graph import Graph
 from ectoolkit.core.interpreter import Progress, Trace
+from ectoolkit.core.words import counted
 from ectoolkit.data import ImageSet
 from ectoolkit.data.thumbnails import SHOWN
 from ectoolkit.errors import InputError, StageError
@@ -191,7 +192,7 @@ class InterpretStage(Stage[Reference]):
 
     def summary(self) -> str:
         result = self.result
-        line = f"{len(result.names)} images"
+        line = counted(len(result.names), "image")
         if result.float_outputs is not None:
             line += f", outputs at {metrics.sqnr_db(result.float_outputs[0], self.outputs[0]):.1f} dB of float"
             if self.outputs[0].ndim == 2:

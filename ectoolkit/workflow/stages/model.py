@@ -94,7 +94,8 @@ class ModelStage(Stage[ModelReport]):
         macs, parameters = (sum(int(row[key]) for row in rows) for key in ("macs", "parameters"))  # type: ignore[call-overload]
         shape = "×".join(map(str, self.result.input_shape))
         size = f"{len(rows)} layers, {parameters_text(parameters)}, {macs_text(macs)}, input {shape}"
-        return f"{size}; quantized {self.result.route}"
+        trained = ", in eval() mode though the module is in train mode" if self.module.training else ""
+        return f"{size}; quantized {self.result.route}{trained}"
 
 
 def _layers(module: Any, shape: tuple[int, ...], progress: Progress) -> list[dict[str, object]]:
@@ -110,6 +111,7 @@ def _layers(module: Any, shape: tuple[int, ...], progress: Progress) -> list[dic
         return child.register_forward_hook(hook)
 
     hooks = [watch(name, child) for name, child in leaves]
+    training = [child for child in module.modules() if child.training]
     try:
         with torch.no_grad():
             module.eval()(torch.zeros(shape))
@@ -119,6 +121,8 @@ def _layers(module: Any, shape: tuple[int, ...], progress: Progress) -> list[dic
     finally:
         for hook in hooks:
             hook.remove()
+        for child in training:
+            child.training = True
     return rows
 
 

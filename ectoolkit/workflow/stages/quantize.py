@@ -12,6 +12,7 @@ from ectoolkit.analysis.columns import describe
 from ectoolkit.analysis.layers import layer_table
 from ectoolkit.core.graph import Graph
 from ectoolkit.core.interpreter import Progress
+from ectoolkit.core.words import counted
 from ectoolkit.errors import QuantizationError, StageError
 from ectoolkit.quantization.calibrated import Calibrated, calibrate
 from ectoolkit.quantization.collection import Collector
@@ -19,6 +20,7 @@ from ectoolkit.quantization.config import LayerConfig, QuantConfig, require_conf
 from ectoolkit.quantization.doors import choose_door
 from ectoolkit.quantization.eager import missing_stubs, quantize_eager
 from ectoolkit.quantization.exported import ExportedModel
+from ectoolkit.quantization.network_check import warn_of_few_images
 from ectoolkit.quantization.statistics import Statistics
 from ectoolkit.quantization.statistics_file import load_statistics, save_statistics
 from ectoolkit.workflow.amounts import macs_text
@@ -168,6 +170,7 @@ class QuantizeStage(QuantizeQuestions):
         result: Quantized
         if statistics is None and choose_door(module, config, door) == "eager":
             result = quantize_eager(module, self._images(), config, name=self.flow.name, progress=progress)
+            warn_of_few_images(self.flow.name, result.calibration_images)
             warn_of_collapsed_eager(result, self._images(), stacklevel=4)
         else:
             result = self._calibrate(progress, statistics).quantize(config, progress=progress)
@@ -275,4 +278,5 @@ class QuantizeStage(QuantizeQuestions):
         if isinstance(self.flow.source, Graph):
             return text
         way = {"eager": "as in the U50 guide", "export": "by torch.export"}[self.door]
-        return f"{text}, {self.result.calibration_images} images, {way}"
+        trained = ", in eval() mode though the module is in train mode" if self.flow.model.module.training else ""
+        return f"{text}, {counted(self.result.calibration_images, 'image')}, {way}{trained}"

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import ectoolkit
+from ectoolkit.cli.device import _measured
 from ectoolkit.devices.xrt.host import VARIABLE
 from ectoolkit.testing.virtual_u50 import VirtualBoard
 
@@ -65,6 +66,20 @@ def test_benchmark(call: Any, virtual: VirtualBoard, deployment: Path, tmp_path:
     result = call("device", "benchmark", "xrt:0", deployment, "--report", tmp_path / "times.csv")
     assert result.exit_code == 2
     assert "--report times.csv ends in '.csv'; times are saved as .json" in result.stderr
+
+
+def test_large_numbers_are_written_out() -> None:
+    assert [_measured(value) for value in (0.123456, 41.0, 9999.4, 21980.7, float("nan"))] == [
+        "0.1235",
+        "41",
+        "9999",
+        "21981",
+        "nan",
+    ]
+
+
+def test_help_is_not_cut(call: Any) -> None:
+    assert "..." not in call("device", "--help").stdout.partition("Commands:")[2]
 
 
 def test_names_that_are_no_boards(call: Any, virtual: VirtualBoard) -> None:

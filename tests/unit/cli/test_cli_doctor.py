@@ -218,10 +218,15 @@ def test_xrt(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XILINX_XRT", str(tmp_path / "none"))
     library, module = accelerator.xrt()
     assert library == Finding("XRT", False, "libxrt_coreutil.so.2 is not found", libraries.REMEDY)
-    cure = "AMD's XRT package brings it; XRT's C library does the same"
+    cure = "install AMD's XRT package; not needed where XRT's C library is there, which does the same"
     assert module == Finding("pyxrt", False, "not found", cure)
-    text = "libxrt_coreutil.so.2 is not installed"
-    assert accelerator.virtual_board() == Finding("virtual U50", False, text, libraries.REMEDY)
+    monkeypatch.setattr("ectoolkit.testing.virtual_u50.compile.HEADERS", (tmp_path / "xocl_ioctl.h",))
+    assert accelerator.virtual_board() == Finding(
+        "virtual U50",
+        False,
+        f"not found: libxrt_coreutil.so.2, {tmp_path}/xocl_ioctl.h",
+        "On Debian and Ubuntu: apt install libxrt1 libxrt-dev uuid-dev gcc",
+    )
     (tmp_path / "vendor/lib").mkdir(parents=True)
     (tmp_path / "vendor/lib/libxrt_coreutil.so.2.16.204").touch()
     (tmp_path / "vendor/lib/libxrt_coreutil.so.2").symlink_to("libxrt_coreutil.so.2.16.204")
@@ -240,7 +245,9 @@ def test_no_board(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     [found] = accelerator.boards()
     assert (found.name, found.present) == ("Alveo board", False)
     assert found.detail == "no Xilinx card on PCIe (vendor 10ee)"
-    assert found.cure.endswith("To try without one: ectoolkit device virtual")
+    assert found.cure == (
+        "Seat and power a card, or pass it into this virtual machine. To try without one: ectoolkit device virtual"
+    )
     monkeypatch.setenv(VARIABLE, str(tmp_path / "none"))
     [found] = accelerator.boards()
     assert (found.present, found.detail[: len(VARIABLE)]) == (False, VARIABLE)

@@ -19,15 +19,31 @@ def test_devices(call: Any) -> None:
     result = call("devices")
     assert result.exit_code == 0
     header, *rows = result.stdout.splitlines()
-    assert header.split() == ["device", "state", "what", "it", "is", "reason"]
+    assert header.split() == ["device", "state", "what", "it", "is"]
     assert [row.split()[:2] for row in rows][:2] == [["cpu", "ready"], ["interpreter", "ready"]]
+    assert all(len(row) <= console.WIDTH for row in rows[rows.index("") :])
 
 
 def test_device_that_is_not_ready(call: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    info = DeviceInfo("xrt:0", "an Alveo U50", False, "no card on PCIe")
-    monkeypatch.setattr(ectoolkit, "list_devices", lambda: [info], raising=False)
+    """One reason for several is said once, in lines that fit a terminal."""
+    reason = "MERA is not installed. Install it with `ectoolkit mera install`"
+    infos = [
+        DeviceInfo("cpu", "this CPU", True),
+        DeviceInfo("mera:IP", "their accelerator", False, reason),
+        DeviceInfo("mera:Simulator", "their simulator", False, reason),
+        DeviceInfo("xrt:0", "an Alveo U50", False, "no card on PCIe"),
+    ]
+    monkeypatch.setattr(ectoolkit, "list_devices", lambda: infos, raising=False)
     assert call("devices").stdout == (
-        "device  state      what it is    reason\nxrt:0   not ready  an Alveo U50  no card on PCIe\n"
+        "device          state      what it is\n"
+        "cpu             ready      this CPU\n"
+        "mera:IP         not ready  their accelerator\n"
+        "mera:Simulator  not ready  their simulator\n"
+        "xrt:0           not ready  an Alveo U50\n"
+        "\n"
+        "mera:IP, mera:Simulator: MERA is not installed. Install it with `ectoolkit mera install`\n"
+        "\n"
+        "xrt:0: no card on PCIe\n"
     )
 
 
@@ -40,7 +56,8 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     return seen
 
 
-def test_lab(call: Any, started: list[Any], tmp_path: Path) -> None:
+def test_lab(call: Any, started: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DISPLAY", ":0")
     checkout = Path(ectoolkit.__file__).parents[1] / "notebooks"
     assert call("lab").exit_code == 0
     assert started == [checkout if checkout.is_dir() else Path.cwd(), [sys.executable, "-m", "jupyterlab"]]
@@ -55,6 +72,22 @@ def test_lab(call: Any, started: list[Any], tmp_path: Path) -> None:
     started.clear()
     assert call("lab", "--", *more).exit_code == 0
     assert started[1] == [sys.executable, "-m", "jupyterlab", *more]
+    for given in ((*more, notebook), (notebook, *more), more):  # without the two dashes too, in any order
+        started.clear()
+        assert call("lab", *given).exit_code == 0
+        assert started[1] == [sys.executable, "-m", "jupyterlab", *(["mine.ipynb"] if notebook in given else []), *more]
+
+
+def test_lab_where_no_browser_can_open(call: Any, started: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in ("DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(variable, raising=False)
+    place, said = call("lab").stderr.splitlines()
+    assert place.endswith("; end it with Ctrl-C")
+    assert said == (
+        "There is no screen here that a browser could open on: add --no-browser; on the machine that has one, "
+        "`ssh -N -L 8888:localhost:8888 THIS_MACHINE`, then open the address that JupyterLab prints."
+    )
+    assert call("lab", "--no-browser").stderr == f"{place}\n"
 
 
 def test_lab_without_jupyterlab(call: Any, started: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,7 @@ def test_profile(call: Any, built: Path) -> None:
     assert len(lines) == 5 + int(lines[3].split()[1]) + len(EQUAL)
     result = call("run", built, "--runs", 3, "--device", "interpreter", "--profile")
     assert result.exit_code == 2
-    assert result.stderr == "error: interpreter cannot time single layers; use open_device('cpu')\n"
+    assert result.stderr == "error: interpreter cannot time single layers; use --device cpu\n"
 
 
 def test_equal_on_the_interpreter_and_with_threads(call: Any, built: Path) -> None:
@@ -155,10 +156,14 @@ def test_stranger_in_the_directory(call: Any, deployment: Path) -> None:
     ("arguments", "message"),
     [
         (
+            ["--device", "CPU"],
+            "there is no device 'CPU'; there are cpu, interpreter, mera, rpc, xrt. Did you mean 'cpu'?",
+        ),
+        (
             ["--device", "interpretor"],
             "there is no device 'interpretor'; there are cpu, interpreter, ",
         ),
-        (["--device", "interpreter", "--threads", "2"], "device interpreter does not take these options"),
+        (["--device", "interpreter", "--threads", "2"], "--threads is no option of device interpreter; leave it out"),
         (["--threads", "9999"], "threads is 9999, expected 1 to "),
     ],
 )
@@ -186,7 +191,57 @@ def test_no_directory(call: Any, tmp_path: Path) -> None:
     result = call("run", tmp_path / "none")
     assert result.exit_code == 2
     assert result.stderr == (
-        f"error: {tmp_path / 'none'} does not exist; expected a deploy directory made by ectoolkit.build\n"
+        f"error: {tmp_path / 'none'} does not exist; expected a deploy directory made by `ectoolkit deploy`\n"
+    )
+
+
+def test_the_limit_is_kept_and_said(call: Any, built: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ectoolkit.cli.run._TIMING_SECONDS", 0.0)
+    result = call("run", built)
+    assert result.exit_code == 0, result.output
+    assert result.stdout.splitlines()[2].startswith("latency over 1 runs: mean ")
+    assert result.stderr == "note: 0 s were over before 100 runs were made; --runs 100 takes its time\n"
+
+
+def test_what_takes_long_is_said_without_a_terminal(call: Any, built: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from ectoolkit.devices.cpu import CpuDevice
+
+    usual = CpuDevice.run
+
+    def slow(self: CpuDevice, *arguments: Any, **options: Any) -> Any:
+        time.sleep(0.3)
+        return usual(self, *arguments, **options)
+
+    monkeypatch.setattr("ectoolkit.cli.console.SILENCE_S", 0.2)
+    monkeypatch.setattr(CpuDevice, "run", slow)
+    result = call("run", built, "--runs", 1)
+    assert re.match(r"… running on cpu: loading, 0 s so far\n", result.stderr)
+
+
+def test_a_design_goes_to_the_board(call: Any, built: Path, virtual: Any, tmp_path: Path) -> None:
+    none = tmp_path / "none.xclbin"
+    for command in (
+        ("run", built, "--device", "xrt:0"),
+        ("verdict", built, "--device", "cpu", "--device", "xrt:0"),
+        ("device", "benchmark", "xrt:0", built),
+    ):
+        result = call(*command, "--xclbin", none)
+        assert (result.exit_code, result.stderr) == (2, f"error: {none} does not exist; expected an .xclbin file\n")
+    assert call("run", built, "--device", "xrt:0", "--runs", 1, "--xclbin", virtual.xclbin).exit_code == 0
+    for command in (("run", built), ("verdict", built), ("device", "benchmark", "cpu", built)):
+        result = call(*command, "--xclbin", none)
+        assert result.exit_code == 2
+        assert result.stderr.endswith("--xclbin is no option of device cpu; leave it out\n")
+
+
+def test_a_board_without_a_design(call: Any, built: Path, virtual: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ectoolkit.devices.xrt.device.current_host", lambda: virtual.host.__class__())
+    result = call("run", built, "--device", "xrt:0")
+    assert (result.exit_code, result.stderr) == (
+        2,
+        "error: xrt:0 needs an xclbin with the kernel ectoolkit_graph to run deployments: give it with --xclbin "
+        "design.xclbin. EdgeCortix's own design is opened as 'mera:IP'; for other kernels use "
+        "ectoolkit.devices.xrt.Board\n",
     )
 
 

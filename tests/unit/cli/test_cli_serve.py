@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +15,7 @@ from typer.testing import CliRunner
 from ectoolkit.cli.main import app
 from ectoolkit.devices.rpc import handshake as hs
 from ectoolkit.devices.rpc.confine import described
+from ectoolkit.devices.rpc.own_folder import PREFIX, own_folder
 
 
 class Recorded:
@@ -86,6 +91,30 @@ def test_a_kernel_that_cannot_hold_it_is_said(monkeypatch: pytest.MonkeyPatch) -
         err
         == RISK + "warning: neither Landlock nor seccomp in this kernel, so native code may do all that its user may.\n"
     )
+
+
+def test_a_killed_server_leaves_nothing_for_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next one removes its folder, and none of a server that lives."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    code = (
+        "import tempfile, time, sys; from ectoolkit.devices.rpc.own_folder import own_folder\n"
+        "tempfile.tempdir = sys.argv[1]\n"
+        "with own_folder() as own:\n    (own / 'session-1').mkdir(); print(own, flush=True); time.sleep(60)"
+    )
+    with subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        left = Path(server.stdout.readline().strip())
+        strange = tmp_path / f"{PREFIX}somebody's"
+        strange.mkdir()
+        with own_folder() as own:
+            assert own.is_dir()
+            assert (left / "session-1").is_dir()
+        assert not own.exists()
+        server.kill()
+        server.wait()
+        assert left.is_dir()
+        with own_folder() as own:
+            assert sorted(tmp_path.iterdir()) == sorted([own, strange])
 
 
 def test_what_is_refused_at_the_start(monkeypatch: pytest.MonkeyPatch) -> None:

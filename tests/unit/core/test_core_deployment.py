@@ -208,6 +208,11 @@ def test_no_manifest(folder: Path) -> None:
     assert refused(folder / "deploy.so") == f"{folder / 'deploy.so'} is a file{rest}"
     assert refused(folder / "nowhere") == f"{folder / 'nowhere'} does not exist{rest}"
     (folder / "manifest.json").unlink()
+    assert refused(folder) == (
+        f"{folder / 'manifest.json'} is missing, and all else of a deploy directory is there: it was removed or not "
+        "copied. Nothing can be checked without it. Copy it too, or build again"
+    )
+    (folder / "deploy.so").unlink()
     assert refused(folder) == f"{folder} has no manifest.json{rest}"
 
 

@@ -127,6 +127,18 @@ def test_table() -> None:
 
 
 @pytest.mark.parametrize("depth", [1, 3])
+def test_a_limit_ends_it_with_the_runs_there_are(deployment: Deployment, depth: int) -> None:
+    with CountingDevice() as device:
+        start = time.perf_counter()
+        [load] = device.benchmark(deployment, runs=100_000, warmup=100_000, depths=(depth,), limit_s=0.3).loads
+        assert time.perf_counter() - start < 30  # of 200 s that all would take
+        assert 1 <= load.latency.runs < 10_000
+        assert device.runs > load.latency.runs  # some to warm up
+        [load] = device.benchmark(deployment, runs=5, warmup=3, depths=(depth,), limit_s=0).loads
+        assert 1 <= load.latency.runs <= depth  # those under way are ended
+
+
+@pytest.mark.parametrize("depth", [1, 3])
 def test_an_error_ends_it(deployment: Deployment, depth: int) -> None:
     with CountingDevice(fail_at=4) as device:
         with pytest.raises(DeviceRunError, match=r"^it fell over$"):

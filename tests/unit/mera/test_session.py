@@ -64,6 +64,7 @@ def test_a_command_that_fails_leaves_the_worker(worker: Worker) -> None:
         (signal.SIGSEGV, "SIGSEGV (a crash in native code)"),
         (signal.SIGABRT, "SIGABRT (a check in native code failed)"),
         (signal.SIGKILL, "SIGKILL, as a system does that runs out of memory"),
+        (signal.SIGRTMIN + 1, f"signal {signal.SIGRTMIN + 1}"),
     ],
 )
 def test_death(worker: Worker, tmp_path: Path, number: int, how: str) -> None:

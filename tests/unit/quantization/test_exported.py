@@ -13,6 +13,7 @@ import ectoolkit as ect
 from ectoolkit.core.metrics import sqnr_db
 from ectoolkit.data import ImageSet
 from ectoolkit.errors import Cancelled, InputError, UnsupportedOpError
+from ectoolkit.frontends.exported import known_operations
 from ectoolkit.quantization.calibrated import Calibrated, calibrate
 
 IMAGES = np.random.default_rng(1).standard_normal((6, 3, 16, 16)).astype(np.float32)
@@ -120,9 +121,12 @@ def test_unknown_operation_names_layer_and_remedy() -> None:
 
     with pytest.raises(UnsupportedOpError) as error:
         calibrate(Odd(), IMAGES)
-    assert str(error.value).startswith(
+    known = known_operations()
+    assert {"conv2d", "sum"} <= set(known)
+    assert str(error.value) == (
         "layer cumsum: cumsum has no integer definition here. What to do: replace the layer by one of those known, "
-        "or split the model there and keep this part in float. Known: _unsafe_view, "
+        f"or split the model there and keep this part in float. Near by name: sum. All {len(known)} that are known: "
+        "ectoolkit.frontends.exported.known_operations()"
     )
 
 

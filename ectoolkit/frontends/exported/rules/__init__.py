@@ -24,3 +24,8 @@ FAMILIES = (weights, arithmetic, functions, normalization, pooling, resizing, mo
 RULES: Mapping[str, Callable[[Planner, Any], None]] = MappingProxyType(
     {name: rule for family in FAMILIES for name, rule in family.RULES.items()}
 )
+
+
+def known_operations() -> tuple[str, ...]:
+    """Names of the ATen operations that have a rule, sorted; as ``x.cumsum(1)`` is ``"cumsum"``."""
+    return tuple(sorted(RULES))

@@ -55,7 +55,7 @@ def test_no_card(tree: Path) -> None:
     for name in (BDF, MANAGEMENT_BDF):
         (tree / "sys/bus/pci/devices" / name / "vendor").write_text("0x8086\n")
     text = (
-        "no Xilinx card on PCIe (vendor 10ee). Is it seated and powered? In a virtual machine, is it passed through? "
+        "no Xilinx card on PCIe (vendor 10ee). Seat and power a card, or pass it into this virtual machine. "
         "To try without one: ectoolkit device virtual"
     )
     assert (find_boards(), str(absence()), has_board()) == ([], text, False)
@@ -146,9 +146,9 @@ def test_what_is_missing_first_is_named_first(tree: Path, monkeypatch: pytest.Mo
     for name in (BDF, MANAGEMENT_BDF):
         (tree / "sys/bus/pci/devices" / name / "vendor").write_text("0x8086\n")
     assert said() == (
-        f"there is no board 'xrt:0': {missing}; and there is no Xilinx card on PCIe (vendor 10ee). {remedy}. Of the "
-        "card: Is it seated and powered? In a virtual machine, is it passed through? To try without one: ectoolkit "
-        "device virtual"
+        f"there is no board 'xrt:0': {missing}; and there is no Xilinx card on PCIe (vendor 10ee). {remedy}. Seat "
+        "and power a card, or pass it into this virtual machine. To try without one: apt install libxrt1 libxrt-dev "
+        "uuid-dev gcc, then: ectoolkit device virtual"
     )
 
 
