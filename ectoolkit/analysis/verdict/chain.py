@@ -109,6 +109,9 @@ class Verdict:
         but = f", but {' and '.join(doubts)}" if doubts else ""
         return f"Every link holds on {counted(self.images, 'image')}{but}"
 
+    def __str__(self) -> str:
+        return self.summary()
+
     def __repr__(self) -> str:
         state = "holds" if self else f"broken: {self.broken.name if self.broken else 'input'}"
         return f"Verdict({len(self.links)} link(s), {state})"
