@@ -70,7 +70,7 @@ def warn_of_collapsed_outputs(
     """
     sqnr_db = metrics.sqnr_db(reference, found)
     what = ""
-    if sqnr_db < least_sqnr_db:
+    if not sqnr_db >= least_sqnr_db:  # NaN is no result, too
         what = f"its result is at {sqnr_db:.1f} dB, expected {least_sqnr_db:g} dB or more"
     elif reference.ndim == 2 and reference.shape[1] > 1 and len(reference) >= AGREEMENT_IMAGES:
         what = _flipped(agreement(reference, found), LEAST_AGREEMENT)
@@ -90,7 +90,7 @@ def warn_of_collapsed_outputs(
 
 def _found(measurement: Measurement, least_sqnr_db: float, least_agreement: float) -> str:
     sqnr_db = measurement.output_sqnr_db
-    if sqnr_db < least_sqnr_db:
+    if not sqnr_db >= least_sqnr_db:
         return f"its result is at {sqnr_db:.1f} dB, expected {least_sqnr_db:g} dB or more"
     output = measurement.model.network.outputs[0]
     scores = measurement.floats.batches[0][output]

@@ -127,8 +127,8 @@ class QuantConfig:
 
     @classmethod
     def guide(cls) -> QuantConfig:
-        """The U50 guide's setting: ``torch.ao.quantization.get_default_qconfig('fbgemm')``."""
-        return cls(method="mse", weights="per_channel", activation_bits=7)
+        """The U50 guide's setting: ``torch.ao.quantization.get_default_qconfig('fbgemm')``, nothing corrected."""
+        return cls(method="mse", weights="per_channel", activation_bits=7, corrections=())
 
     @classmethod
     def accurate(cls) -> QuantConfig:

@@ -67,6 +67,9 @@ def typical(statistics: TensorStatistics, settings: RangeSettings) -> Range:
         return minmax(statistics, settings)  # as for `median`
     low, high = mse(statistics, settings)
     lowest, highest = np.array([statistics.image_minimum, statistics.image_maximum])
+    if settings.symmetric:  # either end decides the other
+        end = min(high, _most(np.maximum(-lowest, highest), settings.spare, high))
+        return -end, end
     return max(low, -_most(-lowest, settings.spare, -low)), min(high, _most(highest, settings.spare, high))
 
 

@@ -6,19 +6,46 @@ observers see.  One thread costs little: images come one by one, and the observe
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 
 from ectoolkit._optional import require
+
+
+@dataclass
+class _Callers:
+    """Who is inside: torch's setting is the calling thread's, but one that torch does not know yet gets the last."""
+
+    inside: set[int] = field(default_factory=set)
+    #: what the first of them had
+    before: int = 1
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+
+_callers = _Callers()
 
 
 @contextmanager
 def one_thread() -> Iterator[None]:
     """Within, torch has one thread in the calling thread; afterwards as many as before."""
     torch = require("torch", feature="Running the float model")
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
+    me = threading.get_ident()
+    if me in _callers.inside:
+        yield
+        return
+    with _callers.lock:
+        before = torch.get_num_threads()
+        if not _callers.inside:
+            _callers.before = before
+        elif before == 1:  # most likely because of the others
+            before = _callers.before
+        _callers.inside.add(me)
     try:
+        torch.set_num_threads(1)
         yield
     finally:
-        torch.set_num_threads(before)
+        with _callers.lock:
+            _callers.inside.remove(me)
+            torch.set_num_threads(before)

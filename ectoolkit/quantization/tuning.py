@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
 from ectoolkit.errors import QuantizationError
@@ -36,11 +36,13 @@ class State(Generic[Result]):
         config: all settings.
         result: of quantizing with them.
         step: what led here from the state before; None for the first.
+        notices: what was warned of then.
     """
 
     config: QuantConfig
     result: Result
     step: TuningStep | None = None
+    notices: tuple[str, ...] = ()
 
 
 class History(Generic[Result]):
@@ -78,6 +80,10 @@ class History(Generic[Result]):
         """Record a step that was made; what had been undone is forgotten."""
         self._states = [*self.states, State(config, result, step)]
         self._position += 1
+
+    def note(self, notices: tuple[str, ...]) -> None:
+        """Keep with the current state what was warned of."""
+        self._states[self._position] = replace(self.current, notices=notices)
 
     def undo(self) -> State[Result]:
         """Go one state back.

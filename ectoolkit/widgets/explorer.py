@@ -147,8 +147,8 @@ class QuantizeExplorer:
         return stage
 
     def _change(self, work: Callable[[QuantizeStage], object], layer: str | None = None) -> None:
-        self._busy(True)
         self._age(layer)
+        self._busy(True)
         self._changes.submit(lambda: self._work(work))
 
     def _work(self, work: Callable[[QuantizeStage], object]) -> None:
@@ -198,8 +198,7 @@ class QuantizeExplorer:
             return
         try:
             if stage.revision != self._revision:
-                self._revision = stage.revision
-                self.graph.show(stage.layout(), stage.table)
+                self._show_graph(stage)
                 if stage.is_tunable and not self.selection.layer:
                     self.selection.layer = stage.worst_layer
             self._show_layer(stage)
@@ -207,11 +206,24 @@ class QuantizeExplorer:
             self._say(error_html(error))
         self._looks.submit(self._look)
 
+    def _show_graph(self, stage: QuantizeStage) -> None:
+        """Two threads may come with two results: only the newest stays."""
+        revision, layout, table = stage.revision, stage.layout(), stage.table
+        with self._showing:
+            if stage.revision == revision:  # else whoever made a newer one shows that
+                self.graph.show(layout, table)
+                if revision[0] != self._revision[0]:  # what was said of a change before is of no interest
+                    self._say("")
+                self._revision = revision
+
     def _choose_layer(self, change: Any) -> None:
         stage = self._stage()
         if stage is None or not stage.ready:
             return
         try:
+            if not self.histogram.busy:  # a handle of another layer that was not let go changes nothing
+                self.table.live = {}
+                self._age(None)
             self._show_layer(stage)
         except Exception as error:  # what a page's message raises is told to nobody
             self._tell_error(error)

@@ -170,12 +170,14 @@ class Stage(ABC, Generic[Result]):
             finally:
                 self.notices = tuple(map(str, heard))
 
-    def _adopt(self, result: Result, arguments: tuple[Any, ...], settings: dict[str, Any]) -> Self:
-        """Take a result that was made before, as if the stage had run with these arguments."""
+    def _adopt(
+        self, result: Result, arguments: tuple[Any, ...], settings: dict[str, Any], notices: tuple[str, ...] = ()
+    ) -> Self:
+        """Take a result that was made before, as if the stage had run with these arguments and warned of `notices`."""
         if not self._running.acquire(blocking=False):
             raise StageError(f"{self.title} is running; wait for it, or call .cancel()")
         try:
-            self.error, self.notices = None, ()
+            self.error, self.notices = None, notices
             self._result, self.settings = result, settings
             self.generation += 1
             self.flow.record(self, arguments, settings)
@@ -251,9 +253,10 @@ class Stage(ABC, Generic[Result]):
     @property
     def table(self) -> pd.DataFrame:
         """The result as a DataFrame; its columns are described at the function that makes it."""
-        if self._frame is None or self._frame[0] != self.revision:  # made once: it may take seconds
-            self._frame = self.revision, self._table(self.result)
-        return self._frame[1].copy()
+        frame = self._frame  # another thread may take it away meanwhile
+        if frame is None or frame[0] != self.revision:  # made once: it may take seconds
+            self._frame = frame = self.revision, self._table(self.result)
+        return frame[1].copy()
 
     @property
     def overview(self) -> pd.DataFrame:

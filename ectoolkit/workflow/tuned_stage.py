@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self
 
 from ectoolkit._notices import warn
@@ -41,6 +41,11 @@ class TunedStage(Stage[Quantized]):
     def _begin(self, config: QuantConfig, result: Quantized) -> None:
         """A run gave a first state; what was tuned before is forgotten."""
         self._history = History(config, result)
+
+    def _start(self, arguments: tuple[Any, ...], settings: dict[str, Any], progress: Progress | None) -> Self:
+        super()._start(arguments, settings, progress)
+        self._tuned().note(self.notices)
+        return self
 
     @abstractmethod
     def source_of(self, layer: str) -> str:
@@ -119,16 +124,19 @@ class TunedStage(Stage[Quantized]):
         self.run(config, door=door, progress=progress)
         history.add(step, config, self.result)
         self._history = history
-        self._tell(StageEvent(self, "state"))  # whoever shows the log heard of the run before the step was in it
+        left = ""
         if door != before:
-            warn(
+            left = (
                 f"{self.flow.name} left the U50 guide's way, whose flow does not know ({step}): it went through "
                 "torch.export (door='export'), so every scale is new, not only what the step changed, and there is no "
                 "traced TorchScript file. flow.quantize.undo() goes back; to tune from a state that this step can be "
-                "compared with, begin with flow.quantize.run(door='export')",
-                EctoolkitWarning,
-                stacklevel=3,
+                "compared with, begin with flow.quantize.run(door='export')"
             )
+            self.notices = (*self.notices, left)
+        history.note(self.notices)
+        self._tell(StageEvent(self, "state"))  # whoever shows the log heard of the run before the step was in it
+        if left:
+            warn(left, EctoolkitWarning, stacklevel=3)
         return self
 
     def undo(self) -> Self:
@@ -137,7 +145,8 @@ class TunedStage(Stage[Quantized]):
         Raises:
             QuantizationError: there is none.
         """
-        return self._show(self._tuned().undo())
+        history = self._tuned()
+        return self._show(history.undo(), history.redo)
 
     def redo(self) -> Self:
         """Make the step again that was undone last.
@@ -145,7 +154,8 @@ class TunedStage(Stage[Quantized]):
         Raises:
             QuantizationError: there is none.
         """
-        return self._show(self._tuned().redo())
+        history = self._tuned()
+        return self._show(history.redo(), history.undo)
 
     @property
     def states(self) -> tuple[State[Quantized], ...]:
@@ -172,8 +182,12 @@ class TunedStage(Stage[Quantized]):
         """The steps of tuning in words, in order."""
         return [str(state.step) for state in self.states[1:]]
 
-    def _show(self, state: State[Quantized]) -> Self:
-        return self._adopt(state.result, (state.config,), {"door": door_of(state.result)})
+    def _show(self, state: State[Quantized], back: Callable[[], object]) -> Self:
+        try:
+            return self._adopt(state.result, (state.config,), {"door": door_of(state.result)}, state.notices)
+        except StageError:  # it is running: the history stays where it was
+            back()
+            raise
 
     def _tuned(self) -> History[Quantized]:
         if self._history is None:

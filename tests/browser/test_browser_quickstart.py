@@ -50,6 +50,15 @@ def test_by_clicks(notebook: NotebookPage, lab: Lab, saved: Path) -> None:
 
     assert lab.value("bool(flow.device.diff)") is True
 
+    # "Look into a layer": chosen in the graph, it is the row and the histogram with its handles
+    look = page.locator(".ect-card.ect-quantize").first
+    layer = lab.value("flow.quantize.table.set_index('op').layer['conv2d+relu'].iloc[0]")
+    look.locator(f'.ect-node[data-layer="{layer}"]').click()
+    expect(look.locator(".ect-histogram-title")).to_contain_text(f"{layer}: activation")
+    expect(look.locator(".ect-histogram .ect-handle")).to_have_count(2)
+    expect(look.locator('.ect-table tbody tr[aria-selected="true"] td').first).to_have_text(layer)
+    notebook.shoot(look, "quickstart-quantize")
+
     # "Try it", the last section: other weights make what follows stale
     flow = page.locator(".ect-flow")
     flow.locator(HEADER, has_text="2 · Quantize").click()

@@ -14,7 +14,7 @@ import pytest
 import ectoolkit as ect
 
 ROOT = Path(__file__).parents[2]
-PAGES = sorted([*(ROOT / "docs").glob("*.md"), *(ROOT / "docs" / "decisions").glob("*.md")])
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "docs" / "decisions").glob("*.md")])
 #: what a browser fetches by itself: scripts, styles, pictures, frames, fonts
 FETCHED = re.compile(r"""<(?:script|link|img|iframe|source)\b[^>]*\b(?:src|href)=["']?(?:https?:)?//[^"'> ]+""")
 FETCHED_BY_STYLES = re.compile(r"""(?:@import|url\()\s*["']?(?:https?:)?//[^"') ]+""")

@@ -54,6 +54,7 @@ def test_tuning_stays_on_the_guides_way_or_says_that_it_leaves_it() -> None:
         "flow.quantize.run(door='export')"
     ]
     assert caught[0].filename == __file__
+    assert flow.quantize.notices == tuple(str(warning.message) for warning in caught)
     assert (flow.quantize.door, flow.quantize.table.attrs["door"]) == ("export", "export")
     assert flow.quantize.summary().endswith(", 4 images, by torch.export")
     assert flow.to_script().splitlines()[-1] == "flow.quantize.run(quantize_0, door='export')"

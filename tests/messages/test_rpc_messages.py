@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from messages import message_of
@@ -33,6 +34,7 @@ from ectoolkit.devices.rpc.tracker import Registration
 from ectoolkit.errors import (
     DeviceError,
     DeviceNotFoundError,
+    DeviceRunError,
     InputError,
     RemoteError,
     RemoteLostError,
@@ -187,6 +189,13 @@ def test_another_protocol(rpc: RpcServer) -> None:
     [
         (b"\xc1", "MessagePack data is malformed: invalid opcode '\\xc1' (byte 0)"),
         (m.encode(m.Done()), "Done, expected Ran"),
+        # a map within a map, a thousand deep, where its kind should stand
+        (b"\x82\xa1a" + b"\x91" * 1000, "maximum recursion depth exceeded while deserializing an object"),
+        # an empty array takes two bytes of a message, and 160 times as many in memory
+        (
+            b"\x82\xa4type\xa3Ran\xa6arrays\xdd" + struct.pack(">I", 1 << 20) + b"\xc4\x00" * (1 << 20),
+            "Expected `array` of length <= 4096 - at `$.arrays`",
+        ),
     ],
 )
 def test_an_answer_of_another_kind(answer: bytes, reason: str, rpc: RpcServer, deployment: Deployment) -> None:
@@ -197,6 +206,29 @@ def test_an_answer_of_another_kind(answer: bytes, reason: str, rpc: RpcServer, d
             f"what {rpc.name} answers when it is to {WHAT} is not understood ({reason}). Install the same version of "
             f"ectoolkit there as here, {ect.__version__}"
         )
+
+
+def test_a_profile_of_another_kind(rpc: RpcServer, deployment: Deployment) -> None:
+    with ect.open_device(rpc.name) as device:
+        device.load(deployment)
+        answer = msgspec.msgpack.encode({"type": "Profiled", "profile": {"layers": 3}})
+        device._link._exchange = lambda *given: answer  # type: ignore[attr-defined]
+        assert message_of(lambda: device.profile(deployment), RemoteError) == (
+            f"what {rpc.name} answers when it is to time the layers of residual is not understood (Expected `array`, "
+            f"got `int` - at `$.profile.layers`). Install the same version of ectoolkit there as here, "
+            f"{ect.__version__}"
+        )
+
+
+def test_what_a_server_says_does_not_reach_the_terminal_as_it_is(rpc: RpcServer, deployment: Deployment) -> None:
+    with ect.open_device(rpc.name) as device:
+        device.load(deployment)
+        answer = m.encode(m.Failure("DeviceRunError", "\x1b]0;yours\x07 no\n" + "é" * 20_000))
+        device._link._exchange = lambda *given: answer  # type: ignore[attr-defined]
+        said = message_of(lambda: device.run(deployment), DeviceRunError)
+        assert said == f"{rpc.name} says: \\x1b]0;yours\\x07 no\n{'é' * 9986}…"
+    facts = m.encode(m.Facts("\x9b2J", "x86_64", 2, "1", "1", 1, "held"))
+    assert m.decode_reply(facts, m.Describe).host == "\\x9b2J"
 
 
 def test_outputs_of_another_size(rpc: RpcServer, deployment: Deployment) -> None:
@@ -414,6 +446,9 @@ def test_a_tracker_does_not_end_or_hold_up_a_server(
     [
         (b"[1]", "it answers '[1]': Invalid enum value 1 - at `$[0]`"),
         (b'[0, ["h", "x", ""]]', """it answers '[0, ["h", "x", ""]]': Expected `int`, got `str` - at `$[1][1]`"""),
+        (b'[0, ["a..b", 9190, ""]]', "it names the server 'a..b', port 9190"),
+        (b'[0, ["\\u001b[2J", 9190, ""]]', "it names the server '\\x1b[2J', port 9190"),
+        (b'[0, ["h", 70000, ""]]', "it names the server 'h', port 70000"),
         (DRIPPING, "no server in 0.5 s"),
     ],
 )

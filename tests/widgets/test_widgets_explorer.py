@@ -6,6 +6,7 @@ import gc
 import threading
 import weakref
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -139,6 +140,13 @@ def test_it_opens_at_the_worst_layer_and_a_handle_taken_back_leaves_nothing_stal
     assert (explorer.table.live, explorer.table.stale, explorer.graph.stale) == ({}, {}, [])
 
 
+def test_another_layer_leaves_nothing_of_a_handle_that_was_not_let_go(session: ect.Flow) -> None:
+    explorer = choose(session, "second")
+    explorer.histogram.ends = [-1.0, 1.5]
+    explorer.selection.layer = "first"
+    assert (explorer.table.live, explorer.table.stale, explorer.graph.stale) == ({}, {}, [])
+
+
 def test_letting_go_tunes_and_later_stages_are_stale(session: ect.Flow) -> None:
     session.interpret.run(IMAGES[:1])
     explorer = choose(session, "second")
@@ -212,6 +220,32 @@ def test_a_choice_during_a_refresh_is_what_is_shown(session: ect.Flow, monkeypat
     assert len(session.quantize.log) == 1  # nothing that was shown counts as a hand's
 
 
+def test_the_graph_is_of_the_newest_result_where_two_meet(session: ect.Flow, monkeypatch: pytest.MonkeyPatch) -> None:
+    explorer = choose(session, "second")
+    reached, go_on, show = threading.Event(), threading.Event(), explorer.graph.show
+
+    def slow(*what: Any) -> None:
+        if threading.current_thread() is older:
+            reached.set()
+            assert go_on.wait(30)
+        show(*what)
+
+    monkeypatch.setattr(explorer.graph, "show", slow)
+    older = threading.Thread(target=session.quantize.measure_impact)
+    newer = threading.Thread(target=lambda: session.quantize.tune("second", clip=(-0.5, 0.5)))
+    older.start()
+    assert reached.wait(30)
+    newer.start()
+    newer.join(0.5)
+    go_on.set()
+    for thread in (older, newer):
+        thread.join(30)
+    explorer.wait(30)
+    newest = session.quantize.table.set_index("layer")[explorer.graph.column]
+    shown = dict(zip(explorer.graph.names, explorer.graph.values, strict=True))
+    assert shown["add"] == newest["add"]
+
+
 def test_what_goes_wrong_is_shown_and_the_fields_come_back(session: ect.Flow) -> None:
     explorer = choose(session, "second")
     explorer.tune(clip=(2.0, 3.0))
@@ -240,6 +274,17 @@ def test_tuning_by_code_shows(session: ect.Flow) -> None:
     assert explorer.histogram.ends == [-3.0, 3.0]
     assert "1 change" in explorer.bar.log.value
     assert "tuned(&#x27;second&#x27;, clip=(-3.0, 3.0))" in explorer.bar.script.value
+
+
+def test_what_went_wrong_by_hand_is_gone_with_the_next_result(session: ect.Flow) -> None:
+    explorer = choose(session, "second")
+    explorer.tune(clip=(2.0, 3.0))
+    explorer.wait(30)
+    assert "QuantizationError" in explorer.message.value
+    session.quantize.measure(IMAGES[4:6])  # the same result
+    assert "QuantizationError" in explorer.message.value
+    session.quantize.tune("second", clip=(-3, 3))
+    assert (explorer.message.value, explorer.message.layout.display) == ("", "none")
 
 
 def test_measuring_by_code_shows(session: ect.Flow) -> None:

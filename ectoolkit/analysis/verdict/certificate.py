@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from ectoolkit.analysis.grades import Grade
 from ectoolkit.analysis.verdict.ladder import neighbourhood_html
 from ectoolkit.analysis.verdict.location import Location
 from ectoolkit.analysis.verdict.proof import InputProof
@@ -30,7 +31,7 @@ h1 { font-size: 1.4rem; } h2 { font-size: 1.1rem; margin-top: 2rem; }
 table { border-collapse: collapse; font-size: .9rem; } th, td { padding: .25rem .7rem; text-align: left; }
 th { border-bottom: 2px solid; } td { border-bottom: 1px solid #8886; } code { font-size: .8rem; }
 .verdict { padding: .7rem 1rem; border-left: .4rem solid; white-space: pre-wrap; }
-.holds { border-color: #2a7d2a; } .broken { border-color: #c0392b; }
+.holds { border-color: #2a7d2a; } .doubtful { border-color: #b8860b; } .broken { border-color: #c0392b; }
 """
 
 
@@ -40,6 +41,7 @@ class Certificate:
 
     Attributes:
         holds: whether every link does.
+        headline: in one line, that some of them hold without being close included.
         summary: in words, a line a link.
         images: how many were looked at.
         links: table, one row a link.
@@ -49,6 +51,7 @@ class Certificate:
     """
 
     holds: bool
+    headline: str
     summary: str
     images: int
     links: pd.DataFrame
@@ -94,8 +97,9 @@ class Certificate:
 
     def as_html(self) -> str:
         """A page that needs nothing else."""
-        state = "holds" if self.holds else "broken"
-        title = f"Verdict: {'every link holds' if self.holds else 'a link is broken'}"
+        doubtful = self.links["grade"].isin([Grade.FAR, Grade.COLLAPSED]).any()
+        state = "broken" if not self.holds else "doubtful" if doubtful else "holds"
+        title = html.escape(f"Verdict: {self.headline[:1].lower()}{self.headline[1:]}")
         parts = [
             f"<h1>{title}</h1>",
             f'<div class="verdict {state}">{html.escape(self.summary)}</div>',

@@ -140,8 +140,16 @@ class Verdict:
         Raises:
             InputError: the name ends in neither ``.html`` nor ``.json``.
         """
-        found = (bool(self), self.summary(), self.images, self.to_frame(), self.proof, self.location, self.facts)
-        return Certificate(*found).save(path)
+        return Certificate(
+            holds=bool(self),
+            headline=self.headline,
+            summary=self.summary(),
+            images=self.images,
+            links=self.to_frame(),
+            proof=self.proof,
+            location=self.location,
+            facts=self.facts,
+        ).save(path)
 
 
 def _row(found: Link) -> dict[str, object]:
@@ -178,7 +186,7 @@ def judge(
         images: how many went in.
         names: of the outputs.
         facts: for the certificate.
-        least_sqnr_db: what counts as close.
+        least_sqnr_db: below, links whose ends must be close are broken.
         progress: called before each member runs; may raise to cancel.
 
     Raises:

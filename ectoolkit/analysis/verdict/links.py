@@ -54,6 +54,7 @@ class Link:
         top1_agreement: share of images with the same top class; NaN where the outputs are no scores.
         images: how many there were.
         grade: how near they are, of ends that must be close; a link that holds may be far; None of others.
+        least_sqnr_db: below, ends that must be close have collapsed.
     """
 
     source: str
@@ -65,6 +66,7 @@ class Link:
     top1_agreement: float
     images: int = 0
     grade: Grade | None = None
+    least_sqnr_db: float = LEAST_SQNR_DB
 
     @property
     def doubtful(self) -> bool:
@@ -95,7 +97,8 @@ class Link:
             if self.grade is Grade.CLOSE:
                 return text
             of_images = f" with top-1 on {CLOSE_AGREEMENT:.0%}" if scores else ""
-            return f"{text}: {self.grade}, for close is {CLOSE_SQNR_DB:g} dB or more{of_images}"
+            close_db = max(CLOSE_SQNR_DB, self.least_sqnr_db)
+            return f"{text}: {self.grade}, for close is {close_db:g} dB or more{of_images}"
         if self.ok:
             return f"{sum(tensor.elements for tensor in self.diff.tensors)} elements equal"
         return self.diff.summary().splitlines()[-1]
@@ -127,7 +130,7 @@ def link(
         expected: float32 outputs of the source.
         found: those of the target.
         diff: of both.
-        least_sqnr_db: what counts as close.
+        least_sqnr_db: below, ends that must be close have collapsed.
     """
     flat = [np.concatenate([np.asarray(array, np.float64).ravel() for array in arrays]) for arrays in (expected, found)]
     sqnr_db = metrics.sqnr_db(*flat)
@@ -137,4 +140,5 @@ def link(
     if must is Must.EQUAL:
         return Link(source, target, must, bool(diff), diff, sqnr_db, agreement, images)
     found_grade = grade(sqnr_db, agreement, images, least_sqnr_db)
-    return Link(source, target, must, sqnr_db >= least_sqnr_db, diff, sqnr_db, agreement, images, found_grade)
+    ok = sqnr_db >= least_sqnr_db
+    return Link(source, target, must, ok, diff, sqnr_db, agreement, images, found_grade, least_sqnr_db)

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-import msgspec
 import numpy as np
 
 from ectoolkit.core.deployment import Deployment
@@ -185,7 +184,7 @@ class RpcDevice(Device):
             link = self._ready(deployment)
             doing = f"time the layers of {deployment.manifest.name}"
             found = self._ask(link, deployment, m.Layers(runs), doing)
-            return replace(msgspec.msgpack.decode(found.profile, type=Profile), device=self.name)
+            return replace(found.profile, device=self.name)
 
 
 def _pieces(data: memoryview) -> Iterator[memoryview]:

@@ -66,7 +66,7 @@ def _prove(name: str, address: Address, control: socket.socket, key: str) -> byt
         theirs = _exactly(control, hs.NONCE_BYTES, hs.STEP_S)
         if hs.is_greeting(theirs):
             raise RemoteRefusedError(
-                f"{name} speaks protocol {chr(theirs[len(hs.ANY_GREETING)])}, and "
+                f"{name} speaks protocol {ascii(chr(theirs[len(hs.ANY_GREETING)]))[1:-1]}, and "
                 f"ectoolkit {version()} here speaks {hs.PROTOCOL}. Install the same version on both machines"
             )
         control.sendall(hs.proof(key, b"client", mine, theirs))
@@ -99,8 +99,10 @@ def _open(name: str, control: socket.socket, ticket: bytes) -> socket.socket:
     """Steps 5 and 6; the connection for messages."""
     data = None
     try:
-        # where the handshake was, for a name may stand for several machines
-        data = socket.create_connection(control.getpeername()[:2], timeout=hs.STEP_S)
+        data = socket.socket(control.family)
+        data.settimeout(hs.STEP_S)
+        # where the handshake was, for a name may stand for several machines, and an address need its interface
+        data.connect(control.getpeername())
         data.sendall(hs.DATA_GREETING + ticket)
         answer = _exactly(data, 1, _OPEN_S)
         if answer != hs.OPENED:

@@ -30,7 +30,7 @@ _REASON_S = 2.0
 #: for what takes no time to speak of
 _SHORT_S = 30.0
 #: of an answer whose size nobody can know before, such as the times of a network's layers
-_MOST_BYTES = 64 << 20
+_MOST_BYTES = 16 << 20
 
 
 class Link:
@@ -103,7 +103,7 @@ class Link:
         self._watch.allow(float("inf"))
         try:
             reply = m.decode_reply(data, type(request))
-        except (msgspec.MsgspecError, ValueError) as error:
+        except (msgspec.MsgspecError, ValueError, RecursionError) as error:
             raise RemoteError(
                 f"what {self.name} answers when it is to {doing} is not understood ({error}). Install the same version "
                 f"of ectoolkit there as here, {version()}"

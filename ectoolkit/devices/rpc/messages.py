@@ -5,13 +5,21 @@ Large data are views: of what is sent no copy is made before it is encoded, of w
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 import numpy as np
 
+from ectoolkit.devices.profile import Profile
+
 #: of a piece of a file
 CHUNK_BYTES = 4 << 20
+#: of a run at most: an empty one takes two bytes of a message, and 160 times as many in memory
+MOST_ARRAYS = 4096
+#: of a text that is shown
+_MOST_CHARACTERS = 10_000
+
+Arrays = Annotated[list[memoryview], msgspec.Meta(max_length=MOST_ARRAYS)]
 
 
 class Message(msgspec.Struct, tag=True, forbid_unknown_fields=True):
@@ -44,7 +52,7 @@ class Load(Message):
 class Run(Message):
     """Run once: float32 arrays in the deployment's layouts."""
 
-    arrays: list[memoryview]
+    arrays: Arrays
 
 
 class Layers(Message):
@@ -75,14 +83,14 @@ class Done(Message):
 class Ran(Message):
     """Results of one run, and the seconds it took there."""
 
-    arrays: list[memoryview]
+    arrays: Arrays
     seconds: float
 
 
 class Profiled(Message):
-    """A `Profile` as MessagePack."""
+    """Times of the layers."""
 
-    profile: bytes
+    profile: Profile
 
 
 class Failure(Message):
@@ -98,7 +106,7 @@ class Failure(Message):
 
 
 Reply = Facts | Done | Ran | Profiled | Failure
-_ANSWERS: dict[type, type] = {Describe: Facts, Begin: Done, Put: Done, Load: Done, Run: Ran, Layers: Profiled}
+_ANSWERS: dict[type, type[Message]] = {Describe: Facts, Begin: Done, Put: Done, Load: Done, Run: Ran, Layers: Profiled}
 HERE = "{deploy}"
 
 _encoder = msgspec.msgpack.Encoder()
@@ -122,8 +130,21 @@ def decode_request(data: bytes | memoryview) -> Any:
 
 
 def decode_reply(data: bytes | memoryview, request: type) -> Any:
-    """The reply to a kind of request, or a `Failure`; msgspec's error or ValueError where it is neither."""
+    """The reply to a kind of request, or a `Failure`, whose texts can be shown.
+
+    Raises:
+        ValueError, msgspec.MsgspecError, RecursionError: it is neither.
+    """
     reply = _replies.decode(data)
     if not isinstance(reply, (_ANSWERS[request], Failure)):
         raise ValueError(f"{type(reply).__name__}, expected {_ANSWERS[request].__name__}")
-    return reply
+    texts = {name: value for name in reply.__struct_fields__ if isinstance(value := getattr(reply, name), str)}
+    return msgspec.structs.replace(reply, **{name: _printable(text) for name, text in texts.items()})
+
+
+def _printable(text: str) -> str:
+    """Without what a terminal would take for a command, and not endless."""
+    kept = [
+        c if c.isprintable() or c in "\n\t" else c.encode("unicode_escape").decode() for c in text[:_MOST_CHARACTERS]
+    ]
+    return "".join(kept) + "…" * (len(text) > _MOST_CHARACTERS)

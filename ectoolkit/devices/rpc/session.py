@@ -16,7 +16,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import numpy as np
 
 from ectoolkit._optional import require
@@ -163,7 +162,7 @@ class Session:
 
     def _layers(self, request: m.Layers) -> m.Message:
         device, deployment = self._loaded()
-        return m.Profiled(msgspec.msgpack.encode(device.profile(deployment, runs=request.runs)))
+        return m.Profiled(device.profile(deployment, runs=request.runs))
 
 
 def serve(connection: socket.socket, folder: Path, limit_bytes: int) -> None:

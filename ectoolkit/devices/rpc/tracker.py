@@ -104,13 +104,22 @@ def find_server(tracker: Address, timeout_s: float) -> Address:
         try:
             connection.allow(timeout_s)
             _, (host, port, _) = connection.ask(_Found, _REQUEST, tracker.name, "", 1)
-            return Address(host, port)
+            return _named(host, port)
         except OSError as error:
             reason = f"no server in {timeout_s:g} s" if isinstance(error, TimeoutError) else str(error)
             raise RemoteUnreachableError(
                 f"{name}: the tracker gave no free server of the name {tracker.name!r} ({reason}). Start one with "
                 f"`ectoolkit device serve --tracker {tracker.endpoint} --name {tracker.name}`, or wait for one"
             ) from error
+
+
+def _named(host: str, port: int) -> Address:
+    """A server that a tracker names; ConnectionError where that can be none."""
+    with suppress(UnicodeError):
+        host.encode("idna")  # what is no name, the system's look-up raises other errors for
+        if host.isprintable() and 0 < port < 1 << 16:
+            return Address(host, port)
+    raise ConnectionError(f"it names the server {host[:_SHOWN_CHARACTERS]!r}, port {port}")
 
 
 class Registration:

@@ -67,7 +67,7 @@ class Watch:
             elif came:
                 heard = now
                 self._listen()
-            elif now - heard > hs.SILENCE_S:
+            elif now - heard > hs.SILENCE_S and not ready.poll(0):  # it may be this process that was stopped
                 self.reason = "silent"
             if not self.reason and now > self._deadline:
                 self.reason = "late"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import pathlib
+import re
 import sys
 from functools import cache
 from typing import Any, ClassVar
@@ -114,4 +115,6 @@ def plain(value: Any) -> Any:
 
 @cache
 def _text(path: pathlib.Path) -> str:
-    return path.read_text(encoding="utf-8")
+    """A script or style without its comments: a saved notebook has a copy of it for every part."""
+    comment = r"^\s*//.*\n" if path.suffix == ".js" else r"/\*[^*]*\*/\n?"
+    return re.sub(comment, "", path.read_text(encoding="utf-8"), flags=re.MULTILINE)

@@ -118,10 +118,9 @@ class QuantizeQuestions(TunedStage):
             self._measurement, self._impact = measure(model, images, progress, limit=None), None
             self._looked()
         elif self._measurement is None:
-            self._measurement = self._looked_into(model)
+            self._measurement, self._frame = self._looked_into(model), None
         else:
             self._measurement = self._measurement.update(model)
-        self._frame = None
         return self._measurement
 
     def measure_impact(self, *, progress: Progress | None = None) -> Impact:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import warnings
 
+import numpy as np
 import pytest
 from plain_numpy import IMAGES, small
 
 from ectoolkit.analysis import Budget, auto, measure, sensitivity, warn_of_collapse
+from ectoolkit.analysis.collapse import warn_of_collapsed_outputs
 from ectoolkit.analysis.suggestions import Suggestion, best
 from ectoolkit.data import ImageSet
 from ectoolkit.errors import Cancelled, PrecisionWarning
@@ -123,6 +125,12 @@ def test_collapse(calibrated: Calibrated) -> None:
     with pytest.warns(PrecisionWarning, match="weights='per_channel'") as caught:
         assert warn_of_collapse(bad, measure(bad, IMAGES))
     assert caught[0].filename == __file__
+
+
+def test_results_that_are_no_numbers_are_a_collapse() -> None:
+    scores = np.full((1, 3), np.nan, np.float32)
+    with pytest.warns(PrecisionWarning, match="its result is at nan dB, expected 3 dB or more"):
+        assert warn_of_collapsed_outputs("net", scores, scores)
 
 
 @pytest.mark.slow

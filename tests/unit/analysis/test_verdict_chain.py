@@ -56,9 +56,9 @@ def test_every_link_holds() -> None:
     assert list(found.to_frame()["ok"]) == [True, True]
 
 
-def close(found: np.ndarray, expected: np.ndarray = SCORES) -> Verdict:
+def close(found: np.ndarray, expected: np.ndarray = SCORES, **more: float) -> Verdict:
     members = [Member("float", lambda: [expected]), Member("interpreter", lambda: [found], Must.CLOSE)]
-    return judge(members, same_input(), len(expected))
+    return judge(members, same_input(), len(expected), **more)
 
 
 FOUR = np.tile(np.array([[10, 12, 9]], np.float32), (4, 1))
@@ -109,6 +109,14 @@ def test_links_that_hold_and_are_not_close_are_marked(
     assert list(verdict.to_frame()["grade"]) == [grade]
     assert verdict.rungs[1].standing == standing
     assert bool(verdict) is (standing != "broken")
+
+
+def test_close_is_what_the_caller_asks_for_where_that_is_more() -> None:
+    line = close(SCORES * np.float32(1.25), least_sqnr_db=20).summary().splitlines()[1]
+    assert line == (
+        "✗ float → interpreter: must be close; 12.0 dB, top-1 agrees on 2 of 2: collapsed, for close is 20 dB or more "
+        "with top-1 on 90%"
+    )
 
 
 def test_it_stops_at_the_first_broken_link_and_says_where() -> None:
@@ -171,6 +179,15 @@ def test_a_part_that_does_not_build() -> None:
 def test_a_chain_of_one_is_refused() -> None:
     with pytest.raises(InputError, match=r"^a chain needs at least two members, got \['cpu'\]$"):
         judge([Member("cpu", never)], same_input(), 1)
+
+
+def test_the_title_of_a_certificate_says_what_is_not_close(tmp_path: Path) -> None:
+    page = close(SCORES * np.float32(1.5)).save(tmp_path / "verdict.html").read_text(encoding="utf-8")
+    assert "<h1>Verdict: every link holds on 2 images, but float → interpreter is far</h1>" in page
+    assert '<div class="verdict doubtful">' in page
+    page = close(-SCORES).save(tmp_path / "verdict.html").read_text(encoding="utf-8")
+    assert "<h1>Verdict: broken at float → interpreter</h1>" in page
+    assert '<div class="verdict broken">' in page
 
 
 def test_certificates(tmp_path: Path) -> None:

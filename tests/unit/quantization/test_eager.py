@@ -273,6 +273,7 @@ def test_guide_is_fbgemms_default() -> None:
     net = nn.Sequential(tq.QuantStub(), nn.Conv2d(3, 4, 1), tq.DeQuantStub()).eval()
     guide = QuantConfig.guide()
     assert (guide.method, guide.weights, guide.activation_bits, guide.fuse) == ("mse", "per_channel", 7, ())
+    assert guide.all_corrections == ()  # by torch.export, too
     found = quantize_eager(net, IMAGES, guide).graph
     theirs = copy.deepcopy(net)
     with warnings.catch_warnings(), torch.no_grad():

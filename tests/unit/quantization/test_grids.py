@@ -241,6 +241,18 @@ def test_typical_does_not_cut_what_many_images_need() -> None:
     assert METHODS["typical"](rarely, settings) == METHODS["mse"](rarely, settings)
 
 
+@pytest.mark.parametrize("low", [0.0, -0.25])
+def test_typical_cuts_symmetric_ranges_too(low: float) -> None:
+    """Though all values lie on one side of 0: the other end is no reason to keep the range of `mse`."""
+    settings = RangeSettings("typical", symmetric=True)
+    images = [np.linspace(low, 1, 1000)] * 9 + [15 * np.linspace(low, 1, 1000)]
+    statistics = statistics_of(*images)
+    assert METHODS["mse"](statistics, settings)[1] > 5
+    assert METHODS["typical"](statistics, settings) == pytest.approx((-1.5, 1.5))
+    alike = statistics_of(*[np.zeros(9)] * 9, np.ones(9))  # most images need nothing
+    assert METHODS["typical"](alike, settings) == METHODS["mse"](alike, settings)
+
+
 def test_typical_cuts_no_vector_of_features() -> None:
     statistics = TensorStatistics()
     for largest in (2.0, 3.0, 100.0):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -67,4 +69,41 @@ def test_threads_come_back_after_an_error() -> None:
     wrong = IMAGES[:, :3]
     with pytest.raises(InputError):
         ect.quantize(net(), wrong, door="eager")
+    assert torch.get_num_threads() == 3
+
+
+def test_threads_come_back_where_two_calibrations_overlap() -> None:
+    """A thread that begins while another is inside is given its one thread by torch, and must not keep it."""
+    torch.set_num_threads(3)
+    inside, begun, leave = (threading.Event() for _ in range(3))
+    seen: list[int] = []
+
+    def first() -> None:
+        with one_thread():
+            inside.set()
+            begun.wait(10)
+        leave.set()
+
+    def second() -> None:
+        inside.wait(10)
+        with one_thread():
+            begun.set()
+            leave.wait(10)
+            seen.append(torch.get_num_threads())
+        seen.append(torch.get_num_threads())
+
+    with ThreadPoolExecutor(2) as pool:
+        for each in (pool.submit(first), pool.submit(second)):
+            each.result(20)
+    with ThreadPoolExecutor(1) as pool:  # a thread that torch does not know yet
+        seen.append(pool.submit(torch.get_num_threads).result(20))
+    assert seen == [1, 3, 3]
+
+
+def test_within_another_it_changes_nothing() -> None:
+    torch.set_num_threads(3)
+    with one_thread():
+        with one_thread():
+            pass
+        assert torch.get_num_threads() == 1
     assert torch.get_num_threads() == 3

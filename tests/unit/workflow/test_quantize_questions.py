@@ -9,8 +9,8 @@ from plain_numpy import IMAGES, Small
 
 import ectoolkit as ect
 from ectoolkit._notices import hearing, warn
-from ectoolkit.errors import EctoolkitWarning, InputError, PrecisionWarning
-from ectoolkit.workflow import StageEvent
+from ectoolkit.errors import EctoolkitWarning, InputError, PrecisionWarning, StageError
+from ectoolkit.workflow import QuantizeStage, StageEvent
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +42,19 @@ def test_a_change_makes_its_layer_and_those_behind_stale(flow: ect.Flow) -> None
     after = changed.quantize.overview.set_index("layer")
     for name in ("cumulative_sqnr_db", "isolated_sqnr_db", "saturated_high"):
         moved = set(before.index[(before[name] != after[name]) & ~(before[name].isna() & after[name].isna())])
+        assert "second" in moved
         assert moved <= {layer for layer, columns in found.items() if name in columns}
+
+
+def test_a_table_can_be_read_while_another_thread_measures(flow: ect.Flow, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = flow.quantize.table
+
+    def revision(stage: QuantizeStage) -> tuple[int, int]:
+        stage._frame = None  # as a measurement does, between two steps of who reads the table
+        return stage.generation, stage._looks
+
+    monkeypatch.setattr(QuantizeStage, "revision", property(revision))
+    assert len(flow.quantize.table) == len(before)
 
 
 def test_one_images_errors_stand_beside_the_table(flow: ect.Flow) -> None:
@@ -65,6 +77,42 @@ def test_what_a_layer_can_have_of_its_own(flow: ect.Flow) -> None:
         "pool": (True, False, True),
     }
     assert all(one.config == ect.LayerConfig() for one in found.values())
+
+
+def test_a_state_that_comes_back_warns_again() -> None:
+    torch.manual_seed(0)
+    flow = ect.Flow(Small().eval(), calibration=IMAGES)
+    harsh = {
+        "method": "percentile",
+        "percentile": 60.0,
+        "weights": "per_tensor",
+        "weight_bits": 2,
+        "activation_bits": 4,
+    }
+    with pytest.warns(PrecisionWarning, match="does not survive"):
+        flow.quantize.run(**harsh)
+    collapsed = flow.quantize.notices
+    assert collapsed
+    flow.quantize.tune(method="typical", weights="per_channel", weight_bits=8, activation_bits=8)
+    assert flow.quantize.notices == ()
+    flow.quantize.undo()
+    assert flow.quantize.notices == collapsed
+    flow.quantize.redo()
+    assert flow.quantize.notices == ()
+
+
+def test_an_undo_that_is_refused_changes_nothing() -> None:
+    torch.manual_seed(0)
+    flow = ect.Flow(Small().eval(), calibration=IMAGES)
+    flow.quantize.run()
+    flow.quantize.tune("second", clip=(-1.0, 1.0))
+    with flow.quantize._running, pytest.raises(StageError, match="is running"):
+        flow.quantize.undo()
+    assert (flow.quantize.log, flow.quantize.can_undo) == (["second: clip=(-1.0, 1.0)"], True)
+    flow.quantize.undo()
+    with flow.quantize._running, pytest.raises(StageError, match="is running"):
+        flow.quantize.redo()
+    assert (flow.quantize.log, flow.quantize.can_redo) == ([], True)
 
 
 def test_who_hears_beside_others_takes_nothing_from_them() -> None:
