@@ -165,7 +165,7 @@ def _note(graph: Graph, node: Node) -> str:
     if graph.values[node.name].spec.dtype == "int32":
         return f"hands its sums to {graph.users[node.name][0]}"
     if node.op == "linear":
-        return "on the host, beside the accelerator"
+        return "with the DNA accelerator, on its host"
     return ""
 
 

@@ -24,6 +24,7 @@ class Preview:
         grid: of its output.
         prediction: of its isolated error, the same numbers as the ``predicted_…`` columns after the change.
         clipped_low, clipped_high: shares of values beyond the grid's ends, more than half a step.
+        images: whose values these are: all that calibration saw, where `measure` looks at a few.
     """
 
     layer: str
@@ -31,6 +32,7 @@ class Preview:
     prediction: Prediction
     clipped_low: float
     clipped_high: float
+    images: int
 
 
 def preview(model: ExportedModel, layer: str, **changes: Any) -> Preview:
@@ -58,4 +60,5 @@ def preview(model: ExportedModel, layer: str, **changes: Any) -> Preview:
     before = model.predictions[layer]
     prediction = Prediction(before.signal, *grid_noise(statistics, grid), before.weights)
     (low, high), half = grid_range(grid), float(grid.scalar) / 2
-    return Preview(layer, grid, prediction, *Distribution.of(statistics).saturated(low - half, high + half))
+    below, above = Distribution.of(statistics).saturated(low - half, high + half)
+    return Preview(layer, grid, prediction, below, above, model.calibration_images)

@@ -81,8 +81,8 @@ class Diff:
         if self.first is not None:
             bad = self.first
             lines.append(
-                f"first difference: {bad.name}{list(bad.first_index or ())} is {bad.candidate!r}, "
-                f"expected {bad.reference!r} ({bad.mismatches} of {bad.elements} differ)"
+                f"first difference: {bad.name}{list(bad.first_index or ())} is {_digits(bad.candidate)}, "
+                f"expected {_digits(bad.reference)} ({bad.mismatches} of {bad.elements} differ)"
             )
         return "\n".join(lines)
 
@@ -117,6 +117,11 @@ def compare(
     if len(names) != len(found):
         raise InputError(f"got {len(names)} names for {len(found)} tensor(s); give one for each")
     return Diff(tuple(_compare(n, c, r) for n, c, r in zip(names, found, expected, strict=True)))
+
+
+def _digits(value: float | None) -> str:
+    """A code as it is, a real number with the nine digits that tell any float32 from the next."""
+    return repr(float(f"{value:.9g}")) if isinstance(value, float) else str(value)
 
 
 def _compare(name: str, candidate: np.ndarray, reference: np.ndarray) -> TensorDiff:

@@ -41,7 +41,7 @@ def _figure(item: Item) -> str:
         picture = f'<img alt="{escape(item.name)}" src="{thumbnail(item)}">'
     except EctoolkitError as error:
         picture = f"<div>{escape(str(error))}</div>"
-    style = f"margin:0;width:{SIDE}px;font-size:11px;line-height:1.3;overflow-wrap:anywhere"
+    style = f"margin:0;width:{SIDE + 16}px;font-size:11px;line-height:1.3;overflow-wrap:anywhere"
     return f'<figure style="{style}">{picture}<figcaption>{caption}</figcaption></figure>'
 
 

@@ -1,7 +1,7 @@
 """Devices by name, from the entry points ``ectoolkit.devices``; a broken plugin is shown with its reason.
 
 A name is ``KIND`` or ``KIND:ADDRESS``: the kind, up to the first colon, is the entry point's; the rest is for its class
-to understand (``xrt:0``, ``rpc://host:9090``, ``mera:Simulator``).
+to understand (``xrt:0``, ``rpc://host:9190``, ``mera:Simulator``).
 """
 
 from __future__ import annotations

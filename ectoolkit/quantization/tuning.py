@@ -72,6 +72,11 @@ class History(Generic[Result]):
         """True where a step was undone and none made since."""
         return self._position + 1 < len(self._states)
 
+    @property
+    def undone(self) -> TuningStep | None:
+        """What `redo` makes again; None where it has nothing to do."""
+        return self._states[self._position + 1].step if self.can_redo else None
+
     def changed(self, step: TuningStep) -> QuantConfig:
         """The current settings with one more step; nothing is recorded yet."""
         return self.current.config.tuned(step.layer, **step.changes)

@@ -21,6 +21,7 @@ from ectoolkit.analysis.error_maps import image_errors
 from ectoolkit.analysis.measurement import Measurement
 from ectoolkit.errors import EctoolkitError, StageError
 from ectoolkit.quantization.exported import ExportedModel
+from ectoolkit.quantization.tuning import TuningStep
 from ectoolkit.widgets.background import Latest
 from ectoolkit.widgets.layer_settings import LayerSettings
 from ectoolkit.widgets.parts import HeatMap, HistogramView, LayerGraph, LayerTable
@@ -60,7 +61,7 @@ class QuantizeExplorer:
         self._stage = weakref.ref(stage)
         self._revision = (-1, -1)
         self._showing = threading.RLock()
-        self._outdated: tuple[tuple[int, str], dict[str, list[str]]] = (-1, ""), {}
+        self._outdated: tuple[tuple[int, str | None], dict[str, list[str]]] = (-1, ""), {}
         self._shown_measurement: weakref.ref[Measurement] | None = None
         self._changes = Latest("ect-tune", on_error=self._tell_error)
         self._looks = Latest("ect-look", after=0.1, on_error=self._tell_error)
@@ -97,17 +98,18 @@ class QuantizeExplorer:
         """Change settings of the chosen layer, in a thread."""
         layer = self.selection.layer
         if layer:
-            self._change(lambda stage: stage.tune(layer, **changes), layer)
+            self._change(lambda stage: stage.tune(layer, **changes), TuningStep(layer, changes))
 
     def undo(self) -> None:
         """Take the last change back, in a thread."""
         stage = self._stage()
         step = stage.states[-1].step if stage is not None and stage.can_undo else None
-        self._change(lambda stage: stage.undo(), step.layer if step is not None else None)
+        self._change(lambda stage: stage.undo(), step)
 
     def redo(self) -> None:
         """Make the change again that was undone last, in a thread."""
-        self._change(lambda stage: stage.redo())
+        stage = self._stage()
+        self._change(lambda stage: stage.redo(), None if stage is None else stage.undone)
 
     def wait(self, timeout: float | None = None) -> None:
         """Wait until changes and looks that were asked for are done."""
@@ -119,16 +121,16 @@ class QuantizeExplorer:
         found = self._session().preview(layer, clip=(low, high))
         if self.histogram.at_rest == (low, high):  # taken back
             self.table.live = {}
-            self._age(None)
+            self._fresh()
         else:
             self.table.live = {"layer": layer, "values": {"predicted_sqnr_db": plain(found.prediction.sqnr_db)}}
             self._age(layer)
         return found
 
     def _age(self, layer: str | None) -> None:
-        """Mark what a change of a layer makes stale until it is measured again; None: nothing is."""
+        """Mark what a change of a layer, or of the network where None, makes stale until it is measured again."""
         stage = self._stage()
-        if layer is None or stage is None or not stage.ready:
+        if stage is None or not stage.ready:
             stale = {}
         elif self._outdated[0] == (stage.generation, layer):  # asked at every step of a drag
             stale = self._outdated[1]
@@ -136,6 +138,10 @@ class QuantizeExplorer:
             stale = stage.outdated_by(layer)
             self._outdated = (stage.generation, layer), stale
         self.table.stale, self.graph.stale = stale, list(stale)
+
+    def _fresh(self) -> None:
+        """Nothing is stale."""
+        self.table.stale, self.graph.stale = {}, []
 
     def _clip(self, low: float, high: float) -> None:
         self.tune(clip=(low, high))
@@ -146,8 +152,9 @@ class QuantizeExplorer:
             raise StageError("this session is gone; run the cell that makes it again")
         return stage
 
-    def _change(self, work: Callable[[QuantizeStage], object], layer: str | None = None) -> None:
-        self._age(layer)
+    def _change(self, work: Callable[[QuantizeStage], object], step: TuningStep | None) -> None:
+        if step is not None:
+            self._age(step.layer)
         self._busy(True)
         self._changes.submit(lambda: self._work(work))
 
@@ -161,7 +168,7 @@ class QuantizeExplorer:
             shown = error_html(error)
         self._say(shown)
         self.table.live = {}
-        self._age(None)
+        self._fresh()
         self._busy(False)
         self.refresh(again=True)
 
@@ -183,8 +190,14 @@ class QuantizeExplorer:
     # --- what is shown -------------------------------------------------------------------------------------------
 
     def _follow(self, event: StageEvent) -> None:
-        if event.kind == "state" and event.stage.state is not StageState.RUNNING:
-            self.refresh()
+        if event.kind != "state":
+            return
+        if event.stage.state is StageState.RUNNING:
+            if not self.table.stale:  # a run of all, from the card or from code; a hand's change marked its own
+                self._age(None)
+            return
+        self._fresh()
+        self.refresh()
 
     def refresh(self, *, again: bool = False) -> None:
         """Show the stage's last good result; `again`: even where it is shown already."""
@@ -221,9 +234,9 @@ class QuantizeExplorer:
         if stage is None or not stage.ready:
             return
         try:
-            if not self.histogram.busy:  # a handle of another layer that was not let go changes nothing
-                self.table.live = {}
-                self._age(None)
+            if not self.histogram.busy and stage.state is not StageState.RUNNING:
+                self.table.live = {}  # a handle of another layer that was not let go changes nothing
+                self._fresh()
             self._show_layer(stage)
         except Exception as error:  # what a page's message raises is told to nobody
             self._tell_error(error)
@@ -331,7 +344,8 @@ class QuantizeExplorer:
             self.error_map.clear("Choose an image below to see where in it the error lies." if layer else "")
             return
         found = stage.error_map(layer, image)
-        self.error_map.show(found, f"error in {layer}, image {image}", units=["rms"], better=["low"])
+        title, picture = f"error in {layer}, image {image}", stage.picture(image)
+        self.error_map.show(found, title, units=["rms"], better=["low"], picture=picture)
 
     def __repr__(self) -> str:
         return f"QuantizeExplorer({self._stage()!r})"

@@ -64,6 +64,7 @@ class Form:
         self._defaults = {name: field.value for name, field in self.fields.items()}
         self._known = dict(self._defaults)
         self.note = ipywidgets.HTML(layout={"display": "none"})
+        self.note.add_class("ect-kept")
         self.widgets = (*self.fields.values(), self.note) if self.fields else ()
         for name, field in self.fields.items():
             field.add_class("ect-field")
@@ -110,8 +111,8 @@ class Form:
     def _keep(self, settings: dict[str, Any]) -> None:
         """Settings that no field shows, or that a field cannot; they hold until its field is changed."""
         self._kept = settings
-        named = ", ".join(f"{name}={_short(value)}" for name, value in settings.items())
-        self.note.value = f"and {escape(named)}" if named else ""
+        named = ", ".join(_named(name, value) for name, value in settings.items())
+        self.note.value = f"and {named}" if named else ""
         self.note.layout.display = "" if named else "none"
 
     def _set(self, name: str, value: Any) -> bool:
@@ -123,8 +124,33 @@ class Form:
         return bool(self.fields[name].value == value)
 
 
+def _named(name: str, value: Any) -> str:
+    """A setting in words, as HTML: what single layers have of their own opens to a list of them."""
+    if name != "layers" or not isinstance(value, Mapping):
+        return escape(f"{name.replace('_', ' ')} {_short(value)}")
+    count = "settings of 1 layer" if len(value) == 1 else f"settings of {len(value)} layers"
+    listed = "".join(f"<li>{escape(f'{layer}: {_own_settings(own)}')}</li>" for layer, own in value.items())
+    return f"<details><summary>{count}</summary><ul>{listed}</ul></details>"
+
+
+def _own_settings(own: Any) -> str:
+    """What a layer has of its own: ``clip -1 to 2, method minmax``."""
+    given = dict(own) if isinstance(own, Mapping) else {one.name: getattr(own, one.name) for one in fields(own)}
+    changed = {name: value for name, value in given.items() if value is not None and value is not False}
+    return ", ".join(f"{name.replace('_', ' ')} {_short(value)}" for name, value in changed.items())
+
+
 def _short(value: Any) -> str:
-    text = repr(value)
+    """A value for people."""
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, tuple) and len(value) == 2 and all(isinstance(one, int | float) for one in value):
+        return f"{value[0]:.4g} to {value[1]:.4g}"
+    if isinstance(value, list | tuple) and all(isinstance(one, str) for one in value):
+        return " and ".join(value) or "none"
+    if isinstance(value, list | tuple) and all(isinstance(one, list | tuple) for one in value):
+        return " and ".join(" + ".join(map(str, one)) for one in value)
+    text = str(value)
     return text if len(text) <= 40 else f"{text[:39]}…"
 
 

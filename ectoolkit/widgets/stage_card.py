@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import threading
 import time
 import weakref
@@ -28,6 +29,8 @@ from ectoolkit.workflow.html import ICONS, error_html, notices_html
 Act = Callable[[Any], object]
 #: seconds between two messages about progress
 INTERVAL = 0.1
+#: what an error tells a script to do first
+_CALL = re.compile(r"call flow\.(\w+)\.run\(\)")
 _GONE = "this session is gone; run the cell that makes it again"
 _INTERRUPT = "a cell runs this step; interrupt the kernel to stop it"
 _ROW = {"flex_flow": "row wrap", "align_items": "center"}
@@ -51,6 +54,7 @@ class StageCard:
         self._stage = weakref.ref(stage)
         self._generation, self._revision = -1, (-1, -1)  # of the settings and of the table that are shown
         self._summary, self._stopping = "", False
+        self._unshown: EctoolkitError | None = None  # why the result at hand has no table
         self._reported = 0.0
         self._worker: threading.Thread | None = None
         self._showing = threading.RLock()
@@ -197,6 +201,13 @@ class StageCard:
 
     def _refresh(self, stage: Stage[Any]) -> None:
         running = stage.state is StageState.RUNNING
+        try:
+            if not running:  # its table may take seconds: a card that says "done" beside the old result would lie
+                self._refresh_result(stage)
+        finally:
+            self._refresh_state(stage, running)
+
+    def _refresh_state(self, stage: Stage[Any], running: bool) -> None:
         by_cell = stage.in_main_thread  # its kernel reads no message from the page: only an interrupt reaches it
         self.run_button.disabled, self.cancel_button.disabled = running, not running or by_cell
         self.cancel_button.tooltip = _INTERRUPT if running and by_cell else f"Stop {stage.title} at its next step"
@@ -205,10 +216,8 @@ class StageCard:
         self.bar.value, self.label.value = 0, "starting…" if running else ""
         for widget in (self.bar, self.label):
             widget.layout.visibility = "visible" if running else "hidden"
-        self._show_error(stage.error)
+        self._show_error(stage.error or self._unshown)
         self._show_notices(stage.notices)
-        if not running:
-            self._refresh_result(stage)
 
     def _refresh_head(self, stage: Stage[Any]) -> None:
         took = f" · {stage.seconds:.1f} s" if stage.ready and stage.state in (StageState.DONE, StageState.STALE) else ""
@@ -234,19 +243,30 @@ class StageCard:
         self.summary.layout.display = "" if self._summary else "none"
 
     def _show_result(self, stage: Stage[Any]) -> None:
-        shown, self._summary = False, ""
+        shown, self._summary, self._unshown = False, "", None
         if stage.ready:
             try:
                 self._summary = stage.summary()
                 self.table.show(stage.overview, f"{stage.title}: result")
                 shown = bool(self.table.columns)
             except EctoolkitError as error:  # pandas is missing, for one
-                self._show_error(error)
+                self._unshown = error
         self.table.layout.display = "" if shown else "none"
 
     def _show_error(self, error: BaseException | None) -> None:
-        self.error.value = error_html(error) if error is not None else ""
+        self.error.value = error_html(error) + self._hint(error) if error is not None else ""
         self.error.layout.display = "" if self.error.value else "none"
+
+    def _hint(self, error: BaseException) -> str:
+        """The button that does what an error's call does."""
+        stage = self._stage()
+        named = _CALL.search(str(error)) if isinstance(error, StageError) else None
+        stages = () if stage is None or named is None else stage.flow.stages
+        return "".join(
+            f'<div class="ect-hint">Here: press Run in card {one.number} ({escape(one.title)}).</div>'
+            for one in stages
+            if named is not None and one.attribute == named[1]
+        )
 
     def _show_notices(self, notices: Iterable[str]) -> None:
         self.notices.value = notices_html(notices)

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from html import escape
 from typing import TYPE_CHECKING, Any
 
+from ectoolkit.analysis.columns import describe
 from ectoolkit.errors import BuildError, Cancelled
 
 if TYPE_CHECKING:
@@ -81,13 +82,19 @@ def table_html(stage: Stage[Any]) -> str:
 def frame_html(table: pd.DataFrame) -> str:
     """A DataFrame that scrolls where it is wide: text from the left, numbers from the right, NaN and None empty."""
     sides = ["" if dtype.kind in "iuf" else ' style="text-align:left;white-space:nowrap"' for dtype in table.dtypes]
+    texts = [_share if describe(str(name)).unit == "share" else _text for name in table.columns]
     head = "".join(f"<th{side}>{escape(str(name))}</th>" for name, side in zip(table.columns, sides, strict=True))
+    cells = list(zip(sides, texts, strict=True))
     rows = "".join(
-        f"<tr>{''.join(f'<td{side}>{_text(value)}</td>' for value, side in zip(row, sides, strict=True))}</tr>"
+        f"<tr>{''.join(f'<td{side}>{text(one)}</td>' for one, (side, text) in zip(row, cells, strict=True))}</tr>"
         for row in table.itertuples(index=False, name=None)
     )
     body = f'<table class="dataframe"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>'
     return f'<div style="overflow-x:auto">{body}</div>'
+
+
+def _share(value: Any) -> str:
+    return f"{100 * value:.3g} %" if isinstance(value, float) and value == value else _text(value)
 
 
 def _text(value: Any) -> str:

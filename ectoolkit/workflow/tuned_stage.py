@@ -10,7 +10,7 @@ from ectoolkit._notices import warn
 from ectoolkit.core.interpreter import Progress
 from ectoolkit.errors import EctoolkitWarning, QuantizationError, StageError
 from ectoolkit.quantization.config import LayerConfig, QuantConfig
-from ectoolkit.quantization.eager import QuantizedModel, unknown_to_eager
+from ectoolkit.quantization.eager import QuantizedModel, missing_stubs, unknown_to_eager
 from ectoolkit.quantization.exported import ExportedModel
 from ectoolkit.quantization.tuning import History, State, TuningStep
 from ectoolkit.workflow.stage import Stage, StageEvent
@@ -121,7 +121,7 @@ class TunedStage(Stage[Quantized]):
         config = history.changed(step)
         before = door_of(history.current.result)
         door = "eager" if before == "eager" and not unknown_to_eager(config) else "export"
-        self.run(config, door=door, progress=progress)
+        self.run(config, door=self._door_to(door), progress=progress)
         history.add(step, config, self.result)
         self._history = history
         left = ""
@@ -178,16 +178,28 @@ class TunedStage(Stage[Quantized]):
         return self._history is not None and self._history.can_redo
 
     @property
+    def undone(self) -> TuningStep | None:
+        """The step that `redo` makes again; None where there is none."""
+        return None if self._history is None else self._history.undone
+
+    @property
     def log(self) -> list[str]:
         """The steps of tuning in words, in order."""
         return [str(state.step) for state in self.states[1:]]
 
     def _show(self, state: State[Quantized], back: Callable[[], object]) -> Self:
+        door = self._door_to(door_of(state.result))
         try:
-            return self._adopt(state.result, (state.config,), {"door": door_of(state.result)}, state.notices)
+            settings = {} if door == "auto" else {"door": door}
+            return self._adopt(state.result, (state.config,), settings, state.notices)
         except StageError:  # it is running: the history stays where it was
             back()
             raise
+
+    def _door_to(self, door: str) -> str:
+        """What to ask for to go this way; where there is one way only, what the user asked for last stays."""
+        asked = str(self.settings.get("door", "auto"))
+        return asked if asked == "auto" and missing_stubs(self.flow.model.module) else door
 
     def _tuned(self) -> History[Quantized]:
         if self._history is None:

@@ -338,3 +338,21 @@ def test_a_card_does_not_keep_its_session(make_flow: Callable[..., ect.Flow]) ->
     card.run_button.click()
     assert "this session is gone; run the cell that makes it again" in card.error.value
     assert not card.run_button.disabled
+
+
+def test_a_card_says_done_beside_the_new_result_alone(
+    flow: ect.Flow, press: Press, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    card, heads = press(flow.quantize), []
+    monkeypatch.setattr(flow.quantize, "summary", lambda: heads.append(card.head.value) or "the new result")
+    card.summary.observe(lambda change: heads.append(card.head.value), "value")
+    flow.quantize.run(method="minmax")
+    assert (len(heads), card.summary.value) == (2, "the new result")
+    assert all("◐ running" in head for head in heads)  # its table may take seconds
+    assert "✓ done" in card.head.value
+
+
+def test_an_error_names_the_button_that_does_what_its_call_does(flow: ect.Flow, press: Press) -> None:
+    card = press(flow.interpret)
+    assert "call flow.quantize.run() first" in card.error.value
+    assert card.error.value.endswith('<div class="ect-hint">Here: press Run in card 2 (Quantize).</div>')

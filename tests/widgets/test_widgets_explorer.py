@@ -106,6 +106,8 @@ def test_an_image_shows_where_its_error_is(session: ect.Flow) -> None:
     np.testing.assert_array_equal(
         np.frombuffer(explorer.error_map.data, "<f4").reshape(12, 12), session.quantize.error_map("second", 1)
     )
+    assert explorer.error_map.picture == session.quantize.picture(1) != session.quantize.picture(0)
+    assert explorer.error_map.picture.startswith("data:image/jpeg;base64,")
     errors = session.quantize.image_errors().set_index("layer")["image_1_sqnr_db"]
     assert explorer.graph.column == "image_1_sqnr_db"
     assert explorer.graph.values[explorer.graph.names.index("second")] == errors["second"]
@@ -113,6 +115,7 @@ def test_an_image_shows_where_its_error_is(session: ect.Flow) -> None:
     explorer.selection.image = 17
     explorer.wait(30)
     assert explorer.error_map.note == "there is no image 17; 4 were measured, counted from 0"
+    assert explorer.error_map.picture == ""
     assert explorer.graph.column == "cumulative_sqnr_db"
 
 
@@ -220,6 +223,22 @@ def test_a_choice_during_a_refresh_is_what_is_shown(session: ect.Flow, monkeypat
     assert len(session.quantize.log) == 1  # nothing that was shown counts as a hand's
 
 
+def test_all_is_stale_while_the_network_changes(session: ect.Flow, monkeypatch: pytest.MonkeyPatch) -> None:
+    explorer, marked = choose(session, "second"), []
+    session.quantize.tune("first", method="minmax")
+    session.quantize.tune(method="minmax")
+    mark = lambda change: marked.append(set(change["new"]))  # noqa: E731
+    explorer.table.observe(mark, "stale")
+    everything, behind = set(session.quantize.overview["layer"]), {"first", *session.quantize.layout().behind("first")}
+    for act in (explorer.undo, explorer.undo, explorer.redo, explorer.redo):
+        act()
+        explorer.wait(30)
+    session.quantize.tune(method="mse")  # by a cell
+    session.quantize.run()
+    assert [one for one in marked if one] == [everything, behind, behind, everything, everything, everything]
+    assert (explorer.table.stale, explorer.graph.stale) == ({}, [])
+
+
 def test_the_graph_is_of_the_newest_result_where_two_meet(session: ect.Flow, monkeypatch: pytest.MonkeyPatch) -> None:
     explorer = choose(session, "second")
     reached, go_on, show = threading.Event(), threading.Event(), explorer.graph.show
@@ -321,7 +340,7 @@ def test_running_again_keeps_what_hands_have_set(session: ect.Flow) -> None:
     choose(session, "second")
     session.quantize.tune("second", clip=(-3, 3))
     card = card_of(session.quantize)
-    assert card.form.note.value.startswith("and layers={")
+    assert "settings of 1 layer</summary><ul><li>second: clip -3 to 3</li>" in card.form.note.value
     card.form.fields["method"].value = "minmax"
     card.run_button.click()
     card.wait(30)

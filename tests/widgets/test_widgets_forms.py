@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 import ectoolkit as ect
+from ectoolkit.widgets.cards import card_of
 from ectoolkit.widgets.forms import form_of
 
 
@@ -38,7 +40,7 @@ def test_settings_that_no_field_has_are_kept_and_named(flow: ect.Flow) -> None:
         "activation_bits": 8,
         "fuse": groups,
     }
-    assert form.note.value == "and fuse=[[&#x27;body.0&#x27;, &#x27;body.1&#x27;]]"
+    assert form.note.value == "and fuse body.0 + body.1"
     form.show((), {})
     assert "fuse" not in form.call()[1]
     assert form.note.layout.display == "none"
@@ -48,7 +50,7 @@ def test_a_value_that_a_field_cannot_take_is_kept_too(flow: ect.Flow) -> None:
     form = form_of(flow.device)
     form.show(("rpc://host:9090", 3), {"images": 99})
     assert form.call()[1] == {"device": "rpc://host:9090", "runs": 3, "images": 99}
-    assert form.note.value == "and images=99"
+    assert form.note.value == "and images 99"
     form.show(("rpc://host:9090", 3), {})
     assert form.call()[1] == {"device": "rpc://host:9090", "runs": 3}
     assert form.note.value == ""
@@ -58,9 +60,9 @@ def test_a_number_out_of_bounds_is_kept(flow: ect.Flow) -> None:
     form = form_of(flow.device)
     form.show(("cpu", 20_000), {})
     assert form.call()[1] == {"device": "cpu", "runs": 20_000}
-    assert form.note.value == "and runs=20000"
+    assert form.note.value == "and runs 20000"
     form.show(("cpu", 20_000), {})
-    assert form.note.value == "and runs=20000"
+    assert form.note.value == "and runs 20000"
     form.fields["runs"].value = 30
     assert form.call()[1] == {"device": "cpu", "runs": 30}
 
@@ -117,7 +119,7 @@ def test_other_images_of_the_flow_are_taken_and_an_engine_is_kept(flow: ect.Flow
     form = form_of(flow.interpret)
     form.show((images[3:],), {"engine": "definition"})
     assert form.call()[1] == {"engine": "definition"}
-    assert form.note.value == "and engine=&#x27;definition&#x27;"
+    assert form.note.value == "and engine definition"
     form.show((), {})
     flow.calibration = images[1:]
     (chosen,), more = form.call()
@@ -144,3 +146,24 @@ def test_one_array_of_all_calibration_images_may_be_absent(flow: ect.Flow) -> No
 @pytest.mark.parametrize("attribute", ["quantize", "interpret", "importer", "build", "device"])
 def test_every_field_has_a_name(flow: ect.Flow, attribute: str) -> None:
     assert all(field.description for field in form_of(getattr(flow, attribute)).fields.values())
+
+
+def test_what_layers_have_of_their_own_is_told_in_words(flow: ect.Flow) -> None:
+    form = form_of(flow.quantize)
+    config = ect.QuantConfig().tuned("body.0", clip=(-1.0, 2.7031234), weight_bits=7).tuned("body.1", keep_float=True)
+    form.show((config,), {})
+    assert form.note.value == (
+        "and <details><summary>settings of 2 layers</summary><ul><li>body.0: weight bits 7, clip -1 to 2.703</li>"
+        "<li>body.1: keep float True</li></ul></details>"
+    )
+    assert form.call()[1]["layers"] == config.layers
+
+
+def test_tuning_leaves_the_door_as_a_hand_chose_it() -> None:
+    module = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 1), torch.nn.ReLU())
+    flow = ect.Flow(module.eval(), calibration=np.ones((2, 3, 4, 4), "f4"))
+    form = card_of(flow.quantize).form
+    flow.quantize.run().tune("0", clip=(0.0, 0.5))
+    assert (form.fields["door"].value, flow.quantize.door) == ("auto", "export")
+    flow.quantize.undo()
+    assert form.fields["door"].value == "auto"

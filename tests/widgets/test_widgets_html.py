@@ -86,3 +86,9 @@ def test_a_flow_is_one_line_a_stage(flow: ect.Flow) -> None:
     assert html.count("<tr>") == 6
     assert "✓ done" in html
     assert html.count("○ not run") == 5
+
+
+def test_shares_are_percentages() -> None:
+    html = frame_html(pd.DataFrame({"layer": ["a", "b"], "saturated_high": [7.22e-4, float("nan")]}))
+    assert "<td>0.0722 %</td>" in html
+    assert "nan" not in html

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import numpy as np
@@ -107,6 +108,33 @@ def test_a_handle_asks_for_a_preview_and_applies_where_it_is_let_go(calibrated: 
     assert applied == []
     view.settled += 1
     assert applied == [(-1.0, 2.0)]
+
+
+def test_a_drag_is_priced_while_another_thread_shows_the_distribution(calibrated: Calibrated) -> None:
+    model = calibrated.quantize()
+    view = HistogramView(
+        histogram(model, "second"), preview=lambda low, high: preview(model, "second", clip=(low, high))
+    )
+    drag = threading.Thread(target=lambda: setattr(view, "ends", [-1.0, 2.0]))
+
+    def move(change: Any) -> None:  # the message of a drag comes in the middle of `show`
+        drag.start()
+        drag.join(0.2)
+
+    view.observe(move, "caption")
+    view.show(histogram(model, "add"))
+    drag.join(30)
+    assert view.noise["images"] == model.calibration_images
+    wanted = calibrated.quantize(QuantConfig().tuned("second", clip=(-1, 2)))
+    assert view.noise["sqnr_db"] == wanted.predictions["second"].sqnr_db
+
+
+def test_a_relus_zeros_are_not_marked_as_saturation() -> None:
+    ends = {"saturated_low": [0.6, 0.2, 0.1], "range_min": [0.0, -1.0, -2.0]}
+    table = LayerTable(pd.DataFrame({"layer": ["relu", "signed", "other"], **ends}))
+    assert table.plain == [[1], [], []]
+    assert table.shades[1][1] < 0.3
+    assert table.headings[1] == ["saturated low", "share"]
 
 
 def test_ends_that_cannot_be_say_why(calibrated: Calibrated) -> None:

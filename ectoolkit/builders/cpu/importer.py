@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -89,9 +90,11 @@ def import_graph(
     lowered = [lower(context, node) for node in graph.nodes]
     parameters = _parameters(graph, lowered)
     emitter = _Emitter(context, parameters)
-    emitter.prepare(lowered)
-    emitter.main(lowered, progress)
-    probes = emitter.probes()
+    emitter.make_kernels(lowered, progress)
+    with _WRITING:
+        emitter.prepare(lowered)
+        emitter.main(lowered)
+        probes = emitter.probes()
     steps = tuple(
         Step(emitter.name_of(call), (*context.fused_into(node.name), node.name))
         for node, part in zip(graph.nodes, lowered, strict=True)
@@ -130,6 +133,10 @@ def _row(graph: Graph, node: Node, part: Lowered, emitter: _Emitter, share: floa
     }
 
 
+#: Relax keeps the functions that are being written on one stack for all threads: one import at a time
+_WRITING = threading.Lock()
+
+
 class _Emitter:
     """Writes the Relax functions and the kernels they call."""
 
@@ -146,6 +153,17 @@ class _Emitter:
     def name_of(self, call: KernelCall) -> str:
         """Name of the kernel in the module."""
         return str(self._kernel(call).name_hint)
+
+    def make_kernels(self, lowered: Sequence[Lowered], progress: Progress | None) -> None:
+        """What takes long, and so may be cancelled: outside of a function, which would be left half written."""
+        nodes = self.context.graph.nodes
+        for call in (call for part in lowered for call in part.prepare):
+            self._kernel(call)
+        for done, part in enumerate(lowered, 1):
+            for call in part.calls:
+                self._kernel(call)
+            if progress is not None:
+                progress(done, len(lowered), nodes[done - 1].name)
 
     def prepare(self, lowered: Sequence[Lowered]) -> None:
         """``prepare(parameters) -> prepared``: packs weights, passes the rest on."""
@@ -168,7 +186,7 @@ class _Emitter:
             self.builder.emit_func_output(result)
         self._prepared = {name: known[name].ty for name in prepared}
 
-    def main(self, lowered: Sequence[Lowered], progress: Progress | None) -> None:
+    def main(self, lowered: Sequence[Lowered]) -> None:
         """``main(input0, ..., prepared) -> outputs``: one kernel after another."""
         relax, graph = self.relax, self.context.graph
         inputs = [relax.Var(name, self._type(self._outside(name), "float32")) for name in graph.inputs]
@@ -179,11 +197,8 @@ class _Emitter:
                 for position, name in enumerate(self._prepared):
                     item = relax.TupleGetItem(prepared, position)
                     known[name] = self.builder.emit(item, name_hint=_identifier(name))
-                for done, part in enumerate(lowered, 1):
-                    for call in part.calls:
-                        known[call.output] = self._emit(call, known)
-                    if progress is not None:
-                        progress(done, len(lowered), graph.nodes[done - 1].name)
+                for call in (call for part in lowered for call in part.calls):
+                    known[call.output] = self._emit(call, known)
                 result = self.builder.emit_output(relax.Tuple([known[name] for name in graph.outputs]))
             self.builder.emit_func_output(result)
 

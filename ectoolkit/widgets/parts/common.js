@@ -90,8 +90,12 @@ function numberText(value) {
   return Math.abs(number) < 1e-3 ? number.toExponential(2) : String(Number(number.toPrecision(4)));
 }
 
+// A share as a percentage, three digits.
+const percentText = (share) => share === null || Number.isNaN(Number(share)) ? "" : `${Number((100 * share).toPrecision(3))} %`;
+
 // Numbers of one unit, all with as many decimals, so that their points stand below each other; decibels have two.
 function columnText(values, unit) {
+  if (unit === "share") return percentText;
   const known = values.map(Number).filter(Number.isFinite), largest = known.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
   if (!["dB", "ms", "µs", "W", "°C"].includes(unit) || known.every(Number.isInteger)) return numberText;
   const decimals = unit === "dB" || largest >= 100 ? 2 : 3;

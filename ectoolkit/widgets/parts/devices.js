@@ -8,7 +8,7 @@ function render({ model, el }) {
   const list = make("div", { class: "ect-device-list" });
   const other = make("div", { class: "ect-device" });
   const otherRadio = make("input", { type: "radio", name, "aria-label": "another device" });
-  const field = make("input", { type: "text", placeholder: "another: rpc://host:9090", "aria-label": "name of another device" });
+  const field = make("input", { type: "text", placeholder: "another: rpc://host:9190", "aria-label": "name of another device" });
   const otherLine = make("div", { class: "ect-device-line" });
   // those that are not ready, out of the way until somebody wants one or its reason
   const rest = make("details", { class: "ect-rest" }), restTitle = make("summary"), restList = make("div");

@@ -14,7 +14,7 @@ from ectoolkit.widgets.parts.base import Part
 class DeviceList(Part):
     """A choice of one device.
 
-    A name that is not in the list, as ``rpc://host:9090``, can be typed.  While the list is on a screen the page says
+    A name that is not in the list, as ``rpc://host:9190``, can be typed.  While the list is on a screen the page says
     so every few seconds; `on_seen` is called then.
 
     Traits, all synchronized:

@@ -11,7 +11,8 @@ function render({ model, el }) {
   const stage = make("div", { class: "ect-heat-stage", role: "application", tabindex: "0", "aria-roledescription": "heat map" });
   const canvas = make("canvas", { "aria-hidden": "true" }), cursor = make("div", { class: "ect-heat-cursor" });
   stage.append(canvas, cursor);
-  body.append(names, stage);
+  const picture = make("img", { class: "ect-heat-picture", alt: "" });
+  body.append(names, stage, picture);
   box.append(title, body, foot, note);
   let values = new Float32Array(0), cell = [1, 1], pointed = null, at = [0, 0];
 
@@ -44,14 +45,19 @@ function render({ model, el }) {
     stage.setAttribute("aria-label", `${model.get("caption")}; ${rows} by ${columns}; arrow keys move`);
     names.replaceChildren(...(named ? model.get("row_names").map((text) => make("div", { title: text }, text)) : []));
     const room = Math.max(120, widthOf(body, 400) - (named ? names.offsetWidth + 6 : 0));
+    picture.hidden = !model.get("picture");
     if (model.get("square")) {
-      const side = Math.max(1, Math.min(room / columns, TALLEST / rows, 24));
+      const share = picture.hidden ? room : (room - 6) / 2;
+      const side = Math.max(picture.hidden ? 1 : 0.25, Math.min(share / columns, TALLEST / rows, 24));
       cell = [side, side];
     } else cell = [room / columns, Math.max(rows > 16 ? TALLEST / rows : 16, 1)];
     const ratio = window.devicePixelRatio || 1, wide = cell[0] * columns, high = cell[1] * rows;
     names.style.gridAutoRows = `${cell[1]}px`;
     stage.style.width = canvas.style.width = `${wide}px`;
     stage.style.height = canvas.style.height = `${high}px`;
+    if (!picture.hidden) {
+      Object.assign(picture, { src: model.get("picture"), alt: `the image of ${model.get("caption")}`, width: wide, height: high });
+    }
     canvas.width = Math.round(wide * ratio);
     canvas.height = Math.round(high * ratio);
     paint(canvas.getContext("2d"), rows, columns, canvas.width / columns, canvas.height / rows);
@@ -155,7 +161,7 @@ function render({ model, el }) {
   });
 
   const stops = [
-    watch(model, ["caption", "note", "data", "shape", "row_names", "column_names", "units", "shades", "square"], draw),
+    watch(model, ["caption", "note", "data", "shape", "row_names", "column_names", "units", "shades", "square", "picture"], draw),
     watch(model, ["layer", "image", "channel", "element", "row_chooses", "column_chooses"], () => { if (values.length) mark(); }),
     whenResized(body, draw),
     whenThemed(draw),

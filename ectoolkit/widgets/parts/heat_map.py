@@ -28,6 +28,7 @@ class HeatMap(Part):
         row_chooses, column_chooses: the trait of `Selection` that a row and a column stands for; ``""`` for none.  They
             are given where it is made, and no other trait of a selection is followed.
         square: whether cells are as high as wide.
+        picture: a ``data:`` address of what a square map lies over, shown beside it and as large; or empty.
         layer, image, channel, element: as in `Selection`.
     """
 
@@ -46,6 +47,7 @@ class HeatMap(Part):
     row_chooses = traitlets.Unicode("").tag(sync=True)
     column_chooses = traitlets.Unicode("").tag(sync=True)
     square = traitlets.Bool(False).tag(sync=True)
+    picture = traitlets.Unicode("").tag(sync=True)
     layer = traitlets.Unicode("").tag(sync=True)
     image = traitlets.Int(-1).tag(sync=True)
     channel = traitlets.Int(-1).tag(sync=True)
@@ -64,6 +66,7 @@ class HeatMap(Part):
         units: Sequence[str] = ("",),
         better: Sequence[str] = ("",),
         note: str = "",
+        picture: str = "",
     ) -> None:
         """Show a matrix.
 
@@ -74,11 +77,12 @@ class HeatMap(Part):
             units: of each row, or one for all.
             better: ``"high"``, ``"low"`` or ``""`` for each row, or one for all; each shaded by its own extent.
             note: more words.
+            picture: as the trait.
         """
         matrix = np.asarray(values, np.float32)
         parts = [matrix] if len(better) == 1 else list(matrix)
         with self.hold_sync():
-            self.caption, self.note = caption, note
+            self.caption, self.note, self.picture = caption, note, picture
             self.data, self.shape = packed(matrix, "float32"), list(matrix.shape)
             self.row_names, self.column_names, self.units = list(rows), list(columns), list(units)
             self.shades = [extent(part.ravel().tolist(), end) for part, end in zip(parts, better, strict=True)]
@@ -86,7 +90,7 @@ class HeatMap(Part):
     def clear(self, note: str = "") -> None:
         """Show nothing but a note."""
         with self.hold_sync():
-            self.caption, self.note, self.data, self.shape = "", note, b"", [0, 0]
+            self.caption, self.note, self.data, self.shape, self.picture = "", note, b"", [0, 0], ""
 
     def __repr__(self) -> str:
         return f"HeatMap({self.caption!r}, {self.shape[0]}×{self.shape[1]})"

@@ -272,7 +272,7 @@ function render({ model, el }) {
       if (noise[name] !== undefined) words.push([label, Number(noise[name]) === Infinity ? "none" : `${decibels(noise[name])} dB`]);
     }
     splitNoise(noise);
-    if (noise.clipped_low !== undefined) words.push(["clipped", `${percent(noise.clipped_low)} below, ${percent(noise.clipped_high)} above`]);
+    if (noise.clipped_low !== undefined) words.push(["clipped", `${percent(noise.clipped_low)} below, ${percent(noise.clipped_high)} above, of ${noise.images} ${noise.images === 1 ? "image" : "images"}`]);
     if (model.get("busy")) words.push(["", "applying…"]);
     costs.replaceChildren(...words.map(([label, value]) => {
       const one = make("span", { "data-cost": label }, label ? `${label} ` : "");

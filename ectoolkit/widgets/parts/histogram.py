@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -36,7 +37,7 @@ class HistogramView(Part):
         ends: where the handles stand; empty where there is no range.
         adjustable: whether they can be moved.
         noise: what the ends cost: ``sqnr_db`` and its parts ``rounding_db``, ``clipping_db``, ``weights_db``, all
-            decibels; ``clipped_low`` and ``clipped_high``, shares.
+            decibels; ``clipped_low`` and ``clipped_high``, shares of the values of so many ``images``.
         settled: counts how often handles were let go.
         busy: whether `apply` is at work.
         channel: as in `Selection`.
@@ -70,6 +71,8 @@ class HistogramView(Part):
     ) -> None:
         super().__init__(selection=selection, **traits)
         self._preview, self._apply = preview, apply
+        #: a change that ends shows the distribution in one thread, and the message of a drag comes in another
+        self._at_work = threading.RLock()
         self._showing = False
         #: where the ends stood when the distribution was shown
         self.at_rest: tuple[float, ...] = ()
@@ -79,9 +82,9 @@ class HistogramView(Part):
     def show(self, histogram: Histogram, prediction: Prediction | None = None, note: str = "") -> None:
         """Show a distribution, and what its grid costs where that is known."""
         columns = (histogram.channel_minimum, histogram.channel_maximum, histogram.channel_mean)
-        self._showing = True
-        try:
-            with self.hold_sync():
+        with self._at_work, self.hold_sync():
+            self._showing = True
+            try:
                 how = f", range {histogram.method}" if histogram.method else ""
                 self.caption = f"{histogram.layer}: {histogram.of}{how}"
                 self.note = note
@@ -93,8 +96,8 @@ class HistogramView(Part):
                 self.at_rest = tuple(self.ends)
                 self.adjustable = histogram.adjustable and self._apply is not None
                 self.noise = {} if prediction is None else _parts(prediction)
-        finally:
-            self._showing = False
+            finally:
+                self._showing = False
 
     def clear(self, note: str = "") -> None:
         """Show nothing but a note."""
@@ -104,10 +107,13 @@ class HistogramView(Part):
 
     @traitlets.observe("ends")
     def _dragged(self, change: Any) -> None:
-        if self._showing or self._preview is None or len(self.ends) != 2:
-            return
+        with self._at_work:
+            if not self._showing and self._preview is not None and len(change["new"]) == 2:
+                self._price(self._preview, *change["new"])
+
+    def _price(self, price: Callable[[float, float], Preview], low: float, high: float) -> None:
         try:
-            found = self._preview(*self.ends)
+            found = price(low, high)
         except EctoolkitError as error:
             self.note, self.noise = str(error), {}
             return
@@ -116,6 +122,7 @@ class HistogramView(Part):
             self.noise = _parts(found.prediction) | {
                 "clipped_low": found.clipped_low,
                 "clipped_high": found.clipped_high,
+                "images": found.images,
             }
 
     @traitlets.observe("settled")

@@ -121,7 +121,7 @@ function render({ model, el }) {
   }
 
   function rowOf(place, chosen) {
-    const index = shown[place], numeric = model.get("numeric"), shades = model.get("shades");
+    const index = shown[place], numeric = model.get("numeric"), shades = model.get("shades"), spared = model.get("plain")[index] ?? [];
     const row = make("tr", { "aria-rowindex": place + 2, "data-place": place });
     if (chooses()) {
       row.setAttribute("aria-selected", String(place === chosen));
@@ -130,7 +130,7 @@ function render({ model, el }) {
     model.get("rows")[index].forEach((value, position) => {
       const cell = make("td", {}, texts[index][position]);
       if (numeric[position]) cell.className = "ect-number";
-      const shade = shadeOf(value, shades[position] ?? []);
+      const shade = spared.includes(position) ? null : shadeOf(value, shades[position] ?? []);
       if (shade) {
         const step = Math.round(shade.strength * STEPS);  // a class each: styles of their own made scrolling slow
         if (step) cell.classList.add(`ect-${shade.warn ? "warn" : "size"}-${step}`);
@@ -275,7 +275,7 @@ function render({ model, el }) {
       if (unseen) bringIntoSight(Math.max(0, chosenPlace()));  // what was chosen before there was room to scroll in
       unseen = false;
     }),
-    watch(model, ["columns", "headings", "numeric", "rows", "shades", "caption", "chooses"], draw),
+    watch(model, ["columns", "headings", "numeric", "rows", "plain", "shades", "caption", "chooses"], draw),
     watch(model, ["layer", "channel", "image"], () => { if (chooses()) mark(); }),
     watch(model, ["live", "stale"], renew),
   ];

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import traitlets
@@ -12,6 +13,13 @@ from ectoolkit.widgets.selection import Selection
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+def as_meant(row: Mapping[str, Any]) -> list[int]:
+    """Places of a row's numbers that look bad and are not: a ReLU sends half of its values to the smallest code."""
+    ends_at_zero = row.get("range_min") is not None and float(row["range_min"]) >= 0
+    return [index for index, name in enumerate(row) if name == "saturated_low" and ends_at_zero]
+
 
 #: rows beyond these stay in Python, and the caption says so
 MAX_ROWS = 2000
@@ -31,6 +39,7 @@ class LayerTable(Part):
         numeric: whether each column holds numbers.
         shades: for each column how it is shaded behind its text: ``[low, high, better]`` with better ``"high"`` or
             ``"low"`` (the bad end is marked) or ``""`` (the large end is); ``[]`` for none.
+        plain: for each row the columns that are not shaded, because the number is as it should be there.
         rows: values by row; None where there is none, text for what is neither number nor bool.
         caption: what it shows.
         chooses: ``"layer"``, ``"channel"`` or ``"image"``, ``""`` where rows cannot be chosen.
@@ -45,6 +54,7 @@ class LayerTable(Part):
     headings = traitlets.List(traitlets.List(traitlets.Unicode())).tag(sync=True)
     numeric = traitlets.List(traitlets.Bool()).tag(sync=True)
     shades = traitlets.List(traitlets.List()).tag(sync=True)
+    plain = traitlets.List(traitlets.List(traitlets.Int())).tag(sync=True)
     rows = traitlets.List(traitlets.List()).tag(sync=True)
     caption = traitlets.Unicode("").tag(sync=True)
     chooses = traitlets.Unicode("").tag(sync=True)
@@ -80,13 +90,19 @@ class LayerTable(Part):
             self.headings = [[column.label, column.unit] for column in described]
             self.numeric = [kind.kind in "iuf" for kind in shown.dtypes]
             self.rows = [[plain(value) for value in row] for row in shown.itertuples(index=False, name=None)]
+            self.plain = [as_meant(dict(zip(names, row, strict=True))) for row in self.rows]
             self.shades = [
-                extent(shown.iloc[:, index].tolist(), column.better) if self.numeric[index] else []
+                extent(self._unspared(shown.iloc[:, index].tolist(), index), column.better)
+                if self.numeric[index]
+                else []
                 for index, column in enumerate(described)
             ]
             self.chooses = _STANDS_FOR.get(names[0], "") if names else ""
             self.caption = caption + cut
             self.live, self.stale = {}, {}
+
+    def _unspared(self, values: list[Any], index: int) -> list[Any]:
+        return [value for value, spared in zip(values, self.plain, strict=True) if index not in spared]
 
     def __repr__(self) -> str:
         return f"LayerTable({len(self.rows)} rows, {len(self.columns)} columns)"

@@ -159,7 +159,7 @@ class QuantizeStage(QuantizeQuestions):
         config = require_config(config, "flow.quantize.run(method='minmax')").tuned(**settings)
         module = self.flow.model.module
         if self._seen is not self.flow.calibration:  # other images: nothing of the old ones holds
-            self._calibrated = self._collector = self._measurement = self._impact = None
+            self._calibrated = self._collector = self._measurement = self._impact = self._measured_on = None
             self._seen = self.flow.calibration
         if statistics is not None and door == "eager":
             raise StageError(
@@ -204,7 +204,7 @@ class QuantizeStage(QuantizeQuestions):
             except QuantizationError:
                 self._collector = begun  # statistics that do not fit take nothing away
                 raise
-            self._collector = self._measurement = None
+            self._collector = self._measurement = self._measured_on = None
         return self._calibrated
 
     def _keep(self, collector: Collector) -> None:

@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from ectoolkit.analysis.channels import channel_table
 from ectoolkit.analysis.error_maps import error_map, image_errors
 from ectoolkit.analysis.histograms import Histogram, histogram
@@ -21,6 +23,8 @@ from ectoolkit.analysis.states import compare_states
 from ectoolkit.analysis.sufficiency import sufficiency_table
 from ectoolkit.core.graph import Graph
 from ectoolkit.core.interpreter import Progress
+from ectoolkit.data.sources import ArraySource, Item
+from ectoolkit.data.thumbnails import thumbnail
 from ectoolkit.errors import InputError, StageError
 from ectoolkit.quantization.calibrated import Calibrated
 from ectoolkit.quantization.config import LayerConfig
@@ -29,7 +33,6 @@ from ectoolkit.workflow.collapse_check import LOOKED_AT
 from ectoolkit.workflow.tuned_stage import TunedStage
 
 if TYPE_CHECKING:
-    import numpy as np
     import pandas as pd
 
 
@@ -58,6 +61,7 @@ class QuantizeQuestions(TunedStage):
         self._calibrated: Calibrated | None = None
         self._measurement: Measurement | None = None
         self._impact: Impact | None = None
+        self._measured_on: Any = None  # images of one's own; None: the first of the calibration images
 
     # --- what they are about -------------------------------------------------------------------------------------
 
@@ -116,6 +120,7 @@ class QuantizeQuestions(TunedStage):
         if images is not None:
             images = self.flow.preprocessed(images)
             self._measurement, self._impact = measure(model, images, progress, limit=None), None
+            self._measured_on = images
             self._looked()
         elif self._measurement is None:
             self._measurement, self._frame = self._looked_into(model), None
@@ -184,6 +189,20 @@ class QuantizeQuestions(TunedStage):
         """Where in a layer's value an image's error lies; see `ectoolkit.analysis.error_map`."""
         return error_map(self.measure(), self.source_of(layer), image, kind)
 
+    def picture(self, image: int) -> str:
+        """A measured image as the model is given it, so that `error_map` lies over it.
+
+        Returns:
+            A ``data:`` address; empty where it is no picture, or the images came one by one and are gone.
+        """
+        images = self.flow.calibration if self._measured_on is None else self._measured_on
+        if not 0 <= image < (len(images) if hasattr(images, "__len__") and hasattr(images, "__getitem__") else 0):
+            return ""
+        array = np.asarray(images[image])
+        if array.dtype != np.float32 or array.ndim != 3 or len(array) != 3 or not np.isfinite(array).all():
+            return ""
+        return thumbnail(Item(f"image {image}", ArraySource(array)))
+
     def table_by_image(self, image: int) -> pd.DataFrame:
         """`table` with one image's SQNR of every layer in a column more, ``image_<number>_sqnr_db``.
 
@@ -224,14 +243,17 @@ class QuantizeQuestions(TunedStage):
                 return str(known.sort_values(name, kind="stable")["layer"].iloc[0])
         return ""
 
-    def outdated_by(self, layer: str) -> dict[str, list[str]]:
+    def outdated_by(self, layer: str | None) -> dict[str, list[str]]:
         """By layer the columns of `overview` that a change of one layer makes stale until they are measured again.
 
         Those that are measured with all that is before a layer are so behind it too, those of a layer alone at it only.
+        A change of the network's settings, `layer` None, makes them stale for all.
         """
         names = self.overview.columns
         behind = [name for name in names if name.startswith("cumulative_")]
         own = [name for name in names if name.startswith(("isolated_", "saturated_"))]
+        if layer is None:
+            return {str(one): [*behind, *own] for one in self.overview["layer"]} if behind or own else {}
         return {one: list(behind) for one in self.layout().behind(layer)} | {layer: [*behind, *own]}
 
     def layout(self) -> GraphLayout:

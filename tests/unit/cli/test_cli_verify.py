@@ -47,7 +47,8 @@ def test_recompute_finds_a_reference_that_was_sealed_wrong(call: Any, deployment
     result = call("verify", deployment, "--recompute")
     assert result.exit_code == 1
     assert result.stdout.splitlines()[-1] == (
-        f"first difference: dequant[0, 0, 1, 1] is {old!r}, expected {float(reference[17])!r} (1 of 4096 differ)"
+        f"first difference: dequant[0, 0, 1, 1] is {float(f'{old:.9g}')}, "
+        f"expected {float(f'{reference[17]:.9g}')} (1 of 4096 differ)"
     )
 
 
