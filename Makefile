@@ -19,7 +19,7 @@ install: $(STAMP)  ## make .venv with everything (torch included, several GB)
 $(STAMP): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "ectoolkit needs Python 3.11 or newer, and $(PYTHON) is $$($(PYTHON) -V). Try: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 2; }
-	@echo "Installing PyTorch, TVM, JupyterLab and the rest into $(VENV), once: 3 to 10 minutes and about 6 GB."
+	@echo "Installing PyTorch, TVM, JupyterLab and the rest into $(VENV), once: 3 to 10 minutes and about 7 GB."
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --editable '.[all,dev]'

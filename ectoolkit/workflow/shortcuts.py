@@ -96,7 +96,7 @@ def _plain(module: Any, calibration: Iterable[Any]) -> tuple[Any, Iterable[Any],
     name = getattr(module, "name", None)
     if isinstance(calibration, ImageSet) and not calibration.is_ready and hasattr(module, "preprocess"):
         calibration = calibration.with_preprocess(module.preprocess)
-    warn_of_odd_images(str(name), getattr(module, "preprocess", None), calibration, stacklevel=3)
+    warn_of_odd_images(name or type(module).__name__, getattr(module, "preprocess", None), calibration, stacklevel=3)
     return getattr(module, "module", module), calibration, name
 
 

@@ -146,11 +146,11 @@ def test_photos_as_expected_are_passed_over() -> None:
 
 
 def test_raw_pixels_for_a_module_of_unknown_preprocessing() -> None:
-    pixels = np.linspace(0, 255, 192, dtype=np.float32).reshape(1, 3, 8, 8)
-    assert warning_of(lambda: warn_of_odd_images("net", None, pixels)) == (
-        "net: calibration images hold values from 0 to 255, which looks like raw pixels. Where the model was trained "
-        "on normalized photos, give them normalized: ect.image_folder(folder, ect.Preprocess(resize=256, crop=224, "
-        "mean=..., std=...)); else there is nothing to do"
+    pixels = np.linspace(0, 255, 384, dtype=np.float32).reshape(2, 3, 8, 8)
+    assert warning_of(lambda: ect.calibrate(conv(), pixels)) == (
+        "Sequential: calibration images hold values from 0 to 255, which looks like raw pixels. Where the model was "
+        "trained on normalized photos, give them normalized: ect.image_folder(folder, ect.Preprocess(resize=256, "
+        "crop=224, mean=..., std=...)); else there is nothing to do"
     )
 
 
