@@ -31,12 +31,16 @@ import threading
 gate, reached = threading.Event(), threading.Event()
 
 class Slow:
+    looks = 0
+
     def __len__(self):
         return len(images)
 
     def __iter__(self):
+        self.looks += 1
+        stops = self.looks > 1  # the first look is whether they look like raw pixels
         for index, image in enumerate(images):
-            if index == 2:
+            if index == 2 and stops:
                 reached.set()
                 assert gate.wait(60)
             yield image
