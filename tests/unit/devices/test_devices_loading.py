@@ -74,7 +74,7 @@ def test_a_library_altered_after_the_check(deployment: Deployment, monkeypatch: 
     path, other = deployment.path / "deploy.so", b"\0" * (deployment.path / "deploy.so").stat().st_size
     found, expected = hashlib.sha256(other).hexdigest(), deployment.manifest.files["deploy.so"].sha256
     text = f"{path} was altered: its sha256 is {found[:12]}…, expected {expected[:12]}…. Build it again"
-    monkeypatch.setattr("ectoolkit.devices.base.require_trust", lambda given, device: path.write_bytes(other))
+    monkeypatch.setattr(Deployment, "require_trust", lambda given, device: path.write_bytes(other))
     assert refused("cpu", deployment) == text
     with pytest.raises(DeployFormatError) as caught:  # nothing is sent there
         MeraDevice("Simulator")._send(cast(Worker, None), deployment)
