@@ -15,7 +15,7 @@ from static_page import page
 pytestmark = pytest.mark.timeout(900)
 #: a notebook with fewer tables and pictures than this has lost some
 FEWEST = {
-    "01_quickstart": 30,
+    "01_quickstart": 24,
     "02_resnet50_u50": 12,
     "03_tuning_calibration": 14,
     "04_how_int8_works": 4,

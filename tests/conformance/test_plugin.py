@@ -55,13 +55,16 @@ def test_listed_on_the_command_line(plugin_site: Path) -> None:
     command = [sys.executable, "-c", "from ectoolkit.cli.main import app; app()", "devices"]
     listed = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120)
     assert listed.returncode == 0, listed.stderr
-    rows = [line.split(maxsplit=1) for line in listed.stdout.splitlines()]
-    state = {name: rest for name, rest in rows if name in ("mirror:left", "mirror:right", "cracked")}
-    assert {name: " ".join(rest.split()) for name, rest in state.items()} == {
-        "cracked": f"not ready broken plugin {CRACKED}",
-        "mirror:left": f"ready {WHAT} -",
-        "mirror:right": f"not ready {WHAT} it hangs the wrong way round",
+    table, _, reasons = listed.stdout.partition("\n\n")
+    state = dict(line.split(maxsplit=1) for line in table.splitlines())
+    assert {name: " ".join(state[name].split()) for name in ("cracked", "mirror:left", "mirror:right")} == {
+        "cracked": "not ready broken plugin",
+        "mirror:left": f"ready {WHAT}",
+        "mirror:right": f"not ready {WHAT}",
     }
+    told = [" ".join(reason.split()) for reason in reasons.split("\n\n")]
+    assert f"cracked: {CRACKED}" in told
+    assert "mirror:right: it hangs the wrong way round" in told
 
 
 def test_a_package_that_comes_and_goes_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

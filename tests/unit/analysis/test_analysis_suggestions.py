@@ -135,7 +135,7 @@ def test_results_that_are_no_numbers_are_a_collapse() -> None:
 
 @pytest.mark.slow
 def test_efficientnet_lite0(lite0: Calibrated, lite0_photos: ImageSet) -> None:
-    config = QuantConfig(method="minmax", weights="per_tensor")
+    config = QuantConfig(method="minmax", weights="per_tensor", corrections=())
     found = sensitivity(lite0, config, lite0_photos[52:], limit=2)
     first = found.suggestions[0]
     assert (first.layer, first.setting, first.value) == ("_blocks.0._depthwise_conv", "weights", "per_channel")
