@@ -111,15 +111,15 @@ def test_closing_ends_a_run(small: tuple[Graph, np.ndarray], mera: Any, tmp_path
     """The notebook's other thread gets an error at once, not after the simulation's minutes."""
     graph, x = small
     deployment = ect.build(graph, tmp_path / "out", "mera:InterpreterHw", reference_input=x)
-    device = ect.open_device("mera:InterpreterHw")
+    begun = threading.Event()
+    device = ect.open_device("mera:InterpreterHw", waiting=lambda seconds, line: begun.set())
     with ThreadPoolExecutor(1) as pool:
         device.__enter__()
         device.load(deployment)
         assert re.fullmatch(r"mera [\d.]+.* on .+, Python 3\.10\.\d+.*", device.identity()["MERA"])
         os.kill(device._worker.pid, signal.SIGSTOP)  # type: ignore[attr-defined]
         run = pool.submit(device.run, deployment)
-        while device._one_at_a_time.acquire(blocking=False):  # until the run has it
-            device._one_at_a_time.release()
+        assert begun.wait(30)
         device.close()
         with pytest.raises(
             Cancelled, match=r"^mera:InterpreterHw was closed \d+ s into a run, so its process was ended$"

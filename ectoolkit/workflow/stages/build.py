@@ -13,6 +13,7 @@ from ectoolkit.core.graph import Graph
 from ectoolkit.core.inputs import Inputs
 from ectoolkit.core.interpreter import Progress
 from ectoolkit.errors import StageError
+from ectoolkit.quantization.eager import QuantizedModel
 from ectoolkit.workflow.stage import Stage
 
 if TYPE_CHECKING:
@@ -87,8 +88,9 @@ class BuildStage(Stage[Deployment]):
             options["reference_input"] = self._first_image(graph)
         if not isinstance(self.flow.source, Graph):
             options.setdefault("calibration_sha256", self.flow.quantize.result.calibration_sha256)
-            if target.startswith("mera:"):  # what went the U50 guide's way goes in as it was traced
-                options.setdefault("torchscript", getattr(self.flow.quantize.result, "traced", None))
+            quantized = self.flow.quantize.result
+            if target.startswith("mera:") and isinstance(quantized, QuantizedModel):  # goes in as it was traced
+                options.setdefault("torchscript", quantized.traced)
         self._used_import = "imported" in options
         out = out if out is not None else f"{self.flow.name.replace('/', '_')}_deploy"
         return build(graph, out, target, progress=progress, **options)
