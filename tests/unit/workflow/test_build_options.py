@@ -31,7 +31,7 @@ def test_a_traced_module_goes_to_mera_as_it_was_traced(
     given: dict[str, Any] = {}
     monkeypatch.setattr("ectoolkit.workflow.stages.build.build", lambda *_, **options: given.update(options))
     flow = ect.Flow(module().eval(), calibration=IMAGES)
-    quantized = flow.quantize.run()
+    quantized = flow.quantize.run().result
     flow.build.run("out", "mera:InterpreterHw", reference_input=IMAGES[:1])
     if module is Stubbed:
         assert given["torchscript"] is quantized.traced
