@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import operator
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -86,9 +87,7 @@ class ImageSet:
             IndexError: no such image.
         """
         if isinstance(index, slice):
-            ends = ["" if end is None else str(end) for end in (index.start, index.stop, index.step)]
-            origin = f"{self.origin}[{':'.join(ends).removesuffix(':') or ':'}]" if self.origin else ""
-            return replace(self, items=self.items[index], origin=origin)
+            return replace(self, items=self.items[index], origin=_sliced(self.origin, index) if self.origin else "")
         return self._input(self._item(index))
 
     def __iter__(self) -> Iterator[np.ndarray]:
@@ -213,3 +212,15 @@ def _checked_arrays(array: Any) -> np.ndarray:
             "array: one such number spoils every range measured."
         )
     return np.array(found)
+
+
+def _sliced(origin: str, index: slice) -> str:
+    """The expression of a part; a part of a part is one slice where no end counts from behind."""
+    start, stop, step = index.start, index.stop, index.step
+    outer = re.fullmatch(r"(.+)\[(\d*):(\d*)\]", origin)
+    if outer and step is None and min(start or 0, stop or 0) >= 0:
+        first, last = int(outer[2] or 0), int(outer[3]) if outer[3] else None
+        ends = [end for end in (last, None if stop is None else first + stop) if end is not None]
+        origin, start, stop = outer[1], first + (start or 0) or None, min(ends, default=None)
+    words = ["" if end is None else str(end) for end in (start, stop, step)]
+    return f"{origin}[{':'.join(words).removesuffix(':') or ':'}]"

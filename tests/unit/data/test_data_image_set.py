@@ -7,8 +7,11 @@ import tracemalloc
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
+import ectoolkit as ect
 from ectoolkit.data import IMAGENET, ImageSet, sample_photos
 from ectoolkit.data.thumbnails import thumbnail
 from ectoolkit.errors import InputError
@@ -35,6 +38,25 @@ def test_index_slice_and_iteration_agree(photos: ImageSet) -> None:
     np.testing.assert_array_equal(photos[1:5:2].batch(), batch[[1, 3]])
     assert len(photos[:0]) == 0
     assert list(photos[:0]) == []
+
+
+_END = st.none() | st.integers(-7, 7)
+
+
+@given(st.lists(st.builds(slice, _END, _END, st.sampled_from([None, 1, 2, -1])), max_size=4))
+def test_the_expression_of_a_part_makes_it_again(parts: list[slice]) -> None:
+    found = sample_photos(6)
+    for part in parts:
+        found = found[part]
+    assert eval(found.origin, {"ect": ect}).names == found.names
+
+
+def test_a_part_of_a_part_is_one_slice() -> None:
+    photos = sample_photos(6)
+    assert photos[:5][:3].origin == "ect.sample_photos(6)[:3]"
+    assert photos[2:][1:3].origin == "ect.sample_photos(6)[3:5]"
+    assert photos[2:4][1:9][:].origin == "ect.sample_photos(6)[3:4]"
+    assert photos[2:][-1:].origin == "ect.sample_photos(6)[2:][-1:]"
 
 
 def test_index_outside_the_set(photos: ImageSet) -> None:
