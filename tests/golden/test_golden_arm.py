@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from required import skip
 
 from ectoolkit.builders import build
 from ectoolkit.runner import build_runner
@@ -31,7 +32,10 @@ def _lacking() -> str:
     return "" if WHEELS.is_dir() else "TVM's libraries for Arm are not here: make arm"
 
 
-pytestmark = pytest.mark.skipif(bool(_lacking()), reason=_lacking())
+@pytest.fixture(scope="module", autouse=True)
+def arm() -> None:
+    if lacking := _lacking():
+        skip("arm", lacking)
 
 
 @pytest.fixture(scope="module")
